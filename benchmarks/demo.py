@@ -1,0 +1,73 @@
+"""Shows chainring's echo server beside a hand-written liburing loop and Boost.Asio, every reply checked.
+
+One short run each: enough to see that it works and where the figures lie. echo_ratio.py is the comparison.
+"""
+
+import argparse
+import sys
+
+import harness
+
+SHOWN = ("chainring throughput", "uring_loop", "asio_epoll")
+SHAPE = harness.Shape(connections=64, size=64, depth=1)
+
+
+def number(value, places):
+    return None if value is None else f"{value:,.{places}f}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--build", default="build", help="the build directory (default: build)")
+    parser.add_argument("--client", help="another client than BUILD/samples/echo_load")
+    parser.add_argument("--seconds", type=float, default=4, help="measured time of each server (default: 4)")
+    options = parser.parse_args()
+
+    client = options.client or harness.client_program(options.build)
+    known = harness.contestants(options.build)
+    servers = [known[name] for name in SHOWN]
+    if not harness.is_built(servers[0]):
+        raise harness.BenchmarkError(f"{servers[0].command[0]} is missing: build the samples first")
+
+    for line in harness.environment(options.build):
+        print(line)
+    print(f"echo, {SHAPE}, {options.seconds:g} s each\n", flush=True)
+
+    rows = []
+    idle = late = False
+    for server in servers:
+        if not harness.is_built(server):
+            rows.append([server.name + " (not built)"] + [None] * 7)
+            continue
+        run = harness.measure(server, SHAPE, client, options.seconds)
+        idle = idle or run.busy < harness.BUSY_ENOUGH
+        mark = ("" if run.busy >= harness.BUSY_ENOUGH else " *") + (" !" if run.late else "")
+        late = late or run.late
+        rows.append(
+            [
+                server.name,
+                number(run.messages_per_second, 0) + mark,
+                number(run.p50_us, 0),
+                number(run.p99_us, 0),
+                number(run.cpu_us, 2),
+                number(run.user_us, 2),
+                number(run.system_calls, 2),
+                number(run.sqes_per_enter, 1),
+            ]
+        )
+    header = ["", "messages/s", "p50 us", "p99 us", "CPU us/msg", "of it user", "calls/msg", "SQEs/enter"]
+    harness.print_table(header, rows)
+    if idle:
+        print(f"* the server was below {harness.BUSY_ENOUGH:.0%} busy: compare CPU per message instead")
+    if late:
+        print("! read late, the machine was too busy: the CPU figures are off")
+    print("\nevery reply was compared with what was sent: all right")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except harness.BenchmarkError as failure:
+        sys.exit(f"demo: {failure}")
+    except KeyboardInterrupt:
+        sys.exit(130)

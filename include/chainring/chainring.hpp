@@ -1,0 +1,10 @@
+// Everything that chainring offers.
+#pragma once
+
+#include <chainring/net/tcp.hpp>
+#include <chainring/net/unix.hpp>
+#include <chainring/runtime/runtime.hpp>
+#include <chainring/runtime/sleep.hpp>
+#include <chainring/runtime/task_group.hpp>
+#include <chainring/runtime/try.hpp>
+#include <chainring/runtime/uring.hpp>

@@ -1,0 +1,33 @@
+#include <chainring/net/connect.hpp>
+
+#include <cerrno>
+
+namespace chainring {
+
+bool connect_waiter::start(executor& home) noexcept {
+    const int descriptor = open_socket(home.behind(), to_, SOCK_STREAM, options_);
+    if (descriptor < 0) {
+        error_ = fault::from_result(descriptor);
+        return false;
+    }
+    connection_.reset(new connection(home, descriptor));
+    connection_->connect(to_, *this);
+    return true;
+}
+
+void connect_waiter::connected(int result) noexcept {
+    if (result == -EINTR) result = -ECANCELED; // how a connect that went to a worker thread answers a cancel
+    if (result < 0) error_ = fault::from_result(result);
+    connection_->home().ready().push(*this);
+}
+
+result<socket_pointer<connection>> connect_waiter::take() noexcept {
+    if (error_) return failure(error_);
+    return std::move(connection_);
+}
+
+connect_waiter::~connect_waiter() {
+    if (connection_ != nullptr) connection_->leave(*this);
+}
+
+} // namespace chainring

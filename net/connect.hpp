@@ -1,0 +1,51 @@
+// Connecting a stream, whatever its family.
+#pragma once
+
+#include <chainring/net/stream.hpp>
+
+namespace chainring {
+
+class connect_waiter : public operation<connect_waiter>, private connection::connector {
+  public:
+    bool start(executor& home) noexcept;
+    void refuse(fault error) noexcept { error_ = error; }
+    void cancel() noexcept override { connection_->cancel_connect(); }
+
+  protected:
+    connect_waiter(const endpoint& to, const socket_options& options) noexcept
+        : to_(to)
+        , options_(options) {}
+    connect_waiter(connect_waiter&& other) noexcept
+        : operation(std::move(other))
+        , to_(other.to_)
+        , options_(other.options_) {}
+    ~connect_waiter();
+    result<socket_pointer<connection>> take() noexcept;
+
+  private:
+    void connected(int result) noexcept override;
+
+    endpoint to_;
+    socket_options options_;
+    socket_pointer<connection> connection_;
+    fault error_;
+};
+
+// completes when: the connection is established
+// errors:         ECONNREFUSED, ETIMEDOUT, ...; errc::cancelled
+// cancellation:   waits for the kernel; a connection that was established by then is the result
+// ownership:      the stream is the caller's; one that nobody took is closed
+// thread:         the executor's
+template <class Stream> class [[nodiscard("co_await it")]] connect_operation : public connect_waiter {
+  public:
+    connect_operation(const endpoint& to, const socket_options& options) noexcept
+        : connect_waiter(to, options) {}
+
+    result<Stream> await_resume() noexcept {
+        result<socket_pointer<connection>> connected = take();
+        if (!connected) return failure(connected.error());
+        return Stream(std::move(*connected));
+    }
+};
+
+} // namespace chainring

@@ -1,0 +1,44 @@
+// What has arrived on one connection and was not taken yet: blocks of the executor's buffer pool, in order,
+// then the end of the stream or an error. The blocks are linked through the pool, so an idle connection's
+// queue is a few words.
+#pragma once
+
+#include <chainring/runtime/buffer_pool.hpp>
+
+#include <cstdint>
+
+namespace chainring {
+
+class receive_queue {
+  public:
+    // Blocks that may wait before the connection stops receiving.
+    static constexpr std::uint16_t most_blocks = 16;
+
+    bool empty() const noexcept { return count_ == 0; }
+    bool full() const noexcept { return count_ >= most_blocks; }
+    // There is something to take: bytes, the end, or an error.
+    bool has_news() const noexcept { return count_ != 0 || ended(); }
+    bool ended() const noexcept { return end_ || error_ != 0; }
+
+    void push(buffer_pool& pool, std::uint16_t block, std::uint32_t size) noexcept;
+    void push_end() noexcept { end_ = true; }
+    void push_error(int error) noexcept { error_ = error; }
+
+    // Bytes first; at the end of the stream an empty buffer, every time; an error likewise.
+    result<buffer> take(buffer_pool& pool) noexcept;
+    // Copies what fits. 0: the end of the stream.
+    result<std::size_t> take_into(buffer_pool& pool, std::span<std::byte> target) noexcept;
+    void discard(buffer_pool& pool) noexcept;
+
+  private:
+    std::uint16_t pop(buffer_pool& pool) noexcept;
+
+    std::uint16_t first_ = 0;
+    std::uint16_t last_ = 0;
+    std::uint16_t count_ = 0;
+    bool end_ = false;
+    std::uint32_t consumed_ = 0; // bytes already taken out of the first block
+    int error_ = 0;              // errno
+};
+
+} // namespace chainring

@@ -1,0 +1,106 @@
+// The messages that wait on one connection, and the batch that is with the kernel.
+//
+// At most one batch is in flight: unlinked sends on a socket that is full go out in reverse order. All that
+// was queued in a turn forms the next batch, one vectored send; its senders are resumed when the whole of it
+// is complete, in order, each with its own result. A send that falls short ends the stream: it never goes on
+// with a hole.
+#pragma once
+
+#include <chainring/runtime/error.hpp>
+#include <chainring/runtime/intrusive_list.hpp>
+#include <chainring/runtime/submission_memory.hpp>
+
+#include <sys/socket.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace chainring {
+
+struct message_tag;
+
+// One message of a sender.
+class outgoing_message : public list_node<message_tag> {
+  public:
+    // The message has left the queue, sent or not. Called once, while completions are reaped.
+    virtual void settled(fault error) noexcept = 0;
+
+    std::size_t sent() const noexcept { return sent_; } // bytes that the kernel took
+
+  protected:
+    explicit outgoing_message(std::span<const std::byte> bytes) noexcept
+        : bytes_(bytes) {}
+    outgoing_message(outgoing_message&&) noexcept = default;
+    ~outgoing_message() = default;
+
+  private:
+    friend class send_queue;
+    std::span<const std::byte> bytes_;
+    std::size_t sent_ = 0;
+    bool in_batch_ = false;
+    bool unwanted_ = false; // cancelled while in the batch
+};
+
+// What goes into one SQE: a plain send for one message, a vectored one for several.
+struct send_batch {
+    std::span<const std::byte> single;
+    const msghdr* several = nullptr; // lives until the SQE is submitted
+    std::uint32_t messages = 0;
+};
+
+class send_queue {
+  public:
+    bool idle() const noexcept { return messages_.empty(); }
+    // The stream's sending side has ended; nothing can be queued.
+    bool failed() const noexcept { return failed_; }
+
+    void push(outgoing_message& message) noexcept { messages_.push_back(message); }
+
+    bool wants_batch() const noexcept { return batched_ == 0 && !messages_.empty(); }
+    // Takes what is queued into the batch, up to the limits of one send. Messages without bytes keep their
+    // place; a batch of nothing else is complete at once: then `single` and `several` are empty, and
+    // `completed(0, {})` is due.
+    send_batch form_batch(submission_memory& memory) noexcept;
+
+    // The batch's CQE: its result, and the cause of a result that is positive but short; none if the batch
+    // was stopped on request, as -ECANCELED says too. A queue that failed settles what it still holds; one
+    // that was stopped keeps what is still wanted, to go on exactly where the batch ended.
+    void completed(int result, fault cause_if_short) noexcept;
+    bool short_of_batch(int result) const noexcept {
+        return result >= 0 && static_cast<std::size_t>(result) < batch_bytes_;
+    }
+
+    // Settles everything that is not in the batch. Nothing can be queued from now on.
+    void fail_queued(fault error) noexcept;
+
+    // The sender no longer wants it. Nothing of it is on the wire: it is settled as cancelled. A part: the
+    // stream is broken. False: it is in the batch, whose end the caller must ask for; `completed` settles it.
+    bool cancel(outgoing_message& message) noexcept;
+    // The batch was asked to end for the sake of one of its messages.
+    bool stopping() const noexcept { return stopping_; }
+
+    // True: nothing of the message was with the kernel; it has left the queue, unsettled.
+    bool withdraw(outgoing_message& message) noexcept;
+
+    // `replacement` takes the place of a message whose sender dies; the bytes must stay where they are.
+    static void replace(outgoing_message& message, outgoing_message& replacement) noexcept;
+
+  private:
+    using list = intrusive_list<outgoing_message, message_tag>;
+
+    // A longer send may need more than 128 poll re-arms, and then falls to a worker thread.
+    static constexpr std::size_t most_bytes = std::size_t{128} * 1024;
+    static constexpr std::size_t most_vectors = 1024; // IOV_MAX
+
+    iovec* gather(std::span<iovec> vectors) noexcept;
+    static void settle(outgoing_message& message, fault error) noexcept;
+
+    list messages_;             // those of the batch first
+    std::uint32_t batched_ = 0; // how many they are
+    std::uint32_t batch_bytes_ = 0;
+    bool failed_ = false;
+    bool stopping_ = false;
+};
+
+} // namespace chainring

@@ -1,0 +1,135 @@
+#include <chainring/net/socket.hpp>
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+namespace chainring {
+
+namespace {
+
+int set_option(kernel& behind, int descriptor, int level, int name, int value) noexcept {
+    return behind.set_option(descriptor, level, name, &value, sizeof value);
+}
+
+} // namespace
+
+int apply_options(kernel& behind, int descriptor, int family, const socket_options& options) noexcept {
+    int returned = 0;
+    const auto set = [&](bool wanted, int level, int name, int value) {
+        if (returned >= 0 && wanted) returned = set_option(behind, descriptor, level, name, value);
+    };
+    set(options.no_delay && family != AF_UNIX, IPPROTO_TCP, TCP_NODELAY, 1);
+    set(options.keep_alive, SOL_SOCKET, SO_KEEPALIVE, 1);
+    set(options.reuse_port, SOL_SOCKET, SO_REUSEPORT, 1);
+    set(options.send_buffer > 0, SOL_SOCKET, SO_SNDBUF, options.send_buffer);
+    set(options.receive_buffer > 0, SOL_SOCKET, SO_RCVBUF, options.receive_buffer);
+    return returned;
+}
+
+result<executor*> current_executor() noexcept {
+    if (executor* current = executor::current()) return current;
+    return failure(std::make_error_code(std::errc::operation_not_permitted));
+}
+
+int open_socket(kernel& behind, const endpoint& at, int type, const socket_options& options) noexcept {
+    const int descriptor = behind.open_socket(at.family(), type, 0);
+    if (descriptor < 0) return descriptor;
+    const int applied = apply_options(behind, descriptor, at.family(), options);
+    if (applied >= 0) return descriptor;
+    behind.close(descriptor);
+    return applied;
+}
+
+socket::socket(executor& home, int descriptor) noexcept
+    : home_(&home)
+    , descriptor_(descriptor) {
+    home.add(*this);
+    ++home.counters().descriptors_opened;
+}
+
+result<endpoint> socket::local() const {
+    sockaddr_storage address{};
+    socklen_t length = sizeof address;
+    const int returned =
+        home_->behind().local_address(descriptor_, reinterpret_cast<sockaddr*>(&address), length);
+    if (returned < 0) return failure(from_errno(-returned));
+    return endpoint::from_native(reinterpret_cast<sockaddr*>(&address), length);
+}
+
+result<endpoint> socket::peer() const {
+    sockaddr_storage address{};
+    socklen_t length = sizeof address;
+    const int returned =
+        home_->behind().peer_address(descriptor_, reinterpret_cast<sockaddr*>(&address), length);
+    if (returned < 0) return failure(from_errno(-returned));
+    return endpoint::from_native(reinterpret_cast<sockaddr*>(&address), length);
+}
+
+result<void> socket::set(int level, int name, int value) noexcept {
+    if (!open()) return failure(errc::closed);
+    const int returned = set_option(home_->behind(), descriptor_, level, name, value);
+    if (returned < 0) return failure(from_errno(-returned));
+    return {};
+}
+
+result<int> socket::get(int level, int name) const noexcept {
+    if (!open()) return failure(errc::closed);
+    int value = 0;
+    socklen_t length = sizeof value;
+    const int returned = home_->behind().get_option(descriptor_, level, name, &value, length);
+    if (returned < 0) return failure(from_errno(-returned));
+    return value;
+}
+
+void socket::begin_close() noexcept {
+    if (state_ != state::open) return;
+    state_ = state::ending;
+    home_->close_begun();
+    closing();
+    if (in_flight_ != 0) {
+        home_->behind().shutdown(
+            descriptor_, SHUT_RDWR); // not IORING_OP_SHUTDOWN, which costs a worker thread
+        cancel_in_flight();
+    }
+    ask_for_turn_end();
+}
+
+void socket::complete(const completion_event& event) noexcept {
+    if (event.purpose == close_purpose) {
+        finish_close();
+        return;
+    }
+    if (event.terminal()) --in_flight_;
+    completed(event);
+    if (state_ == state::ending && in_flight_ == 0) ask_for_turn_end();
+}
+
+void socket::at_turn_end() noexcept {
+    if (state_ == state::open) {
+        submit_pending();
+    } else if (state_ == state::ending && in_flight_ == 0) {
+        state_ = state::closing;
+        home_->submit(
+            *this, close_purpose, [this](io_uring_sqe& sqe) { io_uring_prep_close(&sqe, descriptor_); });
+    }
+}
+
+void socket::finish_close() noexcept {
+    state_ = state::closed;
+    descriptor_ = -1;
+    resource::unlink();
+    home_->close_ended();
+    ++home_->counters().descriptors_closed;
+    while (!waiting_for_close_.empty()) home_->ready().push(waiting_for_close_.front());
+    if (released_) delete this;
+}
+
+void socket::user_let_go() noexcept {
+    released_ = true;
+    if (state_ == state::closed)
+        delete this;
+    else
+        begin_close();
+}
+
+} // namespace chainring

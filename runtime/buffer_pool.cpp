@@ -1,0 +1,164 @@
+#include <chainring/runtime/buffer_pool.hpp>
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+
+namespace chainring {
+
+namespace {
+
+// A thread knows the pool whose leases it may return without a lock.
+constinit thread_local buffer_pool* home_pool = nullptr;
+
+// More provided blocks than completions of a turn bring nothing and cost cache.
+constexpr std::uint32_t most_provided = 256;
+
+void* map_memory(std::size_t size) {
+    void* memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) throw std::system_error(from_errno(errno), "mapping receive buffers");
+    return memory;
+}
+
+} // namespace
+
+void buffer::give_back() noexcept {
+    pool_->lease_ended(block_);
+}
+
+buffer_pool*
+buffer_pool::open(kernel& behind, ring& registered_with, const buffer_options& options, inbox& wake) {
+    return new buffer_pool(behind, registered_with, options, wake);
+}
+
+buffer_pool::buffer_pool(kernel& behind, ring& registered_with, const buffer_options& options, inbox& wake)
+    : kernel_(behind)
+    , ring_(registered_with)
+    , wake_(wake)
+    , block_size_(std::max(options.block_size, 64U))
+    , blocks_(std::clamp(options.blocks, 1U, 32768U))
+    , ring_entries_(std::min(std::bit_ceil(blocks_), most_provided))
+    , headers_(std::make_unique<header[]>(blocks_)) {
+    remote_.reserve(blocks_); // so that a lease that ends on another thread allocates nothing
+    memory_ = static_cast<std::byte*>(map_memory(std::size_t{block_size_} * blocks_));
+    buffer_ring_ = static_cast<io_uring_buf_ring*>(map_memory(ring_entries_ * sizeof(io_uring_buf)));
+    io_uring_buf_ring_init(buffer_ring_);
+
+    io_uring_buf_reg registration{};
+    registration.ring_addr = reinterpret_cast<std::uintptr_t>(buffer_ring_);
+    registration.ring_entries = ring_entries_;
+    registration.bgid = group;
+    const int returned = kernel_.register_buffer_ring(ring_.native(), registration);
+    if (returned < 0) {
+        ::munmap(memory_, std::size_t{block_size_} * blocks_);
+        ::munmap(buffer_ring_, ring_entries_ * sizeof(io_uring_buf));
+        throw std::system_error(from_errno(-returned), "registering receive buffers");
+    }
+    for (std::uint32_t block = blocks_; block-- > 0;) come_home(static_cast<std::uint16_t>(block));
+}
+
+buffer_pool::~buffer_pool() {
+    ::munmap(memory_, std::size_t{block_size_} * blocks_);
+}
+
+void buffer_pool::close() noexcept {
+    if (home_pool == this) home_pool = nullptr;
+    kernel_.unregister_buffer_ring(ring_.native(), group);
+    ::munmap(buffer_ring_, ring_entries_ * sizeof(io_uring_buf));
+    bool last = false;
+    {
+        const std::lock_guard lock(remote_mutex_);
+        closed_ = true;
+        leased_at_close_ = leased_ - static_cast<std::uint32_t>(remote_.size());
+        last = leased_at_close_ == 0;
+    }
+    if (last) delete this;
+}
+
+void buffer_pool::set_home_thread() noexcept {
+    home_pool = this;
+}
+
+void buffer_pool::provide(std::uint16_t block) noexcept {
+    headers_[block].provided = true;
+    io_uring_buf_ring_add(
+        buffer_ring_, memory_ + std::size_t{block} * block_size_, block_size_, block,
+        io_uring_buf_ring_mask(ring_entries_), 0);
+    io_uring_buf_ring_advance(buffer_ring_, 1);
+    ++provided_;
+}
+
+void buffer_pool::come_home(std::uint16_t block) noexcept {
+    if (provided_ < ring_entries_) {
+        provide(block);
+        return;
+    }
+    headers_[block].next = first_free_;
+    first_free_ = block;
+    ++free_count_;
+}
+
+std::uint16_t buffer_pool::taken_by_kernel(std::uint16_t block) noexcept {
+    assert(block < blocks_ && headers_[block].provided);
+    headers_[block].provided = false;
+    --provided_;
+    if (first_free_ != none) {
+        const std::uint16_t replacement = first_free_;
+        first_free_ = headers_[replacement].next;
+        --free_count_;
+        provide(replacement);
+    }
+    return block;
+}
+
+buffer buffer_pool::lease(std::uint16_t block, std::uint32_t offset, std::uint32_t size) noexcept {
+    ++leased_;
+    return {*this, memory_ + std::size_t{block} * block_size_ + offset, size, block};
+}
+
+void buffer_pool::put_back(std::uint16_t block) noexcept {
+    come_home(block);
+}
+
+void buffer_pool::lease_ended(std::uint16_t block) noexcept {
+    if (home_pool == this) [[likely]] {
+        --leased_;
+        come_home(block);
+    } else {
+        lease_ended_elsewhere(block);
+    }
+}
+
+void buffer_pool::lease_ended_elsewhere(std::uint16_t block) noexcept {
+    bool last = false;
+    {
+        const std::lock_guard lock(remote_mutex_);
+        if (closed_) {
+            last = --leased_at_close_ == 0;
+        } else {
+            remote_.push_back(block);
+            remote_pending_.store(true, std::memory_order_seq_cst);
+            wake_.wake(); // under the lock: `closed_` says whether the executor still lives
+        }
+    }
+    if (last) delete this;
+}
+
+void buffer_pool::collect_remote_now() noexcept {
+    const std::lock_guard lock(remote_mutex_);
+    remote_pending_.store(false, std::memory_order_relaxed);
+    for (std::uint16_t block : remote_) {
+        --leased_;
+        come_home(block);
+    }
+    remote_.clear();
+}
+
+void buffer_pool::feed_starved() noexcept {
+    for (std::uint32_t fed = 0; fed < provided_ && !starved_.empty(); ++fed)
+        starved_.pop_front().buffers_came_home();
+}
+
+} // namespace chainring

@@ -1,0 +1,132 @@
+// The receive buffers of one executor. The kernel picks a block from a provided-buffer ring when data is
+// there, so an idle connection owns none; the user gets it as a lease and the lease's end brings it home.
+//
+// A block is in one of four places: free, in the ring, in a connection's queue of received data, or leased.
+// The ring holds only a part of the pool and is refilled with the block used last, so that a lightly loaded
+// server stays in cache.
+#pragma once
+
+#include <chainring/runtime/buffer.hpp>
+#include <chainring/runtime/inbox.hpp>
+#include <chainring/runtime/kernel.hpp>
+#include <chainring/runtime/ring.hpp>
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+namespace chainring {
+
+struct buffer_options {
+    std::uint32_t block_size = 4096; // bytes; the most that one receive yields
+    std::uint32_t blocks = 1024;     // at most 32768
+};
+
+struct starved_tag;
+
+// Has nothing to receive into until blocks come home.
+class starved_receiver : public list_node<starved_tag> {
+  public:
+    virtual void buffers_came_home() noexcept = 0;
+
+  protected:
+    ~starved_receiver() = default;
+};
+
+class buffer_pool {
+  public:
+    // The group id under which the kernel knows the ring of blocks.
+    static constexpr std::uint16_t group = 0;
+
+    // Throws std::system_error (out of memory, registration refused). `wake` wakes the executor from another
+    // thread.
+    static buffer_pool*
+    open(kernel& behind, ring& registered_with, const buffer_options& options, inbox& wake);
+
+    // The executor is done with it: every operation that could take a block has ended. Memory goes when the
+    // last lease does.
+    void close() noexcept;
+
+    // The thread whose leases come home without a lock.
+    void set_home_thread() noexcept;
+
+    // A CQE took this block out of the ring and filled `size` bytes.
+    std::uint16_t taken_by_kernel(std::uint16_t block) noexcept;
+    // A block with `size` received bytes becomes a lease.
+    buffer lease(std::uint16_t block, std::uint32_t offset, std::uint32_t size) noexcept;
+    // A block that nobody leased goes home.
+    void put_back(std::uint16_t block) noexcept;
+
+    // The queue of received blocks of a connection is linked through the pool.
+    std::uint16_t& next_of(std::uint16_t block) noexcept { return headers_[block].next; }
+    std::uint32_t& size_of(std::uint16_t block) noexcept { return headers_[block].size; }
+    const std::byte* data_of(std::uint16_t block) const noexcept {
+        return memory_ + std::size_t{block} * block_size_;
+    }
+
+    void starve(starved_receiver& receiver) noexcept { starved_.push_back(receiver); }
+    bool has_provided() const noexcept { return provided_ != 0; }
+    bool someone_starves() const noexcept { return !starved_.empty(); }
+    // Tells as many starved receivers as there are blocks.
+    void feed_starved() noexcept;
+
+    // Blocks that died on other threads. Cheap when there are none.
+    void collect_remote() noexcept {
+        if (remote_pending_.load(std::memory_order_acquire)) [[unlikely]]
+            collect_remote_now();
+    }
+    bool remote_pending() const noexcept { return remote_pending_.load(std::memory_order_seq_cst); }
+
+    std::uint32_t blocks() const noexcept { return blocks_; }
+    std::uint32_t block_size() const noexcept { return block_size_; }
+    std::uint32_t leased() const noexcept { return leased_; }
+    std::uint32_t provided() const noexcept { return provided_; }
+    std::uint32_t free() const noexcept { return free_count_; }
+
+  private:
+    friend class buffer;
+
+    struct header {
+        std::uint32_t size;
+        std::uint16_t next;
+        bool provided; // the kernel must never report a block that is not in its ring
+    };
+
+    buffer_pool(kernel& behind, ring& registered_with, const buffer_options& options, inbox& wake);
+    ~buffer_pool();
+    buffer_pool(const buffer_pool&) = delete;
+    buffer_pool& operator=(const buffer_pool&) = delete;
+
+    void provide(std::uint16_t block) noexcept;
+    void come_home(std::uint16_t block) noexcept;
+    void lease_ended(std::uint16_t block) noexcept;
+    void lease_ended_elsewhere(std::uint16_t block) noexcept;
+    void collect_remote_now() noexcept;
+
+    kernel& kernel_;
+    ring& ring_;
+    inbox& wake_;
+    std::uint32_t block_size_;
+    std::uint32_t blocks_;
+    std::uint32_t ring_entries_;
+    std::byte* memory_ = nullptr;
+    io_uring_buf_ring* buffer_ring_ = nullptr;
+    std::unique_ptr<header[]> headers_;
+    std::uint16_t first_free_ = none;
+    std::uint32_t free_count_ = 0;
+    std::uint32_t provided_ = 0;
+    std::uint32_t leased_ = 0;
+    intrusive_list<starved_receiver, starved_tag> starved_;
+
+    std::atomic<bool> remote_pending_ = false;
+    std::mutex remote_mutex_;
+    std::vector<std::uint16_t> remote_; // under the mutex
+    bool closed_ = false;               // under the mutex
+    std::uint32_t leased_at_close_ = 0; // under the mutex
+
+  public:
+    static constexpr std::uint16_t none = 0xffff;
+};
+
+} // namespace chainring

@@ -1,0 +1,60 @@
+#include <chainring/runtime/error.hpp>
+
+#include <string>
+
+namespace chainring {
+
+namespace {
+
+class chainring_category final : public std::error_category {
+  public:
+    const char* name() const noexcept override { return "chainring"; }
+
+    std::string message(int value) const override {
+        switch (static_cast<errc>(value)) {
+        case errc::cancelled: return "cancelled";
+        case errc::timed_out: return "deadline passed";
+        case errc::closed: return "closed by this side";
+        case errc::broken: return "the connection ended when an earlier send fell short; open a new one";
+        case errc::never_started: return "not sent: a message before it on the same connection failed";
+        case errc::busy: return "another task already waits for the same thing on this object";
+        case errc::invalid_endpoint:
+            return "not an endpoint; expected 127.0.0.1:7000, [::1]:7000, unix:/path or unix:@name";
+        case errc::path_too_long: return "a unix socket path has at most 107 bytes";
+        case errc::unsupported_sqe_flag:
+            return "links, CQE_SKIP_SUCCESS and buffer selection are not allowed on a hand-made SQE";
+        }
+        return "unknown chainring error";
+    }
+
+    // So that portable comparisons (error == std::errc::operation_canceled) hold for our own conditions too.
+    std::error_condition default_error_condition(int value) const noexcept override {
+        switch (static_cast<errc>(value)) {
+        case errc::cancelled: return std::errc::operation_canceled;
+        case errc::timed_out: return std::errc::timed_out;
+        case errc::closed: return std::errc::bad_file_descriptor;
+        case errc::broken: return std::errc::broken_pipe;
+        case errc::busy: return std::errc::device_or_resource_busy;
+        case errc::invalid_endpoint: return std::errc::invalid_argument;
+        case errc::path_too_long: return std::errc::filename_too_long;
+        default: return {value, *this};
+        }
+    }
+};
+
+} // namespace
+
+const std::error_category& category() noexcept {
+    static const chainring_category instance;
+    return instance;
+}
+
+std::error_code make_error_code(errc condition) noexcept {
+    return {static_cast<int>(condition), category()};
+}
+
+std::error_code from_errno(int error) noexcept {
+    return {error, std::system_category()};
+}
+
+} // namespace chainring

@@ -1,0 +1,245 @@
+#include <chainring/runtime/executor.hpp>
+#include <chainring/runtime/log.hpp>
+
+#include <algorithm>
+#include <stdexcept>
+
+namespace chainring {
+
+constinit thread_local executor* executor::current_ = nullptr;
+
+// Makes the executor the thread's current one, for the duration of a run.
+class executor::attached {
+  public:
+    explicit attached(executor& running) noexcept
+        : previous_(std::exchange(current_, &running)) {
+        running.buffers_->set_home_thread();
+    }
+    ~attached() {
+        current_ = previous_;
+        if (previous_ != nullptr) previous_->buffers_->set_home_thread();
+    }
+    attached(const attached&) = delete;
+    attached& operator=(const attached&) = delete;
+
+  private:
+    executor* previous_;
+};
+
+executor::executor(const executor_options& options, kernel& behind)
+    : kernel_(behind)
+    , ring_(behind, options.ring)
+    , inbox_(behind)
+    , buffers_(buffer_pool::open(behind, ring_, options.buffers, inbox_))
+    , now_(behind.now())
+    , timers_(now_)
+    , root_scope_(*this)
+    , budget_(std::max(options.budget, 1U)) {}
+
+executor::~executor() {
+    // A ring that is closed does not wait for its requests, so all of them must have ended before.
+    if (enabled_) {
+        const attached here(*this);
+        inbox_.run_all(); // the poster of intrusive work waits for its `run`
+        root_scope_.cancel();
+        resources_.for_each([](resource& held) { held.abandon(); });
+        finish_closes();
+        cancel_and_wait(wake_up_);
+        while (cancels_in_flight_ != 0) submit_and_reap(no_sleep);
+    } else {
+        inbox_.run_all();
+        resources_.for_each([](resource& held) { held.abandon(); });
+    }
+    if (counters_.stale_cqes != 0) log().error("{} completions of unknown operations", counters_.stale_cqes);
+    buffers_->close();
+}
+
+void executor::take_ownership() {
+    if (current_ == this) throw std::logic_error("executor::run called from within its own run");
+    if (!enabled_) {
+        ring_.enable();
+        enabled_ = true;
+        owner_ = std::this_thread::get_id();
+    }
+    if (owner_ != std::this_thread::get_id())
+        throw std::logic_error("executor::run called on another thread than before");
+}
+
+void executor::start(task_owner& owner, promise_base& root, std::coroutine_handle<> frame) {
+    const attached here(*this);
+    now_ = kernel_.now();
+    if (root.start(root_scope_, frame))
+        owner.finished(root);
+    else
+        root.wait_for_end(owner);
+}
+
+void executor::run_until(const bool& done) {
+    const attached here(*this);
+    turn_until([&done] { return done; });
+}
+
+void executor::finish_closes() {
+    const attached here(*this);
+    turn_until(
+        [this] { return counters_.pending_closes == 0 && ring_.unsubmitted() == 0 && turn_end_.empty(); });
+}
+
+template <class Done> void executor::turn_until(Done done) {
+    while (!done()) {
+        run_what_is_ready();
+        submit_and_reap(done() ? no_sleep : may_sleep);
+    }
+}
+
+void executor::run_what_is_ready() {
+    ++counters_.turns;
+    now_ = kernel_.now();
+    inbox_.run_all();
+    buffers_->collect_remote();
+    timers_.advance(now_);
+    counters_.resumptions += ready_.run(budget_);
+    if (buffers_->someone_starves()) [[unlikely]]
+        buffers_->feed_starved();
+    while (!turn_end_.empty()) turn_end_.pop_front().at_turn_end();
+}
+
+void executor::submit_and_reap(sleeping allowed) noexcept {
+    const bool sleep = allowed == may_sleep && nothing_to_do() && prepare_to_sleep();
+    time_point next;
+    duration timeout{};
+    const bool limited = sleep && timers_.next(next);
+    if (limited) timeout = std::max(duration(next - kernel_.now()), duration::zero());
+    ring_.enter(sleep, limited ? &timeout : nullptr, counters_);
+    if (sleep) inbox_.awake();
+    if (ring_.unsubmitted() == 0) until_submitted_.release_all();
+    reap();
+}
+
+bool executor::prepare_to_sleep() noexcept {
+    if (!wake_up_ || !in_flight(wake_up_)) {
+        wake_up_ = submit(*this, wake_up, [this](io_uring_sqe& sqe) {
+            io_uring_prep_read(&sqe, inbox_.event(), &wake_up_count_, sizeof wake_up_count_, 0);
+        });
+    }
+    inbox_.about_to_sleep();
+    // Taking the SQE may have reaped completions, and another thread may have posted before it could see us
+    // asleep.
+    if (nothing_to_do() && inbox_.empty() && !buffers_->remote_pending()) return true;
+    inbox_.awake();
+    return false;
+}
+
+bool executor::nothing_to_do() const noexcept {
+    // A starved receiver that was not fed in this turn, though there is a block, is fed in the next.
+    const bool starved = buffers_->someone_starves() && buffers_->has_provided();
+    return ready_.empty() && turn_end_.empty() && !starved && !ring_.completions_ready();
+}
+
+void executor::reap() noexcept {
+    ring_.reap(
+        [this](const io_uring_cqe& cqe) {
+            if ((cqe.user_data & operation_id::cancel_tag) != 0) {
+                cancel_answered(operation_id(cqe.user_data & ~operation_id::cancel_tag), cqe.res);
+                return;
+            }
+            const operation_id id(cqe.user_data);
+            slot* found = slots_.find(id);
+            if (found == nullptr) [[unlikely]] {
+                ++counters_.stale_cqes;
+                return;
+            }
+            const completion_event event{cqe.res, cqe.flags, found->purpose};
+            completion& target = *found->target;
+            if (event.terminal()) slots_.release(id);
+            target.complete(event);
+        },
+        counters_);
+}
+
+void executor::submit_and_wait() noexcept {
+    ring_.enter(true, nullptr, counters_);
+    if (ring_.unsubmitted() == 0) until_submitted_.release_all();
+    reap();
+}
+
+void executor::request_cancel(operation_id id) noexcept {
+    if (!in_flight(id)) return;
+    make_room(1);
+    if (!in_flight(id)) return; // it ended while room was made
+    io_uring_sqe& sqe = ring_.next_sqe();
+    io_uring_prep_cancel64(&sqe, id.user_data(), 0);
+    sqe.user_data = operation_id::cancel_tag | id.user_data();
+    ++cancels_in_flight_;
+}
+
+// Whatever the answer, the operation's own CQE decides. Only "not found" for an operation that is still there
+// needs more: between two polls of a connect to a full unix backlog the kernel does not find it, so ask
+// again.
+void executor::cancel_answered(operation_id id, int answer) noexcept {
+    --cancels_in_flight_;
+    if (answer != -ENOENT || !in_flight(id)) return;
+    to_cancel_.push_back(id);
+    at_turn_end(*this);
+}
+
+void executor::cancel_and_wait(operation_id id) noexcept {
+    request_cancel(id);
+    while (in_flight(id)) {
+        submit_and_wait();
+        if (cancels_in_flight_ == 0) request_cancel(id);
+    }
+}
+
+void executor::dispose_descriptor(int descriptor) noexcept {
+    ++counters_.descriptors_opened;
+    close_begun();
+    to_dispose_.push_back(descriptor);
+    at_turn_end(*this);
+}
+
+void executor::at_turn_end() noexcept {
+    for (int descriptor : std::exchange(to_dispose_, {})) {
+        submit(*this, descriptor_closed, [descriptor](io_uring_sqe& sqe) {
+            io_uring_prep_close(&sqe, descriptor);
+        });
+    }
+    for (operation_id id : std::exchange(to_cancel_, {})) request_cancel(id);
+}
+
+void executor::complete(const completion_event& event) noexcept {
+    switch (event.purpose) {
+    case wake_up: ++counters_.wakeups; break;
+    case descriptor_closed:
+        ++counters_.descriptors_closed;
+        close_ended();
+        break;
+    default: break;
+    }
+}
+
+void executor::post(std::move_only_function<void()> work) {
+    struct owned_work final : posted_work {
+        std::move_only_function<void()> function;
+        explicit owned_work(std::move_only_function<void()>&& given)
+            : function(std::move(given)) {}
+        void run() noexcept override {
+            const std::unique_ptr<owned_work> self(this);
+            function();
+        }
+    };
+    auto owned = std::make_unique<owned_work>(std::move(work));
+    inbox_.post(*owned.release());
+}
+
+statistics executor::stats() const noexcept {
+    statistics snapshot = counters_;
+    snapshot.operations_in_flight = slots_.in_flight();
+    if (wake_up_ && const_cast<slot_table&>(slots_).find(wake_up_) != nullptr)
+        --snapshot.operations_in_flight;
+    snapshot.buffers_leased = buffers_->leased();
+    snapshot.live_tasks = static_cast<std::uint32_t>(std::max<std::int64_t>(frame_pool::live(), 0));
+    return snapshot;
+}
+
+} // namespace chainring

@@ -1,0 +1,206 @@
+// One thread, one ring, one ready queue. An executor works in turns:
+//
+//   1. take what other threads posted
+//   2. fire due timers
+//   3. run ready coroutines, up to a budget
+//   4. let everything that changed form its SQEs: send queues their batches, receivers their re-arms
+//   5. one enter: submit all of it, and sleep if nothing is ready
+//   6. reap: each completion makes its coroutine ready; user code never runs here
+//
+// Users meet it through runtime::run, executor::post and executor::stats; the rest serves awaitables.
+#pragma once
+
+#include <chainring/runtime/buffer_pool.hpp>
+#include <chainring/runtime/cancel_scope.hpp>
+#include <chainring/runtime/inbox.hpp>
+#include <chainring/runtime/ready_queue.hpp>
+#include <chainring/runtime/ring.hpp>
+#include <chainring/runtime/slots.hpp>
+#include <chainring/runtime/statistics.hpp>
+#include <chainring/runtime/submission_memory.hpp>
+#include <chainring/runtime/task.hpp>
+#include <chainring/runtime/timer_wheel.hpp>
+
+#include <functional>
+#include <memory>
+#include <thread>
+
+namespace chainring {
+
+struct executor_options {
+    ring_options ring;
+    buffer_options buffers;
+    unsigned budget = 256; // coroutines resumed in a turn before I/O gets its chance
+};
+
+struct turn_end_tag;
+
+// Has something to submit when the turn's coroutines have run.
+class turn_end_work : public list_node<turn_end_tag> {
+  public:
+    virtual void at_turn_end() noexcept = 0;
+
+  protected:
+    ~turn_end_work() = default;
+};
+
+struct resource_tag;
+
+// Holds a descriptor for the executor's user, and must not outlive the ring.
+class resource : public list_node<resource_tag> {
+  public:
+    // The executor ends: give the descriptor up now.
+    virtual void abandon() noexcept = 0;
+
+  protected:
+    ~resource() = default;
+};
+
+class executor final : private completion, private turn_end_work {
+  public:
+    // Throws std::system_error with a text that says what blocks io_uring and what to do about it.
+    explicit executor(const executor_options& options = {}, kernel& behind = linux_kernel());
+    // Ends every operation and waits for it. On the thread that ran the executor.
+    ~executor();
+    executor(const executor&) = delete;
+    executor& operator=(const executor&) = delete;
+
+    // The executor whose turn runs on this thread, or nullptr.
+    static executor* current() noexcept { return current_; }
+
+    // Runs `root` to its end on the calling thread, which owns the executor from the first call on. Closes
+    // that are pending when it ends are completed before run returns. An exception of the task is rethrown.
+    template <class T> T run(task<T> root);
+
+    // Runs `work` on the executor, in a later step. From any thread; never blocks.
+    void post(std::move_only_function<void()> work);
+    // The same without an allocation: `work` must live until it has run.
+    void post(posted_work& work) noexcept { inbox_.post(work); }
+    // What was posted by now runs now instead of in the next turn. On the executor's thread, not within its
+    // run.
+    void run_posts() noexcept { inbox_.run_all(); }
+
+    // Cancelling it cancels every task of this executor.
+    cancel_scope& root_scope() noexcept { return root_scope_; }
+
+    statistics stats() const noexcept;
+
+    // For awaitables, on the executor's thread.
+
+    kernel& behind() noexcept { return kernel_; }
+    ready_queue& ready() noexcept { return ready_; }
+    buffer_pool& buffers() noexcept { return *buffers_; }
+    timer_wheel& timers() noexcept { return timers_; }
+    statistics& counters() noexcept { return counters_; }
+    submission_memory& until_submitted() noexcept { return until_submitted_; }
+    time_point now() const noexcept { return now_; } // when this turn began
+
+    // Takes an SQE, lets `prepare` fill it, and names the operation. `target` gets its CQEs, the terminal one
+    // included.
+    template <class Prepare>
+    operation_id submit(completion& target, std::uint8_t purpose, Prepare&& prepare) {
+        make_room(1);
+        io_uring_sqe& sqe = ring_.next_sqe();
+        prepare(sqe);
+        const operation_id id = slots_.acquire(target, purpose, sqe.opcode, sqe.fd, now_);
+        sqe.user_data = id.user_data();
+        return id;
+    }
+
+    // After this `count` SQEs can be taken with no submission in between.
+    void make_room(unsigned count) noexcept {
+        while (ring_.space_left() < count) [[unlikely]]
+            submit_and_reap(no_sleep);
+    }
+
+    // Asks for the operation's end; its own CQE tells what became of it. An operation that has ended is no
+    // error.
+    void request_cancel(operation_id id) noexcept;
+
+    // Returns when the operation's terminal CQE has been reaped. For memory that dies while the kernel may
+    // use it.
+    void cancel_and_wait(operation_id id) noexcept;
+    bool in_flight(operation_id id) noexcept { return slots_.find(id) != nullptr; }
+
+    void at_turn_end(turn_end_work& work) noexcept { turn_end_.push_back(work); }
+    void add(resource& held) noexcept { resources_.push_back(held); }
+
+    // Closes, at the turn's end, a descriptor that the kernel produced and nobody took. May be called while
+    // reaping.
+    void dispose_descriptor(int descriptor) noexcept;
+    void close_begun() noexcept { ++counters_.pending_closes; }
+    void close_ended() noexcept { --counters_.pending_closes; }
+
+  private:
+    enum purposes : std::uint8_t { wake_up, descriptor_closed };
+
+    enum sleeping : bool { no_sleep, may_sleep };
+
+    class attached;
+
+    void complete(const completion_event& event) noexcept override;
+    void at_turn_end() noexcept override;
+    void take_ownership();
+    void start(task_owner& owner, promise_base& root, std::coroutine_handle<> frame);
+    void run_until(const bool& done);
+    void finish_closes();
+    template <class Done> void turn_until(Done done);
+    void run_what_is_ready();
+    bool nothing_to_do() const noexcept;
+    bool prepare_to_sleep() noexcept;
+    void submit_and_reap(sleeping allowed) noexcept;
+    void submit_and_wait() noexcept;
+    void cancel_answered(operation_id id, int answer) noexcept;
+    void reap() noexcept;
+
+    kernel& kernel_;
+    ring ring_;
+    inbox inbox_;
+    buffer_pool* buffers_; // lives until its last lease has come home
+    slot_table slots_;
+    ready_queue ready_;
+    time_point now_;
+    timer_wheel timers_;
+    submission_memory until_submitted_;
+    intrusive_list<turn_end_work, turn_end_tag> turn_end_;
+    intrusive_list<resource, resource_tag> resources_;
+    std::vector<int> to_dispose_;
+    std::vector<operation_id> to_cancel_;
+    cancel_scope root_scope_;
+    statistics counters_;
+    unsigned budget_;
+    unsigned cancels_in_flight_ = 0;
+    operation_id wake_up_;
+    std::uint64_t wake_up_count_ = 0;
+    bool enabled_ = false;
+    std::thread::id owner_;
+
+    static constinit thread_local executor* current_;
+};
+
+inline ready_queue& ready_queue_of(executor& home) noexcept {
+    return home.ready();
+}
+
+template <class T> T executor::run(task<T> root) {
+    struct root_owner final : task_owner {
+        bool done = false;
+        void finished(promise_base&) noexcept override { done = true; }
+    } owner;
+    take_ownership();
+    // What the task has dropped is closed before run returns, so that descriptors are back at their baseline:
+    // also what its frame, ended by a try_, holds to its own end.
+    struct closes_at_the_end {
+        executor& home;
+        ~closes_at_the_end() { home.finish_closes(); }
+    } const closing{*this};
+    struct root_frame {
+        std::coroutine_handle<task_promise<T>> frame;
+        ~root_frame() { frame.destroy(); }
+    } const held{root.release()};
+    start(owner, held.frame.promise(), held.frame);
+    run_until(owner.done);
+    return held.frame.promise().take_value();
+}
+
+} // namespace chainring

@@ -1,0 +1,79 @@
+// The seam. Everything that chainring asks of Linux goes through this interface; nothing above it may know
+// which kernel stands behind it. SQEs and CQEs do not cross it: they are written and read in shared memory by
+// inline code, so the seam costs one virtual call a turn (`enter`), not one an operation.
+#pragma once
+
+#include <chainring/runtime/error.hpp>
+
+#include <liburing.h>
+#include <sys/socket.h>
+
+#include <chrono>
+#include <string>
+
+namespace chainring {
+
+using duration = std::chrono::nanoseconds;
+// A point on the kernel's monotonic clock; virtual time behind a simulated kernel.
+using time_point = std::chrono::steady_clock::time_point;
+
+// When the kernel may run the completions of this ring.
+enum class task_work_mode {
+    throughput, // only when the executor waits (DEFER_TASKRUN): fewer switches, bigger batches
+    latency,    // on any return from the kernel (COOP_TASKRUN)
+};
+
+struct ring_options {
+    task_work_mode mode = task_work_mode::throughput;
+    unsigned submission_entries = 256;
+    // Room for bursts: a full completion queue ends every multishot operation.
+    unsigned completion_entries = 4096;
+};
+
+// Calls return a value >= 0 or a negative errno, as the system calls behind them do.
+class kernel {
+  public:
+    virtual ~kernel() = default;
+
+    // The ring starts disabled, so that another thread than the one that opened it may become its owner.
+    virtual int open_ring(io_uring& ring, const ring_options& options) noexcept = 0;
+    // Makes the calling thread its owner. Returns the flags that every later `enter` must carry.
+    virtual int enable_ring(io_uring& ring) noexcept = 0;
+    virtual void close_ring(io_uring& ring) noexcept = 0;
+    // Submits `to_submit` SQEs, runs deferred completions, and waits until `wait_for` completions are there
+    // or `timeout` (nullptr: none) has passed. Returns the number of SQEs taken, which may be fewer than
+    // asked.
+    virtual int enter(
+        io_uring& ring, unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout,
+        unsigned flags) noexcept = 0;
+    virtual int register_buffer_ring(io_uring& ring, io_uring_buf_reg& registration) noexcept = 0;
+    virtual int unregister_buffer_ring(io_uring& ring, unsigned group) noexcept = 0;
+
+    // Descriptors.
+    virtual int open_socket(int family, int type, int protocol) noexcept = 0;
+    virtual int bind(int descriptor, const sockaddr* address, socklen_t length) noexcept = 0;
+    virtual int listen(int descriptor, int backlog) noexcept = 0;
+    virtual int shutdown(int descriptor, int how) noexcept = 0;
+    virtual int
+    set_option(int descriptor, int level, int name, const void* value, socklen_t length) noexcept = 0;
+    virtual int get_option(int descriptor, int level, int name, void* value, socklen_t& length) noexcept = 0;
+    virtual int local_address(int descriptor, sockaddr* address, socklen_t& length) noexcept = 0;
+    virtual int peer_address(int descriptor, sockaddr* address, socklen_t& length) noexcept = 0;
+    virtual int close(int descriptor) noexcept = 0;
+    virtual int remove_file(const char* path) noexcept = 0; // a unix socket's
+
+    // An eventfd, for waking a sleeping executor. `signal_event` may be called from any thread and any signal
+    // handler.
+    virtual int open_event() noexcept = 0;
+    virtual void signal_event(int descriptor) noexcept = 0;
+
+    virtual time_point now() noexcept = 0;
+
+    // Why `open_ring` failed with -`error`, and what the user can do about it.
+    virtual std::string explain_open_failure(int error) = 0;
+};
+
+// Linux itself, through liburing. One object serves the whole process; it has no state.
+kernel& linux_kernel() noexcept;
+
+} // namespace chainring

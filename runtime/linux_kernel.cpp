@@ -1,0 +1,131 @@
+#include <chainring/runtime/kernel.hpp>
+#include <chainring/runtime/setup_failure.hpp>
+
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace chainring {
+
+namespace {
+
+// Newer than the headers of some distributions.
+constexpr unsigned feature_no_iowait = 1U << 17;
+constexpr unsigned enter_no_iowait = 1U << 7;
+
+int or_errno(int returned) noexcept {
+    return returned < 0 ? -errno : returned;
+}
+
+class linux_kernel_calls final : public kernel {
+  public:
+    int open_ring(io_uring& ring, const ring_options& options) noexcept override {
+        const unsigned common =
+            IORING_SETUP_R_DISABLED | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL;
+        const unsigned mode = options.mode == task_work_mode::throughput
+                                  ? IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN
+                                  : IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN;
+        // Richest first; an older kernel answers -EINVAL to a flag that it does not know.
+        const unsigned wishes[] = {
+            common | mode | IORING_SETUP_NO_SQARRAY,
+            common | mode,
+            common | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN,
+            common | IORING_SETUP_COOP_TASKRUN,
+        };
+        int returned = -EINVAL;
+        for (unsigned flags : wishes) {
+            io_uring_params parameters;
+            std::memset(&parameters, 0, sizeof parameters);
+            parameters.flags = flags;
+            parameters.cq_entries = options.completion_entries;
+            returned = io_uring_queue_init_params(options.submission_entries, &ring, &parameters);
+            if (returned != -EINVAL) break;
+        }
+        return returned;
+    }
+
+    int enable_ring(io_uring& ring) noexcept override {
+        int returned = io_uring_enable_rings(&ring);
+        if (returned < 0) return returned;
+        unsigned flags = 0;
+        // A registered descriptor saves a look-up an enter; where that fails the plain one serves.
+        if (io_uring_register_ring_fd(&ring) == 1) flags |= IORING_ENTER_REGISTERED_RING;
+        // Without it a waiting executor counts as waiting for a disk in every load graph.
+        if (ring.features & feature_no_iowait) flags |= enter_no_iowait;
+        return static_cast<int>(flags);
+    }
+
+    void close_ring(io_uring& ring) noexcept override { io_uring_queue_exit(&ring); }
+
+    int enter(
+        io_uring& ring, unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout,
+        unsigned flags) noexcept override {
+        io_uring_getevents_arg argument;
+        std::memset(&argument, 0, sizeof argument);
+        argument.sigmask_sz = _NSIG / 8;
+        argument.ts = reinterpret_cast<unsigned long long>(timeout);
+        return io_uring_enter2(
+            static_cast<unsigned>(ring.enter_ring_fd), to_submit, wait_for,
+            flags | IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, reinterpret_cast<sigset_t*>(&argument),
+            sizeof argument);
+    }
+
+    int register_buffer_ring(io_uring& ring, io_uring_buf_reg& registration) noexcept override {
+        return io_uring_register_buf_ring(&ring, &registration, 0);
+    }
+
+    int unregister_buffer_ring(io_uring& ring, unsigned group) noexcept override {
+        return io_uring_unregister_buf_ring(&ring, static_cast<int>(group));
+    }
+
+    int open_socket(int family, int type, int protocol) noexcept override {
+        // Never O_NONBLOCK: with it EAGAIN leaks out of operations that the kernel hands to a worker thread.
+        return or_errno(::socket(family, type | SOCK_CLOEXEC, protocol));
+    }
+    int bind(int descriptor, const sockaddr* address, socklen_t length) noexcept override {
+        return or_errno(::bind(descriptor, address, length));
+    }
+    int listen(int descriptor, int backlog) noexcept override {
+        return or_errno(::listen(descriptor, backlog));
+    }
+    int shutdown(int descriptor, int how) noexcept override { return or_errno(::shutdown(descriptor, how)); }
+    int
+    set_option(int descriptor, int level, int name, const void* value, socklen_t length) noexcept override {
+        return or_errno(::setsockopt(descriptor, level, name, value, length));
+    }
+    int get_option(int descriptor, int level, int name, void* value, socklen_t& length) noexcept override {
+        return or_errno(::getsockopt(descriptor, level, name, value, &length));
+    }
+    int local_address(int descriptor, sockaddr* address, socklen_t& length) noexcept override {
+        return or_errno(::getsockname(descriptor, address, &length));
+    }
+    int peer_address(int descriptor, sockaddr* address, socklen_t& length) noexcept override {
+        return or_errno(::getpeername(descriptor, address, &length));
+    }
+    int close(int descriptor) noexcept override { return or_errno(::close(descriptor)); }
+
+    int remove_file(const char* path) noexcept override { return or_errno(::unlink(path)); }
+
+    int open_event() noexcept override { return or_errno(::eventfd(0, EFD_CLOEXEC)); }
+    void signal_event(int descriptor) noexcept override {
+        const int saved = errno; // signal handlers come through here
+        ::eventfd_write(descriptor, 1);
+        errno = saved;
+    }
+
+    time_point now() noexcept override { return std::chrono::steady_clock::now(); }
+
+    std::string explain_open_failure(int error) override { return diagnose_setup_failure(error).text; }
+};
+
+} // namespace
+
+kernel& linux_kernel() noexcept {
+    static linux_kernel_calls instance;
+    return instance;
+}
+
+} // namespace chainring

@@ -1,0 +1,87 @@
+// What every awaitable of chainring does alike: it belongs to the scope of the task that awaits it, refuses
+// to start in a cancelled scope, and can be cancelled and destroyed at any time.
+#pragma once
+
+#include <chainring/runtime/executor.hpp>
+
+namespace chainring {
+
+// Derived provides, besides `cancel` (see waiter) and `await_resume`:
+//   bool start(executor&)       begins; false: the outcome is there already, the coroutine goes on
+//   void refuse(fault)          stores the outcome of an operation that was not started
+template <class Derived> class operation : public waiter {
+  public:
+    bool await_ready() const noexcept { return false; }
+
+    template <class Promise> bool await_suspend(std::coroutine_handle<Promise> caller) {
+        auto& self = static_cast<Derived&>(*this);
+        cancel_scope& scope = caller.promise().scope();
+        coroutine_ = caller;
+        if (scope.cancelled()) [[unlikely]] {
+            self.refuse(errc::cancelled);
+            return false;
+        }
+        scope.add(*this); // first: it may complete while it starts
+        if (self.start(scope.home())) return true;
+        unlink();
+        return false;
+    }
+
+  protected:
+    operation() noexcept = default;
+    operation(operation&&) noexcept = default;
+    ~operation() = default;
+};
+
+// An operation of one SQE in memory that the caller owns. Destroying it while it is in flight cancels it and
+// waits for its CQE, because until then the kernel may use that memory.
+template <class Derived> class ring_operation : public operation<Derived>, private completion {
+  public:
+    void cancel() noexcept override { home_->request_cancel(id_); }
+
+    bool start(executor& home) {
+        home_ = &home;
+        id_ = home.submit(*this, 0, [this](io_uring_sqe& sqe) { static_cast<Derived&>(*this).prepare(sqe); });
+        return true;
+    }
+
+    void refuse(fault error) noexcept { refused_ = error; }
+
+  protected:
+    ring_operation() noexcept = default;
+    ring_operation(ring_operation&& other) noexcept
+        : operation<Derived>(std::move(other)) {}
+    ~ring_operation() { assert(!id_); }
+
+    // Every Derived calls it in its destructor: while what the kernel may still use, and what knows how to
+    // dispose of the result, exists.
+    void end() noexcept {
+        if (!id_) return;
+        home_->cancel_and_wait(id_);
+        static_cast<Derived&>(*this).dispose(returned_);
+        id_ = {};
+    }
+
+    // The outcome, once.
+    result<int> take_outcome() noexcept {
+        id_ = {};
+        if (refused_) return failure(refused_);
+        if (returned_ < 0) return failure(fault::from_result(returned_));
+        return returned_;
+    }
+
+  private:
+    void complete(const completion_event& event) noexcept override {
+        // The notification of a zero-copy send only says that its memory is free again; the result came
+        // before it.
+        if ((event.flags & IORING_CQE_F_NOTIF) == 0) returned_ = event.result;
+        if (event.terminal()) home_->ready().push(*this);
+    }
+
+    executor* home_ = nullptr;
+    operation_id id_;
+    int returned_ = 0;
+    fault refused_;
+};
+
+} // namespace chainring

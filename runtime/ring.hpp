@@ -1,0 +1,60 @@
+// One io_uring: its queues in memory, and `enter`.
+#pragma once
+
+#include <chainring/runtime/kernel.hpp>
+#include <chainring/runtime/statistics.hpp>
+
+#include <cassert>
+
+namespace chainring {
+
+class ring {
+  public:
+    // Throws std::system_error with the kernel's explanation when the ring can't be made.
+    ring(kernel& behind, const ring_options& options);
+    ~ring();
+    ring(const ring&) = delete;
+    ring& operator=(const ring&) = delete;
+
+    // Makes the calling thread the owner, the only one that may use the ring from now on.
+    void enable();
+
+    unsigned space_left() const noexcept { return io_uring_sq_space_left(&queues_); }
+
+    // Space must be left. The SQE belongs to the ring from here to its terminal CQE, whatever `enter`
+    // returns.
+    io_uring_sqe& next_sqe() noexcept {
+        io_uring_sqe* sqe = io_uring_get_sqe(&queues_);
+        assert(sqe != nullptr);
+        return *sqe;
+    }
+
+    // SQEs that the kernel has not taken yet.
+    unsigned unsubmitted() const noexcept { return io_uring_sq_ready(&queues_); }
+    bool completions_ready() const noexcept { return io_uring_cq_ready(&queues_) != 0; }
+
+    // Submits everything and, if `wait`, sleeps until a completion is there or the timeout has passed. Errors
+    // that leave the SQEs pending (EAGAIN, EBUSY, EINTR) are counted; the next enter repeats them.
+    void enter(bool wait, const duration* timeout, statistics& counters) noexcept;
+
+    template <class Visitor> void reap(Visitor&& visit, statistics& counters) {
+        unsigned head = 0;
+        unsigned seen = 0;
+        io_uring_cqe* cqe = nullptr;
+        io_uring_for_each_cqe(&queues_, head, cqe) {
+            visit(*cqe);
+            ++seen;
+        }
+        io_uring_cq_advance(&queues_, seen);
+        counters.cqes += seen;
+    }
+
+    io_uring& native() noexcept { return queues_; }
+
+  private:
+    kernel& kernel_;
+    io_uring queues_{};
+    unsigned enter_flags_ = 0;
+};
+
+} // namespace chainring

@@ -1,0 +1,40 @@
+#include <chainring/runtime/runtime.hpp>
+
+#include <cstdio>
+
+namespace chainring {
+
+namespace {
+
+int report(const std::error_code& error) {
+    if (error == errc::cancelled) return 0;
+    std::fprintf(stderr, "error: %s\n", error.message().c_str());
+    return 1;
+}
+
+} // namespace
+
+runtime::runtime(const runtime_options& options, kernel& behind)
+    : executor_(options.executor, behind)
+    , stop_on_signals_(options.stop_on_signals) {}
+
+int runtime::run(task<void> root) {
+    block_on(std::move(root));
+    return 0;
+}
+
+int runtime::run(task<int> root) {
+    return block_on(std::move(root));
+}
+
+int runtime::run(task<result<void>> root) {
+    const result<void> outcome = block_on(std::move(root));
+    return outcome ? 0 : report(outcome.error());
+}
+
+int runtime::run(task<result<int>> root) {
+    const result<int> outcome = block_on(std::move(root));
+    return outcome ? *outcome : report(outcome.error());
+}
+
+} // namespace chainring

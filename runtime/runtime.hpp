@@ -1,0 +1,46 @@
+// runtime: what a program's main() makes. It runs a task to its end and turns SIGINT and SIGTERM into
+// cancellation.
+//
+//     int main() { return cr::runtime{}.run(serve({"0.0.0.0", 7000})); }
+#pragma once
+
+#include <chainring/runtime/executor.hpp>
+#include <chainring/runtime/stop_signals.hpp>
+
+#include <optional>
+
+namespace chainring {
+
+struct runtime_options {
+    executor_options executor;
+    bool stop_on_signals = true; // SIGINT and SIGTERM cancel the root scope
+};
+
+class runtime {
+  public:
+    // Throws std::system_error when io_uring can't be used; what() says why and what to do.
+    explicit runtime(const runtime_options& options = {}, kernel& behind = linux_kernel());
+
+    // Runs `root` and returns main()'s exit status: 0, or the task's own int, or 1 after one line on standard
+    // error for a task that ended with an error. Having been cancelled (errc::cancelled), as by a signal, is
+    // no error.
+    int run(task<void> root);
+    int run(task<int> root);
+    int run(task<result<void>> root);
+    int run(task<result<int>> root);
+
+    // Runs `root` and returns what it returned, for programs that report errors in their own words.
+    template <class T> T block_on(task<T> root) {
+        std::optional<stop_signals> signals;
+        if (stop_on_signals_) signals.emplace(executor_);
+        return executor_.run(std::move(root));
+    }
+
+    executor& home() noexcept { return executor_; }
+
+  private:
+    executor executor_;
+    bool stop_on_signals_;
+};
+
+} // namespace chainring

@@ -1,0 +1,34 @@
+// What an executor counts. Plain numbers, read with executor::stats() on the executor's thread; they never
+// reset.
+#pragma once
+
+#include <cstdint>
+
+namespace chainring {
+
+struct statistics {
+    std::uint64_t turns = 0;
+    std::uint64_t enters = 0;         // io_uring_enter calls
+    std::uint64_t sqes = 0;           // SQEs that the kernel took
+    std::uint64_t cqes = 0;           // CQEs reaped, those of cancel requests included
+    std::uint64_t wakeups = 0;        // times another thread ended the executor's sleep
+    std::uint64_t cq_overflows = 0;   // turns that found the completion queue overflown
+    std::uint64_t no_buffers = 0;     // receives that ended because the buffer ring was empty
+    std::uint64_t stale_cqes = 0;     // CQEs of an operation that no longer existed: always 0, or a bug
+    std::uint64_t submit_retries = 0; // enters that failed with EAGAIN, EBUSY or EINTR and were repeated
+    std::uint64_t resumptions = 0;    // coroutines resumed from the ready queue
+    std::uint64_t messages_sent = 0;  // messages handed to the kernel, one longer than a batch once for each
+    std::uint64_t batches_sent = 0;   // the batches that they went in
+    std::uint64_t bytes_sent = 0;
+    std::uint64_t bytes_received = 0;
+    std::uint64_t accepts_deferred = 0; // accepts put off because descriptors or memory ran out
+    std::uint64_t descriptors_opened = 0;
+    std::uint64_t descriptors_closed = 0;
+
+    std::uint32_t operations_in_flight = 0; // submitted or about to be, terminal CQE not yet seen
+    std::uint32_t pending_closes = 0;       // connections whose close has begun and not ended
+    std::uint32_t buffers_leased = 0;       // buffers in the hands of users
+    std::uint32_t live_tasks = 0;           // coroutine frames of tasks on this thread
+};
+
+} // namespace chainring

@@ -1,0 +1,18 @@
+// SIGINT and SIGTERM cancel an executor's root scope. The first one does; the handlers that stood before are
+// then restored, so that a second one ends a program that does not stop.
+#pragma once
+
+#include <chainring/runtime/executor.hpp>
+
+namespace chainring {
+
+// At most one at a time in a process; a second one throws std::logic_error.
+class stop_signals {
+  public:
+    explicit stop_signals(executor& stopped);
+    ~stop_signals();
+    stop_signals(const stop_signals&) = delete;
+    stop_signals& operator=(const stop_signals&) = delete;
+};
+
+} // namespace chainring

@@ -1,0 +1,305 @@
+// task<T>: a lazy coroutine that runs when it is awaited or spawned, on the executor of whoever did so.
+//
+//     cr::task<int> answer() { co_return 42; }
+//     cr::task<> ask() { int value = co_await answer(); }
+//
+// An awaited task starts on its caller's stack and, if it never suspends, ends there: no queue, no allocation
+// beyond a recycled frame. If it suspends, its caller is resumed from the ready queue when it is done.
+// Nothing relies on the compiler turning a resumption into a jump (GCC without optimisation and under
+// sanitizers does not).
+#pragma once
+
+#include <chainring/runtime/cancel_scope.hpp>
+#include <chainring/runtime/error.hpp>
+#include <chainring/runtime/frame_pool.hpp>
+#include <chainring/runtime/ready_queue.hpp>
+
+#include <cassert>
+#include <coroutine>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+namespace chainring {
+
+template <class T = void> class task;
+
+class promise_base;
+
+ready_queue& ready_queue_of(executor& home) noexcept;
+
+// Whoever started a task and is to hear of its end. A waiter too, since that is what most of them do.
+class task_owner : public waiter {
+  public:
+    virtual void finished(promise_base& promise) noexcept = 0;
+    void cancel() noexcept override {} // in no scope's list: what the task itself waits for is
+
+  protected:
+    task_owner() noexcept = default;
+    task_owner(task_owner&&) noexcept = default;
+    ~task_owner() = default;
+};
+
+// What all tasks share. A member without an initializer is written when the task is started: awaiting a task
+// that never suspends is meant to cost a few stores.
+class promise_base {
+  public:
+    promise_base() noexcept = default;
+    promise_base(const promise_base&) = delete;
+    promise_base& operator=(const promise_base&) = delete;
+
+    static void* operator new(std::size_t size) { return frame_pool::allocate(size); }
+    static void operator delete(void* memory, std::size_t size) noexcept {
+        frame_pool::release(memory, size);
+    }
+
+    std::suspend_always initial_suspend() const noexcept { return {}; }
+    auto final_suspend() const noexcept { return at_the_end{}; }
+
+    cancel_scope& scope() const noexcept { return *scope_; }
+
+    // Runs the task until it suspends or ends. True: it has ended. False: call `wait_for_end`.
+    bool start(cancel_scope& scope, std::coroutine_handle<> frame) noexcept {
+        scope_ = &scope;
+        owner_ = nullptr;
+        frame.resume();
+        return state_ != state::running;
+    }
+
+    // The owner of a task that has not ended will hear of it.
+    void wait_for_end(task_owner& owner) noexcept { owner_ = &owner; }
+
+    // The task is over: at its closing brace, or at a try_ that met an error. The owner may destroy the
+    // frame.
+    void finish() noexcept {
+        if (owner_ != nullptr) owner_->finished(*this);
+    }
+
+  protected:
+    enum class state : std::uint8_t { running, value, exception };
+    state state_ = state::running;
+
+  private:
+    friend class task_list;
+
+    struct at_the_end {
+        bool await_ready() const noexcept { return false; }
+        template <class Promise> void await_suspend(std::coroutine_handle<Promise> ended) const noexcept {
+            ended.promise().finish();
+        }
+        void await_resume() const noexcept {}
+    };
+
+    task_owner* owner_; // nullptr while the starter is on the stack and will look for itself
+    cancel_scope* scope_;
+    promise_base* previous_; // in the list of a group
+    promise_base* next_;
+};
+
+// A promise with the place for what the task leaves behind: a value or an exception.
+template <class Stored> class storing_promise : public promise_base {
+  public:
+    storing_promise() noexcept {}
+    ~storing_promise() {
+        if (state_ == state::value)
+            std::destroy_at(&value_);
+        else if (state_ == state::exception)
+            std::destroy_at(&exception_);
+    }
+
+    void unhandled_exception() noexcept {
+        if (state_ == state::value)
+            std::destroy_at(&value_); // a local's destructor threw behind the co_return
+        std::construct_at(&exception_, std::current_exception());
+        state_ = state::exception;
+    }
+
+    // nullptr unless the task ended with one.
+    std::exception_ptr exception() const noexcept {
+        return state_ == state::exception ? exception_ : nullptr;
+    }
+
+  protected:
+    template <class... From> void store(From&&... from) {
+        std::construct_at(&value_, std::forward<From>(from)...);
+        state_ = state::value;
+    }
+
+    Stored& stored() {
+        if (state_ == state::exception) [[unlikely]]
+            std::rethrow_exception(exception_);
+        assert(state_ == state::value);
+        return value_;
+    }
+
+  private:
+    union {
+        Stored value_;
+        std::exception_ptr exception_;
+    };
+};
+
+template <class T> class task_promise final : public storing_promise<T> {
+  public:
+    task<T> get_return_object() noexcept;
+
+    template <class U = T>
+        requires std::is_constructible_v<T, U&&>
+    void return_value(U&& value) {
+        this->store(std::forward<U>(value));
+    }
+    T take_value() { return std::move(this->stored()); }
+};
+
+template <class T> class task_promise<T&> final : public storing_promise<T*> {
+  public:
+    task<T&> get_return_object() noexcept;
+    void return_value(T& value) noexcept { this->store(std::addressof(value)); }
+    T& take_value() { return *this->stored(); }
+};
+
+struct nothing {};
+
+template <> class task_promise<void> final : public storing_promise<nothing> {
+  public:
+    task<void> get_return_object() noexcept;
+    void return_void() noexcept { store(); }
+    void take_value() { stored(); }
+};
+
+// Started tasks of a group. The list owns nothing and is walked by its owner only.
+class task_list {
+  public:
+    bool empty() const noexcept { return first_ == nullptr; }
+
+    void push_back(promise_base& task) noexcept {
+        task.previous_ = last_;
+        task.next_ = nullptr;
+        (last_ == nullptr ? first_ : last_->next_) = &task;
+        last_ = &task;
+    }
+    void remove(promise_base& task) noexcept {
+        (task.previous_ == nullptr ? first_ : task.previous_->next_) = task.next_;
+        (task.next_ == nullptr ? last_ : task.next_->previous_) = task.previous_;
+    }
+    promise_base& pop_front() noexcept {
+        promise_base& popped = *first_;
+        remove(popped);
+        return popped;
+    }
+
+  private:
+    promise_base* first_ = nullptr;
+    promise_base* last_ = nullptr;
+};
+
+// Owns a task from the co_await on, and waits for it.
+template <class T> class task_awaiter : public task_owner {
+  public:
+    explicit task_awaiter(std::coroutine_handle<task_promise<T>> child) noexcept
+        : child_(child) {}
+    task_awaiter(task_awaiter&& other) noexcept
+        : child_(std::exchange(other.child_, nullptr)) {}
+    ~task_awaiter() {
+        if (child_) child_.destroy();
+    }
+
+    bool await_ready() const noexcept { return false; }
+
+    template <class Promise> bool await_suspend(std::coroutine_handle<Promise> parent) noexcept {
+        return begin(parent, parent.promise().scope());
+    }
+
+    T await_resume() {
+        // The child's locals die before its caller goes on, as those of a called function do.
+        struct destroy_frame {
+            std::coroutine_handle<> frame;
+            ~destroy_frame() { frame.destroy(); }
+        } const guard{child_};
+        task_promise<T>& promise = std::exchange(child_, nullptr).promise();
+        return promise.take_value();
+    }
+
+    void resume() noexcept override {
+        if (child_ended()) coroutine_.resume();
+    }
+
+  protected:
+    // True: `parent` stays suspended.
+    bool begin(std::coroutine_handle<> parent, cancel_scope& scope) noexcept {
+        ready_queue& ready = ready_queue_of(scope.home());
+        coroutine_ = parent;
+        if (!ready.may_nest()) [[unlikely]] {
+            scope_to_start_in_ = &scope;
+            ready.push_next(*this);
+            return true;
+        }
+        ready.enter_nested();
+        const bool ended = child_.promise().start(scope, child_);
+        ready.leave_nested();
+        if (!ended) child_.promise().wait_for_end(*this);
+        return !ended;
+    }
+
+    // Starts the child where it was nested too deeply to start on its caller's stack.
+    bool child_ended() noexcept {
+        if (scope_to_start_in_ == nullptr) [[likely]]
+            return true;
+        if (child_.promise().start(*std::exchange(scope_to_start_in_, nullptr), child_)) return true;
+        child_.promise().wait_for_end(*this);
+        return false;
+    }
+
+  private:
+    void finished(promise_base& promise) noexcept override {
+        ready_queue_of(promise.scope().home()).push_next(*this);
+    }
+
+    std::coroutine_handle<task_promise<T>> child_;
+    cancel_scope* scope_to_start_in_ = nullptr;
+};
+
+// Move-only; an unstarted task that is destroyed never runs.
+template <class T> class [[nodiscard("a task does nothing until it is awaited or spawned")]] task {
+  public:
+    using promise_type = task_promise<T>;
+    using value_type = T;
+
+    task(task&& other) noexcept
+        : coroutine_(std::exchange(other.coroutine_, nullptr)) {}
+    task& operator=(task&& other) noexcept {
+        task taken(std::move(other));
+        std::swap(coroutine_, taken.coroutine_);
+        return *this;
+    }
+    ~task() {
+        if (coroutine_) coroutine_.destroy();
+    }
+
+    task_awaiter<T> operator co_await() && noexcept { return task_awaiter<T>(release()); }
+
+    // For whoever runs the task in another way than by awaiting it.
+    std::coroutine_handle<promise_type> release() noexcept { return std::exchange(coroutine_, nullptr); }
+
+  private:
+    friend promise_type;
+    explicit task(std::coroutine_handle<promise_type> coroutine) noexcept
+        : coroutine_(coroutine) {}
+
+    std::coroutine_handle<promise_type> coroutine_;
+};
+
+template <class T> task<T> task_promise<T>::get_return_object() noexcept {
+    return task<T>(std::coroutine_handle<task_promise>::from_promise(*this));
+}
+template <class T> task<T&> task_promise<T&>::get_return_object() noexcept {
+    return task<T&>(std::coroutine_handle<task_promise>::from_promise(*this));
+}
+inline task<void> task_promise<void>::get_return_object() noexcept {
+    return task<void>(std::coroutine_handle<task_promise>::from_promise(*this));
+}
+
+} // namespace chainring

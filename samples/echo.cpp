@@ -1,0 +1,93 @@
+// A TCP (or unix) echo server. Try it:  build/samples/echo --listen 127.0.0.1:7000
+#include <chainring/chainring.hpp>
+
+#include <CLI/CLI.hpp>
+
+#include <cstdio>
+#include <string>
+#include <utility>
+
+namespace cr = chainring;
+
+namespace {
+
+template <class Stream> cr::task<> echo(Stream peer) {
+    while (auto chunk = co_await peer.receive()) {
+        if (chunk->empty()) break; // end of stream
+        const auto sent = co_await peer.send(std::move(*chunk));
+        if (!sent) break;
+    }
+}
+
+template <class Stream> cr::task<cr::result<void>> serve(cr::endpoint at) {
+    auto listener = co_await cr::try_(cr::listener<Stream>::bind(at));
+    const auto local = co_await cr::try_(listener.local());
+    std::printf("listening on %s\n", local.to_string().c_str());
+    std::fflush(stdout);
+    co_return co_await cr::scope([&](cr::task_group& sessions) -> cr::task<cr::result<void>> {
+        for (;;) {
+            Stream peer = co_await cr::try_(listener.accept());
+            sessions.spawn(echo(std::move(peer)));
+        }
+    });
+}
+
+cr::task<cr::result<void>> serve_any(cr::endpoint at) {
+    return at.family() == AF_UNIX ? serve<cr::unix_stream>(at) : serve<cr::tcp_stream>(at);
+}
+
+void print_counters(const cr::statistics& counters) {
+    const std::pair<const char*, std::uint64_t> shown[] = {
+        {"messages", counters.messages_sent},
+        {"batches", counters.batches_sent},
+        {"bytes", counters.bytes_sent},
+        {"turns", counters.turns},
+        {"enters", counters.enters},
+        {"sqes", counters.sqes},
+        {"cqes", counters.cqes},
+        {"wakeups", counters.wakeups},
+        {"no_buffers", counters.no_buffers},
+        {"cq_overflows", counters.cq_overflows},
+        {"accepts_deferred", counters.accepts_deferred},
+        {"operations_in_flight", counters.operations_in_flight},
+    };
+    std::printf("counters:");
+    for (const auto& [name, value] : shown)
+        std::printf(" %s=%llu", name, static_cast<unsigned long long>(value));
+    std::printf("\n");
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    CLI::App app("A TCP or unix echo server on chainring");
+    std::string listen = "127.0.0.1:7000";
+    std::string mode = "throughput";
+    app.add_option("--listen", listen, "where to listen, as 127.0.0.1:7000, [::1]:7000 or unix:/path")
+        ->capture_default_str();
+    app.add_option("--mode", mode, "throughput: big batches; latency: completions at once")
+        ->check(CLI::IsMember({"throughput", "latency"}))
+        ->capture_default_str();
+    CLI11_PARSE(app, argc, argv);
+
+    const auto at = cr::endpoint::parse(listen);
+    if (!at) {
+        std::fprintf(stderr, "echo: %s: %s\n", listen.c_str(), at.error().message().c_str());
+        return 1;
+    }
+    try {
+        cr::runtime_options options;
+        if (mode == "latency") options.executor.ring.mode = cr::task_work_mode::latency;
+        cr::runtime runtime(options);
+        const cr::result<void> served = runtime.block_on(serve_any(*at));
+        if (!served && served.error() != cr::errc::cancelled) {
+            std::fprintf(stderr, "echo: %s: %s\n", listen.c_str(), served.error().message().c_str());
+            return 1;
+        }
+        print_counters(runtime.home().stats());
+        return 0;
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "echo: %s\n", error.what());
+        return 1;
+    }
+}

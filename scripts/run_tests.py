@@ -1,0 +1,174 @@
+#!/usr/bin/env python3
+"""Builds and tests the configurations, then checks format, clang-tidy and the project as a whole.
+
+A step that fails is counted and the next ones are carried out all the same. Called by scripts/test.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from test_results import Tally, catch2_reports, count_tests
+from tidy import tidy
+
+ROOT = Path(__file__).resolve().parent.parent
+CONFIGURATIONS = ("build", "build-debug", "build-clang")
+STEPS = (*CONFIGURATIONS, "format", "tidy", "project")
+JOBS = os.cpu_count() or 2
+
+
+def run(*command: str, **options) -> subprocess.CompletedProcess:
+    """Runs a command from the root with its output, both streams together, kept as text."""
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        **options,
+    )
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+class Timer:
+    def __init__(self) -> None:
+        self.start = time.monotonic()
+
+    def __str__(self) -> str:
+        return f"{time.monotonic() - self.start:.1f} s"
+
+
+def show_failure(what: str, output: str, log: Path | None = None) -> None:
+    lines = output.splitlines()
+    say(f"--- {what}" + (f" (its end; all of it: {log.relative_to(ROOT)})" if log and len(lines) > 150 else ""))
+    say("\n".join(lines[-150:] if log else lines))
+    say(f"--- end of {what}")
+
+
+def compiler_cache_environment() -> dict[str, str]:
+    environment = dict(os.environ)
+    if environment.get("CI"):
+        # Each clone lies elsewhere. Without this no clone would profit from the compilations of another.
+        environment["CCACHE_NOHASHDIR"] = "true"
+        environment["CCACHE_BASEDIR"] = str(ROOT)
+    return environment
+
+
+def configuration(name: str) -> Tally:
+    build = ROOT / name
+    timer = Timer()
+    configured = run("scripts/configure", "--werror", name)
+    if configured.returncode != 0:
+        show_failure(f"configuring {name}", configured.stdout)
+        return Tally(failures=[f"{name}: does not configure"])
+
+    compiled = run("ninja", "-C", name, "-j", str(JOBS), "-k", "0", env=compiler_cache_environment())
+    log = build / "meson-logs" / "compile.txt"
+    log.write_text(compiled.stdout)
+    if compiled.returncode != 0:
+        # ninja may have called meson first, which has nothing to say about the failure unless it is its own.
+        output = compiled.stdout.rpartition("\nFound ninja-")[2]
+        messages = [line for line in output.splitlines() if not line.startswith(("[", "ninja: "))]
+        show_failure(f"compiling {name}", "\n".join(messages), log)
+        return Tally(failures=[f"{name}: does not compile"])
+    say(f"{name}: compiled in {timer}")
+
+    timer = Timer()
+    for report in catch2_reports(build).values():
+        report.unlink()
+    ran = run("meson", "test", "-C", name, "--no-rebuild", "--num-processes", str(JOBS))
+    (build / "meson-logs" / "test-run.txt").write_text(ran.stdout)
+    if not (build / "meson-logs" / "testlog.json").is_file():
+        show_failure(f"testing {name}", ran.stdout)
+        return Tally(failures=[f"{name}: no test was run"])
+    tally = count_tests(build)
+    if ran.returncode != 0 and not tally.failures:
+        show_failure(f"testing {name}", ran.stdout)
+        tally.failures.append(f"{name}: meson test ended with {ran.returncode}")
+    say(f"{name}: {tally.passed} passed, {len(tally.failures)} failed, {tally.skipped} skipped in {timer}")
+    return tally
+
+
+def format_check() -> Tally:
+    timer = Timer()
+    checked = run("scripts/format", "--check")
+    if checked.returncode != 0:
+        show_failure("scripts/format --check", checked.stdout)
+    say(f"format: {'passed' if checked.returncode == 0 else 'FAILED (scripts/format mends it)'} in {timer}")
+    return Tally(passed=1) if checked.returncode == 0 else Tally(failures=["format"])
+
+
+def tidy_check() -> Tally:
+    timer = Timer()
+    configured = run("scripts/configure", "--werror", "build-clang", "build")
+    if configured.returncode != 0:
+        show_failure("configuring for clang-tidy", configured.stdout)
+        return Tally(failures=["tidy: build-clang or build does not configure"])
+    sources, checked, findings = tidy([ROOT / "build-clang", ROOT / "build"], JOBS)
+    for source, found in findings.items():
+        show_failure(f"clang-tidy on {source}", found)
+    say(f"tidy: {sources} sources, {checked} of them new or changed, {len(findings)} with findings in {timer}")
+    return Tally(passed=0 if findings else 1, failures=[f"tidy: {source}" for source in findings])
+
+
+def project_tests() -> Tally:
+    """Every executable file of tests/project is a test: it gets the release build directory and exits with 0."""
+    tally = Tally()
+    for path in sorted((ROOT / "tests" / "project").iterdir()):
+        if not path.is_file() or not os.access(path, os.X_OK):
+            continue
+        timer = Timer()
+        done = run(str(path), "build")
+        if done.returncode == 0:
+            tally.passed += 1
+        else:
+            show_failure(f"project test {path.name}", done.stdout)
+            tally.failures.append(f"project: {path.name}")
+        say(f"project: {path.name} {'passed' if done.returncode == 0 else 'FAILED'} in {timer}")
+    return tally
+
+
+def carry_out(step: str) -> Tally:
+    try:
+        if step in CONFIGURATIONS:
+            return configuration(step)
+        return {"format": format_check, "tidy": tidy_check, "project": project_tests}[step]()
+    except Exception as error:  # pylint: disable=broad-except
+        # A bug of this script or a missing program must cost one step, not the closing line.
+        say(f"{step}: {type(error).__name__}: {error}")
+        return Tally(failures=[f"{step}: {error}"])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="scripts/test", description=__doc__.splitlines()[0])
+    parser.add_argument("steps", nargs="*", metavar="step", help=f"any of {', '.join(STEPS)}; all without one")
+    parser.add_argument("--setup-status", type=int, default=0, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    unknown = set(options.steps) - set(STEPS)
+    if unknown:
+        parser.error(f"no such step: {', '.join(sorted(unknown))}")
+
+    timer = Timer()
+    total = Tally()
+    if options.setup_status != 0:
+        total.failures.append("setup: something that scripts/setup installs is missing")
+    for step in options.steps or STEPS:
+        total.add(carry_out(step))
+
+    say(f"all in {timer}" + (f"; {total.skipped} skipped" if total.skipped else ""))
+    for failure in total.failures:
+        say(f"FAILED {failure}")
+    say(f"{total.passed} passed, {len(total.failures)} failed")
+    return 1 if total.failures or total.passed == 0 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,141 @@
+#!/usr/bin/env python3
+"""Runs clang-tidy on each source that the build directories' compile_commands.json name.
+
+A source is checked as the first directory that compiles it does: build-clang, and build for the benchmarks.
+
+A source that passed is not looked at again until it, a project header it includes, .clang-tidy, its compile command or
+clang-tidy itself has changed: the user's cache directory holds an empty file for each such state. Like ccache's it serves
+every clone.
+"""
+
+import argparse
+import concurrent.futures
+import functools
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "chainring" / "tidy"
+INCLUDE = re.compile(rb'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
+
+
+def find_clang_tidy() -> str | None:
+    candidates = (f"clang-tidy-{version}" for version in (19, 20, 21, 22, 18, 17))
+    return next((path for path in map(shutil.which, candidates) if path), None)
+
+
+@functools.cache
+def content_and_includes(path: Path) -> tuple[bytes, list[Path]]:
+    """The file's hash and the project's own files that it includes."""
+    content = path.read_bytes()
+    included = []
+    for kind, name in INCLUDE.findall(content):
+        folders = [ROOT / "include", ROOT / "tests", ROOT]
+        if kind == b'"':
+            folders.insert(0, path.parent)
+        found = next((f / name.decode() for f in folders if (f / name.decode()).is_file()), None)
+        if found is not None:
+            included.append(found.resolve())
+    return hashlib.sha256(content).digest(), included
+
+
+def state_of(source: Path, command: str, clang_tidy_version: bytes) -> str:
+    digest = hashlib.sha256(clang_tidy_version + command.encode() + (ROOT / ".clang-tidy").read_bytes())
+    waiting, seen = [source], {source}
+    while waiting:
+        content, included = content_and_includes(waiting.pop(0))
+        digest.update(content)
+        for path in included:
+            if path not in seen:
+                seen.add(path)
+                waiting.append(path)
+    return digest.hexdigest()
+
+
+def sources_of(builds: list[Path]) -> dict[Path, tuple[Path, str]]:
+    """The project's own sources, each with its build directory and compile command."""
+    sources = {}
+    for build in builds:
+        for entry in json.loads((build / "compile_commands.json").read_text()):
+            source = (Path(entry["directory"]) / entry["file"]).resolve()
+            foreign = (ROOT / "subprojects", build.resolve())
+            if source.is_relative_to(ROOT) and not any(source.is_relative_to(folder) for folder in foreign):
+                sources.setdefault(source, (build, entry["command"]))
+    return sources
+
+
+def check(clang_tidy: str, build: Path, source: Path) -> str | None:
+    """None, or what clang-tidy found."""
+    done = subprocess.run(
+        # GCC's command lines have warning options that Clang has not.
+        [clang_tidy, "-p", str(build), "--quiet", "--extra-arg=-Wno-unknown-warning-option", str(source)],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    if done.returncode == 0:
+        return None
+    return done.stdout.strip() or done.stderr.strip() or f"clang-tidy ended with {done.returncode}"
+
+
+def forget_old_states() -> None:
+    month_ago = time.time() - 30 * 24 * 3600
+    for state in CACHE.iterdir():
+        if state.stat().st_mtime < month_ago:
+            state.unlink(missing_ok=True)
+
+
+def tidy(builds: list[Path], jobs: int) -> tuple[int, int, dict[str, str]]:
+    """How many sources there are, how many had to be checked, and the findings by source."""
+    clang_tidy = find_clang_tidy()
+    if clang_tidy is None:
+        return 1, 0, {"clang-tidy": "not installed; scripts/setup installs it"}
+    version = subprocess.run([clang_tidy, "--version"], capture_output=True, check=True).stdout
+    CACHE.mkdir(parents=True, exist_ok=True)
+
+    sources = sources_of(builds)
+    states = {source: CACHE / state_of(source, command, version) for source, (_, command) in sources.items()}
+    unknown = []
+    for source, state in states.items():
+        if state.exists():
+            os.utime(state)
+        else:
+            unknown.append(source)
+    # The longest first, so that no core is left alone with one at the end.
+    unknown.sort(key=lambda source: source.stat().st_size, reverse=True)
+
+    findings = {}
+    with concurrent.futures.ThreadPoolExecutor(jobs) as workers:
+        results = workers.map(lambda source: check(clang_tidy, sources[source][0], source), unknown)
+        for source, found in zip(unknown, results):
+            if found is None:
+                states[source].touch()
+            else:
+                findings[str(source.relative_to(ROOT))] = found
+    forget_old_states()
+    return len(sources), len(unknown), findings
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("builds", nargs="*", type=Path, default=[ROOT / "build-clang", ROOT / "build"])
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 2)
+    options = parser.parse_args()
+    sources, checked, findings = tidy(options.builds, options.jobs)
+    for found in findings.values():
+        print(found)
+    print(f"{sources} sources, {checked} checked, {len(findings)} with findings")
+    return 1 if findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

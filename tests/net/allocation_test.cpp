@@ -1,0 +1,131 @@
+// What a message costs in steady state: no allocation, and one io_uring_enter a turn. A program of its own, because it
+// counts every allocation of the process.
+#include "sockets.hpp"
+
+#include <cstdlib>
+#include <new>
+
+namespace {
+
+// Of this thread; -1: not counting.
+constinit thread_local long allocations = -1;
+
+void count() noexcept {
+    if (allocations >= 0) ++allocations;
+}
+
+} // namespace
+
+extern "C" {
+void* __libc_malloc(std::size_t size);
+void* __libc_calloc(std::size_t count, std::size_t size);
+void* __libc_realloc(void* memory, std::size_t size);
+
+// operator new comes through here too.
+void* malloc(std::size_t size) {
+    count();
+    return __libc_malloc(size);
+}
+void* calloc(std::size_t members, std::size_t size) {
+    count();
+    return __libc_calloc(members, size);
+}
+void* realloc(void* memory, std::size_t size) {
+    count();
+    return __libc_realloc(memory, size);
+}
+}
+
+using namespace chainring;
+using namespace chainring::test;
+
+namespace {
+
+template <class Stream>
+task<> echo(Stream peer) {
+    while (auto chunk = co_await peer.receive()) {
+        if (chunk->empty()) break;
+        const auto sent = co_await peer.send(std::move(*chunk));
+        if (!sent) break;
+    }
+}
+
+// A message there and back, and the next.
+template <class Stream>
+task<> converse(Stream& server, const std::string& text, int rounds, bool& right) {
+    for (int round = 0; round < rounds; ++round) {
+        const auto sent = co_await server.send(text);
+        if (!sent) right = false;
+        for (std::size_t missing = text.size(); missing > 0;) {
+            const auto chunk = co_await server.receive();
+            if (!chunk || chunk->empty()) {
+                right = false;
+                co_return;
+            }
+            missing -= chunk->size();
+        }
+    }
+}
+
+struct measured {
+    long allocations = 0;
+    statistics before;
+    statistics after;
+};
+
+template <class Over>
+task<> measure(std::size_t message, int connections, int rounds, measured& result) {
+    executor& home = *executor::current();
+    std::vector<stream_pair<Over>> pairs;
+    for (int connection = 0; connection < connections; ++connection) pairs.push_back(co_await connected<Over>());
+    const std::string text = random_text(message, 1);
+    bool right = true;
+    co_await scope([&](task_group& servers) -> task<> {
+        for (auto& pair : pairs) servers.spawn(echo(std::move(pair.far)));
+        const auto all_converse = [&](int count) -> task<> {
+            co_await scope([&](task_group& clients) -> task<> {
+                for (auto& pair : pairs) clients.spawn(converse(pair.near, text, count, right));
+                co_return;
+            });
+        };
+        co_await all_converse(10); // warm: frames, slots and lists have their size
+        result.before = home.stats();
+        allocations = 0;
+        co_await all_converse(rounds);
+        result.allocations = std::exchange(allocations, -1);
+        result.after = home.stats();
+        for (auto& pair : pairs) must(co_await pair.near.close());
+    });
+    CHECK(right);
+}
+
+} // namespace
+
+TEST_CASE("the_counter_counts") {
+    allocations = 0;
+    std::free(std::malloc(1));
+    auto text = std::make_unique<std::string>(1000, 'x');
+    CHECK(text->size() == 1000);
+    CHECK(std::exchange(allocations, -1) >= 3);
+}
+
+TEMPLATE_TEST_CASE("an_echo_in_steady_state_allocates_nothing_and_enters_once_a_turn", "", EACH_TRANSPORT) {
+    const std::size_t message = GENERATE(64u, 4096u, 200'000u);
+    const int connections = GENERATE(1, 64);
+    constexpr int rounds = 100;
+    on_executor(GENERATE(both_modes()), [&]() -> task<> {
+        measured result;
+        co_await measure<TestType>(message, connections, rounds, result);
+        CHECK(result.allocations == 0);
+        const statistics& before = result.before;
+        const statistics& after = result.after;
+        CHECK(after.enters - before.enters == after.turns - before.turns);
+        CHECK(after.messages_sent - before.messages_sent >= 2UZ * rounds * static_cast<unsigned>(connections));
+        CHECK(after.stale_cqes == 0);
+        CHECK(after.cq_overflows == 0);
+        if (message == 64) {
+            // A reply and a request are a send each; the multishot receives stay armed.
+            CHECK(after.sqes - before.sqes <= 2UZ * rounds * static_cast<unsigned>(connections) + 10);
+        }
+    });
+}

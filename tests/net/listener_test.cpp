@@ -1,0 +1,419 @@
+#include "../runtime/forwarding_kernel.hpp"
+#include "sockets.hpp"
+
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+
+using namespace chainring;
+using namespace chainring::test;
+using namespace std::literals;
+
+namespace {
+
+// Gone with the test, and with it every socket in it.
+class temporary_directory {
+  public:
+    temporary_directory() {
+        std::string pattern = (std::filesystem::temp_directory_path() / "chainring-XXXXXX").string();
+        if (::mkdtemp(pattern.data()) == nullptr) FAIL("mkdtemp: " << std::strerror(errno));
+        path_ = pattern;
+    }
+    ~temporary_directory() {
+        std::error_code ignored;
+        std::filesystem::remove_all(path_, ignored);
+    }
+    std::string file(std::string_view name) const { return path_ + '/' + std::string(name); }
+
+  private:
+    std::string path_;
+};
+
+// Linux, out of descriptors whenever `exhausted`. The process's own limit is lowered around `enter` only, where accept takes
+// its descriptor: sanitizers need some in between.
+class short_of_descriptors final : public forwarding_kernel {
+  public:
+    bool exhausted = false;
+
+    int enter(
+        io_uring& ring, unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout,
+        unsigned flags) noexcept override {
+        if (!exhausted) return forwarding_kernel::enter(ring, to_submit, wait_for, timeout, flags);
+        rlimit before{};
+        ::getrlimit(RLIMIT_NOFILE, &before);
+        // Descriptors are given out lowest first: below the first free one there is no room.
+        const int first_free = ::dup(0);
+        ::close(first_free);
+        const rlimit lowered{.rlim_cur = static_cast<rlim_t>(first_free), .rlim_max = before.rlim_max};
+        ::setrlimit(RLIMIT_NOFILE, &lowered);
+        const int returned = forwarding_kernel::enter(ring, to_submit, wait_for, timeout, flags);
+        ::setrlimit(RLIMIT_NOFILE, &before);
+        return returned;
+    }
+};
+
+struct accepted_outcome {
+    bool done = false;
+    std::error_code error;
+};
+
+template <class Listener> task<> accept_one(Listener& from, accepted_outcome& outcome) {
+    auto accepted = co_await from.accept();
+    outcome.error = error_of(accepted);
+    outcome.done = true;
+}
+
+} // namespace
+
+TEMPLATE_TEST_CASE("a_listener_accepts_connections_in_the_order_in_which_they_came", "", EACH_TRANSPORT) {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto listener = must(TestType::listener::bind(TestType::somewhere()));
+        const endpoint at = must(listener.local());
+        CHECK(listener.is_open());
+        CHECK(listener.native_handle() >= 0);
+        if (TestType::tcp) CHECK(at.port() != 0);
+        std::vector<plain_socket> clients;
+        for (int client = 0; client < 3; ++client) {
+            clients.push_back(plain_socket::connected_to(at));
+            CHECK(clients.back().send(std::to_string(client)));
+        }
+        for (int client = 0; client < 3; ++client) {
+            auto peer = must(co_await listener.accept());
+            co_await expect(peer, std::to_string(client));
+        }
+    });
+}
+
+TEMPLATE_TEST_CASE("an_address_in_use_is_refused", "", EACH_TRANSPORT) {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto listener = must(TestType::listener::bind(TestType::somewhere()));
+        const endpoint at = must(listener.local());
+        CHECK(error_of(TestType::listener::bind(at)) == std::errc::address_in_use);
+        must(co_await listener.close());
+        CHECK(TestType::listener::bind(at).has_value());
+    });
+}
+
+TEST_CASE("two_listeners_share_a_port_if_both_say_so") {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        const listen_options shared{.socket = {.reuse_port = true}};
+        auto first = must(tcp_listener::bind({"127.0.0.1", 0}, shared));
+        auto second = tcp_listener::bind(must(first.local()), shared);
+        CHECK(second.has_value());
+        co_return;
+    });
+}
+
+TEST_CASE("a_privileged_port_is_refused_to_ordinary_users") {
+    if (::geteuid() == 0) SKIP("root may bind to any port");
+    on_executor(task_work_mode::throughput, []() -> task<> {
+        CHECK(error_of(tcp_listener::bind({"127.0.0.1", 80})) == std::errc::permission_denied);
+        co_return;
+    });
+}
+
+TEST_CASE("a_unix_path_that_cannot_be_made_is_refused") {
+    const temporary_directory directory;
+    const std::size_t before = open_descriptors();
+    executor home;
+    home.run([](const temporary_directory& place) -> task<> {
+        CHECK(
+            error_of(unix_listener::bind(endpoint::from_path(place.file("missing/socket")).value())) ==
+            std::errc::no_such_file_or_directory);
+        if (::geteuid() != 0) {
+            ::mkdir(place.file("locked").c_str(), 0500);
+            CHECK(
+                error_of(unix_listener::bind(endpoint::from_path(place.file("locked/socket")).value())) ==
+                std::errc::permission_denied);
+        }
+        CHECK(error_of(unix_listener::bind(endpoint())).value() == EAFNOSUPPORT);
+        CHECK(error_of(tcp_listener::bind({"192.0.2.1", 0})) == std::errc::address_not_available);
+        co_return;
+    }(directory));
+    check_baseline(home);
+    CHECK(open_descriptors() == before + 2); // the ring and the executor's eventfd
+}
+
+TEMPLATE_TEST_CASE("binding_outside_of_an_executor_is_not_permitted", "", EACH_TRANSPORT) {
+    CHECK(error_of(TestType::listener::bind(TestType::somewhere())) == std::errc::operation_not_permitted);
+    executor idle;
+    CHECK(error_of(TestType::listener::bind(TestType::somewhere())) == std::errc::operation_not_permitted);
+}
+
+TEST_CASE("a_unix_listener_removes_its_path_when_it_closes") {
+    const temporary_directory directory;
+    const std::string path = directory.file("socket");
+    on_executor(GENERATE(both_modes()), [&]() -> task<> {
+        const endpoint at = endpoint::from_path(path).value();
+        {
+            auto listener = must(unix_listener::bind(at));
+            CHECK(std::filesystem::exists(path));
+            CHECK(must(listener.local()) == at);
+            CHECK(error_of(unix_listener::bind(at)) == std::errc::address_in_use);
+            CHECK(std::filesystem::exists(path)); // the failed attempt has removed nothing
+            must(co_await listener.close());
+            CHECK_FALSE(std::filesystem::exists(path));
+        }
+        {
+            auto listener = must(unix_listener::bind(at));
+            CHECK(std::filesystem::exists(path));
+        }
+        CHECK_FALSE(std::filesystem::exists(path));
+    });
+}
+
+TEMPLATE_TEST_CASE("a_closed_listener_accepts_nothing", "", EACH_TRANSPORT) {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        typename TestType::listener never;
+        CHECK_FALSE(never.is_open());
+        CHECK(never.native_handle() == -1);
+        const auto from_nothing = co_await never.accept();
+        CHECK(error_of(from_nothing) == errc::closed);
+        const auto close_of_nothing = co_await never.close();
+        CHECK(error_of(close_of_nothing) == errc::closed);
+        CHECK(error_of(never.local()) == errc::closed);
+
+        auto listener = must(TestType::listener::bind(TestType::somewhere()));
+        must(co_await listener.close());
+        CHECK_FALSE(listener.is_open());
+        const auto accepted = co_await listener.accept();
+        CHECK(error_of(accepted) == errc::closed);
+        const auto again = co_await listener.close();
+        CHECK(error_of(again) == errc::closed);
+    });
+}
+
+TEMPLATE_TEST_CASE("closing_a_listener_ends_the_accept_that_waits_on_it", "", EACH_TRANSPORT) {
+    const bool in_flight = GENERATE(true, false);
+    on_executor(GENERATE(both_modes()), [&]() -> task<> {
+        auto listener = must(TestType::listener::bind(TestType::somewhere()));
+        accepted_outcome outcome;
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn(accept_one(listener, outcome));
+            if (in_flight) co_await settle();
+            must(co_await listener.close());
+        });
+        CHECK(outcome.error == errc::closed);
+    });
+}
+
+TEMPLATE_TEST_CASE("destroying_a_listener_ends_the_accept_that_waits_on_it", "", EACH_TRANSPORT) {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        std::optional<typename TestType::listener> listener =
+            must(TestType::listener::bind(TestType::somewhere()));
+        accepted_outcome outcome;
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn(accept_one(*listener, outcome));
+            co_await settle();
+            listener.reset();
+        });
+        CHECK(outcome.error == errc::closed);
+    });
+}
+
+TEMPLATE_TEST_CASE("two_tasks_may_close_a_listener_at_the_same_time", "", EACH_TRANSPORT) {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto listener = must(TestType::listener::bind(TestType::somewhere()));
+        int closed = 0;
+        const auto close = [&]() -> task<> {
+            (void)co_await listener.close();
+            ++closed;
+        };
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn(close());
+            group.spawn(close());
+            co_return;
+        });
+        CHECK(closed == 2);
+    });
+}
+
+TEMPLATE_TEST_CASE("a_cancelled_accept_takes_no_connection", "", EACH_TRANSPORT) {
+    const bool in_flight = GENERATE(true, false);
+    on_executor(GENERATE(both_modes()), [&]() -> task<> {
+        auto listener = must(TestType::listener::bind(TestType::somewhere()));
+        accepted_outcome outcome;
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn(accept_one(listener, outcome));
+            co_await one_turn();
+            if (in_flight) co_await settle();
+            group.cancel();
+        });
+        CHECK(outcome.error == errc::cancelled);
+        CHECK(outcome.error == std::errc::operation_canceled);
+
+        // The listener lives on.
+        const plain_socket client = plain_socket::connected_to(must(listener.local()));
+        must(co_await listener.accept());
+    });
+}
+
+TEST_CASE("an_accept_in_a_cancelled_scope_is_not_started") {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto listener = must(tcp_listener::bind({"127.0.0.1", 0}));
+        const plain_socket client = plain_socket::connected_to(must(listener.local()));
+        accepted_outcome outcome;
+        co_await scope([&](task_group& group) -> task<> {
+            group.cancel();
+            group.spawn(accept_one(listener, outcome));
+            co_return;
+        });
+        CHECK(outcome.error == errc::cancelled);
+        must(co_await listener.accept());
+    });
+}
+
+TEMPLATE_TEST_CASE(
+    "a_connection_that_arrives_while_its_accept_is_cancelled_is_not_lost", "", EACH_TRANSPORT) {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto listener = must(TestType::listener::bind(TestType::somewhere()));
+        accepted_outcome outcome;
+        std::optional<typename TestType::stream> accepted;
+        const auto take_one = [&]() -> task<> {
+            auto peer = co_await listener.accept();
+            outcome = {.done = true, .error = error_of(peer)};
+            if (peer) accepted = std::move(*peer);
+        };
+        plain_socket client;
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn(take_one());
+            co_await settle();
+            client = plain_socket::connected_to(must(listener.local()));
+            group.cancel();
+        });
+        REQUIRE(outcome.done);
+        if (!accepted) accepted = must(co_await listener.accept());
+        CHECK(client.send("hello"));
+        co_await expect(*accepted, "hello");
+    });
+}
+
+TEST_CASE("an_accept_after_a_cancelled_and_abandoned_one_is_not_cancelled_with_it") {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto listener = must(tcp_listener::bind({"127.0.0.1", 0}));
+        accepted_outcome abandoned;
+        {
+            cancel_scope& here = co_await this_scope{};
+            task_group group(here);
+            group.spawn(accept_one(listener, abandoned));
+            co_await settle();
+            group.cancel();
+        } // destroyed before the kernel has answered
+        CHECK_FALSE(abandoned.done);
+        const plain_socket client = plain_socket::connected_to(must(listener.local()));
+        must(co_await listener.accept());
+    });
+}
+
+TEST_CASE("a_second_task_that_accepts_is_told_that_the_listener_is_busy") {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto listener = must(tcp_listener::bind({"127.0.0.1", 0}));
+        accepted_outcome first;
+        accepted_outcome second;
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn(accept_one(listener, first));
+            group.spawn(accept_one(listener, second));
+            co_await until([&] { return second.done; });
+            CHECK(second.error == errc::busy);
+            CHECK_FALSE(first.done);
+            const plain_socket client = plain_socket::connected_to(must(listener.local()));
+            co_await until([&] { return first.done; });
+            CHECK_FALSE(first.error);
+        });
+    });
+}
+
+TEST_CASE("connections_inherit_the_options_of_their_listener") {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        const socket_options wanted{
+            .no_delay = true, .keep_alive = true, .send_buffer = 20'000, .receive_buffer = 30'000};
+        auto listener = must(tcp_listener::bind({"127.0.0.1", 0}, {.socket = wanted}));
+        const plain_socket client = plain_socket::connected_to(must(listener.local()));
+        auto peer = must(co_await listener.accept());
+        CHECK(must(peer.option(IPPROTO_TCP, TCP_NODELAY)) != 0);
+        CHECK(must(peer.option(SOL_SOCKET, SO_KEEPALIVE)) != 0);
+        CHECK(must(peer.option(SOL_SOCKET, SO_SNDBUF)) == 2 * wanted.send_buffer); // the kernel doubles it
+        CHECK(must(peer.option(SOL_SOCKET, SO_RCVBUF)) == 2 * wanted.receive_buffer);
+    });
+}
+
+TEST_CASE("connections_of_a_unix_listener_have_its_buffer_sizes") {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        const socket_options wanted{.send_buffer = 20'000, .receive_buffer = 30'000};
+        auto listener = must(unix_listener::bind(over_unix::somewhere(), {.socket = wanted}));
+        const plain_socket client = plain_socket::connected_to(must(listener.local()));
+        auto peer = must(co_await listener.accept());
+        CHECK(must(peer.option(SOL_SOCKET, SO_SNDBUF)) == 2 * wanted.send_buffer);
+        CHECK(must(peer.option(SOL_SOCKET, SO_RCVBUF)) == 2 * wanted.receive_buffer);
+    });
+}
+
+TEMPLATE_TEST_CASE("out_of_descriptors_a_listener_waits_and_loses_no_connection", "", EACH_TRANSPORT) {
+    const std::size_t before = open_descriptors();
+    {
+        short_of_descriptors behind;
+        executor home(options_for(GENERATE(both_modes())), behind);
+        constexpr int clients = 5;
+        home.run([](executor& running, short_of_descriptors& limit) -> task<> {
+            auto listener = must(TestType::listener::bind(TestType::somewhere()));
+            std::vector<plain_socket> waiting;
+            for (int client = 0; client < clients; ++client) {
+                waiting.push_back(plain_socket::connected_to(must(listener.local())));
+                CHECK(waiting.back().send(std::to_string(client)));
+            }
+            int served = 0;
+            const auto serve = [&]() -> task<> {
+                for (; served < clients; ++served) {
+                    auto peer = must(co_await listener.accept());
+                    co_await expect(peer, std::to_string(served));
+                }
+            };
+            co_await scope([&](task_group& group) -> task<> {
+                limit.exhausted = true;
+                const statistics begun = running.stats();
+                group.spawn(serve());
+                // The pauses double from 5 ms on, so by the fifth attempt 75 ms have gone by.
+                while (running.stats().accepts_deferred < begun.accepts_deferred + 5)
+                    must(co_await chainring::sleep(1ms));
+                const statistics now = running.stats();
+                CHECK(served == 0);
+                // Each turn was one of the test's own sleeps or one attempt: nothing spins.
+                CHECK(now.cqes - begun.cqes < 10);
+                CHECK(now.sqes - begun.sqes < 10);
+                limit.exhausted = false;
+            });
+            CHECK(served == clients);
+            CHECK(listener.is_open());
+            waiting.push_back(plain_socket::connected_to(must(listener.local())));
+            must(co_await listener.accept());
+        }(home, behind));
+        check_baseline(home);
+    }
+    CHECK(open_descriptors() == before);
+}
+
+TEST_CASE("an_accept_that_waits_for_descriptors_can_be_cancelled_and_its_listener_closed") {
+    short_of_descriptors behind;
+    executor home(options_for(GENERATE(both_modes())), behind);
+    home.run([](executor& running, short_of_descriptors& limit) -> task<> {
+        auto listener = must(tcp_listener::bind({"127.0.0.1", 0}));
+        accepted_outcome cancelled;
+        accepted_outcome closed;
+        limit.exhausted = true;
+        const auto deferred = running.stats().accepts_deferred;
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn(accept_one(listener, cancelled));
+            co_await until([&] { return running.stats().accepts_deferred != deferred; });
+            group.cancel();
+        });
+        CHECK(cancelled.error == errc::cancelled);
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn(accept_one(listener, closed));
+            co_await one_turn();
+            must(co_await listener.close());
+        });
+        CHECK(closed.error == errc::closed);
+    }(home, behind));
+    check_baseline(home);
+}

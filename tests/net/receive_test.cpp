@@ -1,0 +1,364 @@
+#include "sockets.hpp"
+
+#include <array>
+
+using namespace chainring;
+using namespace chainring::test;
+using namespace std::literals;
+
+namespace {
+
+struct received {
+    bool done = false;
+    std::error_code error;
+    std::string text;
+};
+
+template <class Stream>
+task<> receive_one(Stream& from, received& into) {
+    const auto chunk = co_await from.receive();
+    into = {.done = true, .error = error_of(chunk), .text = chunk ? std::string(chunk->text()) : ""};
+}
+
+template <class Stream>
+task<> receive_into_one(Stream& from, received& into, std::size_t room = 100) {
+    std::string target(room, '?');
+    const auto size = co_await from.receive_into(std::as_writable_bytes(std::span(target.data(), target.size())));
+    into = {.done = true, .error = error_of(size), .text = size ? target.substr(0, *size) : ""};
+}
+
+template <class Stream>
+task<> receive_either(bool lease, Stream& from, received& into) {
+    return lease ? receive_one(from, into) : receive_into_one(from, into);
+}
+
+// From here on the stream receives by itself.
+template <class Over>
+task<> arm(stream_and_peer<Over>& pair) {
+    CHECK(pair.peer.send("first"));
+    co_await expect(pair.stream, "first");
+}
+
+} // namespace
+
+TEMPLATE_TEST_CASE("a_receive_waits_for_the_first_bytes", "", EACH_TRANSPORT) {
+    const bool lease = GENERATE(true, false);
+    on_executor(GENERATE(both_modes()), [&]() -> task<> {
+        auto pair = co_await connected_to_plain<TestType>();
+        received got;
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn(receive_either(lease, pair.stream, got));
+            co_await settle();
+            CHECK_FALSE(got.done);
+            CHECK(pair.peer.send("hello"));
+        });
+        CHECK(got.text == "hello");
+    });
+}
+
+TEMPLATE_TEST_CASE("a_lease_holds_at_most_one_block", "", EACH_TRANSPORT) {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto pair = co_await connected_to_plain<TestType>();
+        const std::string text = random_text(10'000, 1);
+        CHECK(pair.peer.send(text));
+        std::string all;
+        while (all.size() < text.size()) {
+            const buffer chunk = must(co_await pair.stream.receive());
+            CHECK(chunk.size() <= 4096);
+            CHECK(executor::current()->stats().buffers_leased == 1);
+            all += chunk.text();
+        }
+        CHECK((all == text));
+    });
+}
+
+TEMPLATE_TEST_CASE("bytes_are_received_straight_into_memory_or_copied_into_it", "", EACH_TRANSPORT) {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto pair = co_await connected_to_plain<TestType>();
+        received got;
+        CHECK(pair.peer.send("straight"));
+        co_await receive_into_one(pair.stream, got);
+        CHECK(got.text == "straight");
+
+        co_await arm(pair);
+        CHECK(pair.peer.send("copied"));
+        co_await receive_into_one(pair.stream, got);
+        CHECK(got.text == "copied");
+
+        CHECK(pair.peer.send("twice"));
+        co_await receive_into_one(pair.stream, got, 3);
+        CHECK(got.text == "twi");
+        co_await receive_into_one(pair.stream, got, 3);
+        CHECK(got.text == "ce");
+    });
+}
+
+TEMPLATE_TEST_CASE("a_block_taken_in_part_yields_its_rest_to_the_next_receive", "", EACH_TRANSPORT) {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto pair = co_await connected_to_plain<TestType>();
+        co_await arm(pair);
+        received got;
+        CHECK(pair.peer.send("abcdef"));
+        co_await receive_into_one(pair.stream, got, 2);
+        CHECK(got.text == "ab");
+        co_await receive_one(pair.stream, got);
+        CHECK(got.text == "cdef");
+    });
+}
+
+TEMPLATE_TEST_CASE("random_mixtures_of_both_receives_lose_no_byte", "", EACH_TRANSPORT) {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto pair = co_await connected<TestType>(4096);
+        const std::string text = random_text(500'000, 3);
+        std::minstd_rand random(5);
+        std::string all;
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn([](auto& to, const std::string& sent) -> task<> {
+                co_await send_all(to, sent);
+                must(co_await to.shutdown());
+            }(pair.near, text));
+            received got;
+            do {
+                if (random() % 2 == 0)
+                    co_await receive_one(pair.far, got);
+                else
+                    co_await receive_into_one(pair.far, got, 1 + random() % 10'000);
+                if (got.error) FAIL(got.error.message());
+                all += got.text;
+            } while (!got.text.empty());
+        });
+        CHECK((all == text));
+    });
+}
+
+TEMPLATE_TEST_CASE("the_end_of_the_stream_is_told_every_time", "", EACH_TRANSPORT) {
+    const bool armed = GENERATE(true, false);
+    on_executor(GENERATE(both_modes()), [&]() -> task<> {
+        auto pair = co_await connected_to_plain<TestType>();
+        if (armed) co_await arm(pair);
+        CHECK(pair.peer.send("last"));
+        pair.peer.close();
+        received got;
+        co_await receive_into_one(pair.stream, got);
+        CHECK(got.text == "last");
+        for (int again = 0; again < 3; ++again) {
+            co_await receive_either(again % 2 == 0, pair.stream, got);
+            CHECK_FALSE(got.error);
+            CHECK(got.text.empty());
+        }
+    });
+}
+
+TEST_CASE("a_reset_is_an_error_behind_the_bytes_that_came_before_it") {
+    const bool lease = GENERATE(true, false);
+    on_executor(GENERATE(both_modes()), [&]() -> task<> {
+        auto pair = co_await connected_to_plain<over_tcp>();
+        co_await arm(pair);
+        CHECK(pair.peer.send("before"));
+        executor& home = *executor::current();
+        co_await until([&] { return home.stats().bytes_received == 11; });
+        pair.peer.reset();
+        co_await settle();
+        received got;
+        co_await receive_either(lease, pair.stream, got);
+        CHECK(got.text == "before");
+        for (int again = 0; again < 2; ++again) {
+            co_await receive_either(lease, pair.stream, got);
+            CHECK(got.error == std::errc::connection_reset);
+        }
+    });
+}
+
+TEMPLATE_TEST_CASE("a_second_reader_is_told_that_the_stream_is_busy", "", EACH_TRANSPORT) {
+    const bool first_leases = GENERATE(true, false);
+    const bool second_leases = GENERATE(true, false);
+    const bool armed = GENERATE(true, false);
+    on_executor(GENERATE(both_modes()), [&]() -> task<> {
+        auto pair = co_await connected_to_plain<TestType>();
+        if (armed) co_await arm(pair);
+        received first;
+        received second;
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn(receive_either(first_leases, pair.stream, first));
+            co_await settle();
+            co_await receive_either(second_leases, pair.stream, second);
+            CHECK(second.error == errc::busy);
+            CHECK(second.error == std::errc::device_or_resource_busy);
+            CHECK_FALSE(first.done);
+            CHECK(pair.peer.send("for the first"));
+        });
+        CHECK(first.text == "for the first");
+    });
+}
+
+TEMPLATE_TEST_CASE("a_second_reader_cannot_steal_what_the_first_was_already_told_of", "", EACH_TRANSPORT) {
+    const bool first_leases = GENERATE(true, false);
+    const bool second_leases = GENERATE(true, false);
+    on_executor(GENERATE(both_modes()), [&]() -> task<> {
+        auto pair = co_await connected_to_plain<TestType>();
+        co_await arm(pair);
+        received first;
+        received second;
+        executor& home = *executor::current();
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn(receive_either(first_leases, pair.stream, first));
+            co_await settle();
+            CHECK(pair.peer.send("for the first"));
+            // The first is in the ready queue, and has not run.
+            co_await until_at_turn_begin([&] { return !home.ready().empty(); });
+            CHECK_FALSE(first.done);
+            co_await receive_either(second_leases, pair.stream, second);
+        });
+        CHECK(second.error == errc::busy);
+        CHECK_FALSE(first.error);
+        CHECK(first.text == "for the first");
+    });
+}
+
+TEMPLATE_TEST_CASE("a_cancelled_receive_loses_no_bytes", "", EACH_TRANSPORT) {
+    const bool lease = GENERATE(true, false);
+    const bool armed = GENERATE(true, false);
+    on_executor(GENERATE(both_modes()), [&]() -> task<> {
+        auto pair = co_await connected_to_plain<TestType>();
+        if (armed) co_await arm(pair);
+        received got;
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn(receive_either(lease, pair.stream, got));
+            co_await settle();
+            group.cancel();
+        });
+        CHECK(got.error == errc::cancelled);
+        CHECK(pair.peer.send("later"));
+        co_await expect(pair.stream, "later");
+    });
+}
+
+TEMPLATE_TEST_CASE("bytes_that_arrive_while_a_receive_is_cancelled_are_its_result_or_the_next_ones", "", EACH_TRANSPORT) {
+    const bool lease = GENERATE(true, false);
+    on_executor(GENERATE(both_modes()), [&]() -> task<> {
+        auto pair = co_await connected_to_plain<TestType>();
+        received got;
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn(receive_either(lease, pair.stream, got));
+            co_await settle();
+            CHECK(pair.peer.send("race"));
+            group.cancel();
+        });
+        if (got.error) {
+            CHECK(got.error == errc::cancelled);
+            co_await expect(pair.stream, "race");
+        } else {
+            CHECK(got.text == "race");
+        }
+    });
+}
+
+TEMPLATE_TEST_CASE("a_receive_on_a_closed_stream_says_so", "", EACH_TRANSPORT) {
+    const bool lease = GENERATE(true, false);
+    on_executor(GENERATE(both_modes()), [&]() -> task<> {
+        received got;
+        typename TestType::stream never;
+        co_await receive_either(lease, never, got);
+        CHECK(got.error == errc::closed);
+
+        auto pair = co_await connected_to_plain<TestType>();
+        co_await arm(pair);
+        CHECK(pair.peer.send("unread"));
+        co_await settle();
+        must(co_await pair.stream.close());
+        co_await receive_either(lease, pair.stream, got);
+        CHECK(got.error == errc::closed);
+    });
+}
+
+TEMPLATE_TEST_CASE("closing_a_stream_ends_the_receive_that_waits_on_it", "", EACH_TRANSPORT) {
+    const bool lease = GENERATE(true, false);
+    const bool armed = GENERATE(true, false);
+    const bool in_flight = GENERATE(true, false);
+    on_executor(GENERATE(both_modes()), [&]() -> task<> {
+        auto pair = co_await connected_to_plain<TestType>();
+        if (armed) co_await arm(pair);
+        received got;
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn(receive_either(lease, pair.stream, got));
+            if (in_flight) co_await settle();
+            must(co_await pair.stream.close());
+        });
+        CHECK(got.error == errc::closed);
+    });
+}
+
+TEMPLATE_TEST_CASE("destroying_a_stream_ends_the_receive_that_waits_on_it", "", EACH_TRANSPORT) {
+    const bool lease = GENERATE(true, false);
+    const bool armed = GENERATE(true, false);
+    on_executor(GENERATE(both_modes()), [&]() -> task<> {
+        auto pair = co_await connected_to_plain<TestType>();
+        if (armed) co_await arm(pair);
+        received got;
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn(receive_either(lease, pair.stream, got));
+            co_await settle();
+            [[maybe_unused]] const typename TestType::stream dying = std::move(pair.stream);
+        });
+        CHECK(got.error == errc::closed);
+    });
+}
+
+TEMPLATE_TEST_CASE("a_cancelled_receive_may_resume_after_its_connection_is_gone", "", EACH_TRANSPORT) {
+    const bool lease = GENERATE(true, false);
+    executor_options options = options_for(GENERATE(both_modes()));
+    options.budget = 1; // so that the cancelled task has to wait for its turn
+    on_executor(options, [&]() -> task<> {
+        auto pair = co_await connected_to_plain<TestType>();
+        co_await arm(pair);
+        received got;
+        bool going_on = false;
+        // They are in front of the cancelled task in the ready queue for several turns.
+        const auto keep_busy = [&]() -> task<> {
+            while (!going_on) co_await pass();
+        };
+        co_await scope([&](task_group& group) -> task<> {
+            co_await scope([&](task_group& inner) -> task<> {
+                inner.spawn(receive_either(lease, pair.stream, got));
+                co_await settle();
+                for (int task = 0; task < 10; ++task) group.spawn(keep_busy());
+                inner.cancel();
+                { [[maybe_unused]] const typename TestType::stream dying = std::move(pair.stream); }
+                co_await until_at_turn_begin([&] { return executor::current()->stats().pending_closes == 0; });
+                going_on = true;
+            });
+        });
+        CHECK(got.error == errc::cancelled);
+    });
+}
+
+TEMPLATE_TEST_CASE("a_reader_that_stops_reading_stops_the_kernel_too", "", EACH_TRANSPORT) {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        executor& home = *executor::current();
+        auto pair = co_await connected_to_plain<TestType>();
+        auto other = co_await connected_to_plain<TestType>();
+        co_await arm(pair);
+        CHECK(home.stats().operations_in_flight == 1);
+
+        // Many small segments, one block each.
+        std::string sent;
+        const auto limit = std::chrono::steady_clock::now() + patience;
+        while (home.stats().operations_in_flight != 0) {
+            REQUIRE(std::chrono::steady_clock::now() < limit);
+            const std::string piece = std::to_string(sent.size()) + ' ';
+            REQUIRE(pair.peer.send(piece));
+            sent += piece;
+            co_await one_turn();
+        }
+        // A multishot may post some more completions before it stops.
+        const buffer_pool& pool = home.buffers();
+        CHECK(pool.blocks() - pool.provided() - pool.free() < 4U * receive_queue::most_blocks);
+
+        CHECK(other.peer.send("served"));
+        co_await expect(other.stream, "served");
+
+        pair.peer.close();
+        const std::string got = co_await receive_to_end(pair.stream);
+        CHECK(got == sent);
+    });
+}

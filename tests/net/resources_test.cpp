@@ -1,0 +1,243 @@
+// What hostile, slow and numerous peers cost: afterwards descriptors, operations, buffers and frames are back where they
+// were.
+#include "sockets.hpp"
+
+using namespace chainring;
+using namespace chainring::test;
+using namespace std::literals;
+
+namespace {
+
+template <class Stream>
+task<> echo(Stream peer, unsigned& ended) {
+    while (auto chunk = co_await peer.receive()) {
+        if (chunk->empty()) break;
+        const auto sent = co_await peer.send(std::move(*chunk));
+        if (!sent) break;
+    }
+    ++ended;
+}
+
+// Serves `clients` connections, each in a task of its own, while `body` runs.
+template <class Over, class Body>
+void with_echo_server(task_work_mode mode, unsigned clients, Body body) {
+    const std::size_t before = open_descriptors();
+    {
+        executor home(options_for(mode));
+        home.run([](unsigned expected, Body& acting) -> task<> {
+            auto listener = must(Over::listener::bind(Over::somewhere()));
+            unsigned ended = 0;
+            const auto serve = [&](task_group& sessions) -> task<> {
+                for (unsigned client = 0; client < expected; ++client)
+                    sessions.spawn(echo(must(co_await listener.accept()), ended));
+            };
+            co_await scope([&](task_group& sessions) -> task<> {
+                sessions.spawn(serve(sessions));
+                co_await acting(must(listener.local()));
+            });
+            CHECK(ended == expected);
+        }(clients, body));
+        check_baseline(home);
+        CHECK(home.buffers().provided() + home.buffers().free() == home.buffers().blocks());
+        CHECK(home.stats().sqes <= home.stats().cqes);
+    }
+    CHECK(open_descriptors() == before);
+}
+
+} // namespace
+
+TEMPLATE_TEST_CASE("clients_that_are_killed_in_the_middle_of_a_message_leave_nothing_behind", "", EACH_TRANSPORT) {
+    constexpr unsigned clients = 60;
+    with_echo_server<TestType>(GENERATE(both_modes()), clients, [](endpoint at) -> task<> {
+        std::vector<plain_socket> connected;
+        for (unsigned client = 0; client < clients; ++client) {
+            connected.push_back(plain_socket::connected_to(at, 4096));
+            const std::string part(100 * client, 'x');
+            if (client % 3 == 0) {
+                connected.back().fill(); // the server is stuck in its reply
+            } else {
+                CHECK(connected.back().send(part));
+            }
+            if (client % 5 == 0) connected.back().reset(); // at once
+            if (client % 7 == 0) co_await one_turn();
+        }
+        co_await settle();
+        for (plain_socket& client : connected) client.reset();
+    });
+}
+
+TEMPLATE_TEST_CASE("ten_thousand_connections_come_and_go", "", EACH_TRANSPORT) {
+    constexpr unsigned clients = 10'000;
+    with_echo_server<TestType>(GENERATE(both_modes()), clients, [](endpoint at) -> task<> {
+        std::atomic<unsigned> right = 0;
+        std::atomic<bool> over = false;
+        executor& home = *executor::current();
+        std::jthread talking([&] {
+            for (unsigned client = 0; client < clients; ++client) {
+                plain_socket socket(::socket(at.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
+                const std::string text = std::to_string(client);
+                std::string back(text.size(), '?');
+                if (::connect(socket.get(), at.address(), at.length()) != 0 || !socket.send(text)) break;
+                if (::recv(socket.get(), back.data(), back.size(), MSG_WAITALL) != static_cast<ssize_t>(back.size()))
+                    break;
+                if (back == text) ++right;
+                // A reset leaves no port behind in TIME_WAIT.
+                if (TestType::tcp || client % 2 == 0)
+                    socket.reset();
+                else
+                    socket.close();
+            }
+            over = true;
+            home.post([] {});
+        });
+        while (!over) must(co_await chainring::sleep(10ms)); // while the sessions do their work
+        CHECK(right == clients);
+    });
+}
+
+TEMPLATE_TEST_CASE("a_client_that_never_reads_suspends_its_writer_and_nobody_else", "", EACH_TRANSPORT) {
+    with_echo_server<TestType>(GENERATE(both_modes()), 2, [](endpoint at) -> task<> {
+        const plain_socket deaf = plain_socket::connected_to(at, 4096);
+        executor& home = *executor::current();
+        std::size_t sent = 0;
+        // Until neither the server takes nor the socket holds more.
+        for (std::size_t more = 1; more != 0; sent += more) {
+            more = deaf.fill();
+            co_await settle();
+        }
+        CHECK(sent > 0);
+        CHECK(home.stats().bytes_sent < sent);
+
+        const plain_socket other = plain_socket::connected_to(at);
+        for (int round = 0; round < 100; ++round) {
+            const std::string text = "round " + std::to_string(round);
+            CHECK(other.send(text));
+            const std::string back = co_await read_plain(other, text.size());
+            CHECK(back == text);
+        }
+        // A writer that waits costs nothing: what was submitted besides the no-ops of settle() moved messages.
+        const statistics idle = home.stats();
+        co_await settle();
+        const statistics now = home.stats();
+        CHECK(now.sqes - idle.sqes <= 50 + 4 * (now.batches_sent - idle.batches_sent) + 4);
+    });
+}
+
+TEMPLATE_TEST_CASE("a_pool_whose_leases_are_kept_refuses_nobody_for_good", "", EACH_TRANSPORT) {
+    const bool from_another_thread = GENERATE(true, false);
+    executor_options options = options_for(GENERATE(both_modes()));
+    options.buffers.blocks = 8;
+    const std::size_t before = open_descriptors();
+    {
+        executor home(options);
+        home.run([](executor& running, bool elsewhere) -> task<> {
+            constexpr std::size_t clients = 5;
+            std::vector<stream_and_peer<TestType>> pairs;
+            for (std::size_t client = 0; client < clients; ++client)
+                pairs.push_back(co_await connected_to_plain<TestType>());
+
+            // One reader keeps every block.
+            std::vector<buffer> kept;
+            while (kept.size() < 8) {
+                CHECK(pairs[0].peer.send("kept"));
+                kept.push_back(must(co_await pairs[0].stream.receive()));
+            }
+            CHECK(running.stats().buffers_leased == 8);
+
+            std::size_t served = 0;
+            const auto receive = [&](std::size_t client) -> task<> {
+                co_await expect(pairs[client].stream, "client " + std::to_string(client));
+                ++served;
+            };
+            co_await scope([&](task_group& group) -> task<> {
+                for (std::size_t client = 1; client < clients; ++client) group.spawn(receive(client));
+                co_await settle();
+                for (std::size_t client = 1; client < clients; ++client)
+                    CHECK(pairs[client].peer.send("client " + std::to_string(client)));
+                co_await settle();
+                CHECK(served == 0);
+
+                // Starving costs nothing: while the test sleeps, the executor does.
+                const statistics hungry = running.stats();
+                CHECK(hungry.no_buffers >= clients - 1);
+                CHECK(hungry.no_buffers <= 2 * clients);
+                for (int nap = 0; nap < 5; ++nap) must(co_await chainring::sleep(2ms));
+                const statistics still = running.stats();
+                CHECK(still.no_buffers == hungry.no_buffers);
+                CHECK(still.sqes - hungry.sqes <= 1); // the read that wakes a sleeping executor
+                CHECK(still.turns - hungry.turns <= 20);
+
+                // One block is enough for all, one after the other; and nothing else happens that could help.
+                if (elsewhere)
+                    std::thread([lease = std::move(kept.back())]() mutable { lease = {}; }).join();
+                kept.pop_back();
+            });
+            CHECK(served == clients - 1);
+            CHECK(running.stats().no_buffers < 40);
+        }(home, from_another_thread));
+        check_baseline(home);
+    }
+    CHECK(open_descriptors() == before);
+}
+
+TEMPLATE_TEST_CASE("a_block_that_comes_home_wakes_a_sleeping_executor", "", EACH_TRANSPORT) {
+    const bool from_another_thread = GENERATE(true, false);
+    executor_options options = options_for(GENERATE(both_modes()));
+    options.buffers.blocks = 1;
+    on_executor(options, [&]() -> task<> {
+        auto pair = co_await connected_to_plain<TestType>();
+        CHECK(pair.peer.send("kept"));
+        std::optional<buffer> kept = must(co_await pair.stream.receive());
+        CHECK(pair.peer.send("later"));
+        co_await scope([&](task_group& group) -> task<> {
+            std::jthread elsewhere;
+            group.spawn(expect(pair.stream, "later"));
+            co_await settle();
+            if (from_another_thread) {
+                elsewhere = std::jthread([lease = std::move(*kept)]() mutable { lease = {}; });
+                kept.reset();
+                // Nothing but the lease's end wakes the executor from here on.
+            } else {
+                must(co_await chainring::sleep(2ms));
+                kept.reset();
+            }
+        });
+    });
+}
+
+TEMPLATE_TEST_CASE("an_idle_connection_that_was_fed_leaves_the_block_to_others", "", EACH_TRANSPORT) {
+    executor_options options = options_for(GENERATE(both_modes()));
+    options.buffers.blocks = 1;
+    on_executor(options, []() -> task<> {
+        auto keeper = co_await connected_to_plain<TestType>();
+        auto idle = co_await connected_to_plain<TestType>();
+        auto busy = co_await connected_to_plain<TestType>();
+        CHECK(keeper.peer.send("kept"));
+        std::optional<buffer> kept = must(co_await keeper.stream.receive());
+        co_await scope([&](task_group& group) -> task<> {
+            co_await scope([&](task_group& waiting) -> task<> {
+                waiting.spawn([](auto& from) -> task<> { (void)co_await from.receive(); }(idle.stream));
+                co_await settle(); // it is the first to starve
+                group.spawn(expect(busy.stream, "served"));
+                co_await settle();
+                kept.reset();
+                CHECK(busy.peer.send("served"));
+                co_await group.join();
+                waiting.cancel();
+            });
+        });
+    });
+}
+
+TEST_CASE("buffers_of_a_dead_executor_may_still_be_held") {
+    std::optional<buffer> late;
+    {
+        executor home;
+        home.run([](std::optional<buffer>& kept) -> task<> {
+            auto pair = co_await connected_to_plain<over_unix>();
+            CHECK(pair.peer.send("still here"));
+            kept = must(co_await pair.stream.receive());
+        }(late));
+    }
+    CHECK(late->text() == "still here");
+}

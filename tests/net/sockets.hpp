@@ -1,0 +1,316 @@
+// What the tests of net/ share: the two transports, connected pairs, plain sockets as peers, and waits that
+// fail instead of hanging.
+//
+// No co_await within CHECK or REQUIRE: with GCC those macros mention their expression twice, and it would be
+// awaited twice.
+#pragma once
+
+#include "../support.hpp"
+
+#include <catch2/catch_template_test_macros.hpp>
+#include <dirent.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <optional>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace chainring::test {
+
+// A name that no other socket of this machine has.
+inline std::string unique_name() {
+    static std::atomic<unsigned> count = 0;
+    return "chainring-test-" + std::to_string(::getpid()) + '-' + std::to_string(++count);
+}
+
+struct over_tcp {
+    using stream = tcp_stream;
+    using listener = tcp_listener;
+    static constexpr bool tcp = true;
+    static endpoint somewhere() { return {"127.0.0.1", 0}; }
+};
+
+struct over_unix {
+    using stream = unix_stream;
+    using listener = unix_listener;
+    static constexpr bool tcp = false;
+    static endpoint somewhere() { return endpoint::from_abstract_name(unique_name()).value(); }
+};
+
+#define EACH_TRANSPORT chainring::test::over_tcp, chainring::test::over_unix
+
+template <class T> T must(result<T> outcome) {
+    if (!outcome) FAIL("unexpected error: " << outcome.error().message());
+    if constexpr (!std::is_void_v<T>) return std::move(*outcome);
+}
+
+template <class T> std::error_code error_of(const result<T>& outcome) {
+    return outcome ? std::error_code() : outcome.error();
+}
+
+// Runs a test's body as a task and checks that nothing of it is left. `Body`: () -> task<>.
+template <class Body> void on_executor(const executor_options& options, Body body) {
+    executor home(options);
+    home.run(body());
+    check_baseline(home);
+}
+
+template <class Body> void on_executor(task_work_mode mode, Body body) {
+    on_executor(options_for(mode), std::move(body));
+}
+
+// A no-op that goes through the ring: all that was submitted before it has had its chance when it completes.
+inline auto one_turn() {
+    return uring([](io_uring_sqe& sqe) { io_uring_prep_nop(&sqe); });
+}
+
+// Lets the other coroutines of this turn run first.
+class pass final : public waiter {
+  public:
+    bool await_ready() const noexcept { return false; }
+    void await_suspend(std::coroutine_handle<> caller) noexcept {
+        coroutine_ = caller;
+        executor::current()->ready().push(*this);
+    }
+    void await_resume() const noexcept {}
+    void cancel() noexcept override {}
+};
+
+// Resumes at the beginning of the next turn: what the last one reaped is in the ready queue and has not run.
+class turn_begin final : private posted_work {
+  public:
+    bool await_ready() const noexcept { return false; }
+    void await_suspend(std::coroutine_handle<> caller) noexcept {
+        caller_ = caller;
+        executor::current()->post(*this);
+    }
+    void await_resume() const noexcept {}
+
+  private:
+    void run() noexcept override { caller_.resume(); }
+    std::coroutine_handle<> caller_;
+};
+
+inline constexpr std::chrono::seconds patience{20}; // never reached unless something is missing
+
+// Lets the executor work until `condition` holds.
+template <class Condition> task<> until(Condition condition) {
+    const auto limit = std::chrono::steady_clock::now() + patience;
+    while (!condition()) {
+        if (std::chrono::steady_clock::now() > limit) FAIL("waited too long");
+        co_await one_turn();
+    }
+}
+
+// The same, and goes on before any other coroutine of the turn in which the condition holds.
+template <class Condition>
+task<> until_at_turn_begin(Condition condition) {
+    const auto limit = std::chrono::steady_clock::now() + patience;
+    while (!condition()) {
+        if (std::chrono::steady_clock::now() > limit) FAIL("waited too long");
+        co_await turn_begin();
+    }
+}
+
+// Turns enough for whatever could still happen on this machine's loopback to happen: for tests that say "and
+// nothing else".
+inline task<> settle() {
+    for (int turn = 0; turn < 50; ++turn) co_await one_turn();
+}
+
+// A plain socket, driven by ordinary system calls.
+class plain_socket {
+  public:
+    plain_socket() = default;
+    explicit plain_socket(int descriptor)
+        : descriptor_(descriptor) {
+        if (descriptor < 0) FAIL("no descriptor: " << std::strerror(errno));
+    }
+    plain_socket(plain_socket&& other) noexcept
+        : descriptor_(std::exchange(other.descriptor_, -1)) {}
+    plain_socket& operator=(plain_socket&& other) noexcept {
+        std::swap(descriptor_, other.descriptor_);
+        return *this;
+    }
+    ~plain_socket() { close(); }
+
+    static plain_socket connected_to(const endpoint& to, int receive_buffer = 0) {
+        plain_socket made(::socket(to.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
+        if (receive_buffer != 0) made.set(SOL_SOCKET, SO_RCVBUF, receive_buffer);
+        if (::connect(made.get(), to.address(), to.length()) != 0) FAIL("connect: " << std::strerror(errno));
+        return made;
+    }
+    static plain_socket listening(const endpoint& at, int backlog) {
+        plain_socket made(::socket(at.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
+        if (::bind(made.get(), at.address(), at.length()) != 0) FAIL("bind: " << std::strerror(errno));
+        if (::listen(made.get(), backlog) != 0) FAIL("listen: " << std::strerror(errno));
+        return made;
+    }
+
+    int get() const { return descriptor_; }
+    bool open() const { return descriptor_ >= 0; }
+    void set(int level, int name, int value) const {
+        if (::setsockopt(descriptor_, level, name, &value, sizeof value) != 0)
+            FAIL("setsockopt: " << std::strerror(errno));
+    }
+    endpoint local() const {
+        sockaddr_storage address{};
+        socklen_t length = sizeof address;
+        ::getsockname(descriptor_, reinterpret_cast<sockaddr*>(&address), &length);
+        return endpoint::from_native(reinterpret_cast<sockaddr*>(&address), length);
+    }
+    void close() {
+        if (descriptor_ >= 0) ::close(std::exchange(descriptor_, -1));
+    }
+    // The peer sees a reset (TCP) or an end (unix).
+    void reset() {
+        const linger at_once{.l_onoff = 1, .l_linger = 0};
+        ::setsockopt(descriptor_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+        close();
+    }
+    bool send(std::string_view text) const {
+        return ::send(descriptor_, text.data(), text.size(), MSG_NOSIGNAL) ==
+               static_cast<ssize_t>(text.size());
+    }
+    // What is there now, "" if nothing is; `ended` when the peer's side is over.
+    std::string read_now(bool* ended = nullptr) const {
+        std::string bytes(65'536, '\0');
+        const ssize_t got = ::recv(descriptor_, bytes.data(), bytes.size(), MSG_DONTWAIT);
+        if (ended != nullptr) *ended = got == 0 || (got < 0 && errno != EAGAIN);
+        bytes.resize(static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+        return bytes;
+    }
+    // Waits for data; for threads.
+    std::string read_all() const {
+        std::string all;
+        std::string part(65'536, '\0');
+        for (ssize_t got = 0; (got = ::recv(descriptor_, part.data(), part.size(), 0)) > 0;)
+            all.append(part, 0, static_cast<std::size_t>(got));
+        return all;
+    }
+    // Sends dots until the way to the peer is full to the last byte, as far as can be seen now.
+    std::size_t fill() const {
+        const std::string dots(4096, '.');
+        std::size_t total = 0;
+        for (const std::size_t size : {dots.size(), std::size_t{1}}) {
+            for (ssize_t sent = 0; (sent = ::send(descriptor_, dots.data(), size, MSG_DONTWAIT | MSG_NOSIGNAL)) > 0;)
+                total += static_cast<std::size_t>(sent);
+        }
+        return total;
+    }
+
+  private:
+    int descriptor_ = -1;
+};
+
+// Reads a plain peer of this executor until `size` bytes or the end have come.
+inline task<std::string> read_plain(const plain_socket& peer, std::size_t size) {
+    std::string all;
+    bool ended = false;
+    co_await until([&] {
+        all += peer.read_now(&ended);
+        return all.size() >= size || ended;
+    });
+    co_return all;
+}
+
+inline task<std::string> read_plain_to_end(const plain_socket& peer) {
+    return read_plain(peer, std::string::npos);
+}
+
+template <class Over> struct stream_pair {
+    typename Over::stream near;
+    typename Over::stream far;
+};
+
+// Two connected streams of this executor; both with small socket buffers if `buffers` (bytes) is given.
+template <class Over> task<stream_pair<Over>> connected(int buffers = 0) {
+    const socket_options options{.send_buffer = buffers, .receive_buffer = buffers};
+    auto listener = must(Over::listener::bind(Over::somewhere(), {.socket = options}));
+    auto near = must(co_await Over::stream::connect(must(listener.local()), options));
+    auto far = must(co_await listener.accept());
+    co_return stream_pair<Over>{std::move(near), std::move(far)};
+}
+
+template <class Over> struct stream_and_peer {
+    typename Over::stream stream;
+    plain_socket peer;
+};
+
+// A stream of this executor and the plain socket at its other end.
+template <class Over> task<stream_and_peer<Over>> connected_to_plain(int buffers = 0) {
+    const socket_options options{.send_buffer = buffers, .receive_buffer = buffers};
+    auto listener = must(Over::listener::bind(Over::somewhere(), {.socket = options}));
+    plain_socket peer = plain_socket::connected_to(must(listener.local()), buffers);
+    auto stream = must(co_await listener.accept());
+    // Connections of a unix listener have options of their own.
+    if (buffers != 0) must(stream.set_option(SOL_SOCKET, SO_SNDBUF, buffers));
+    co_return stream_and_peer<Over>{std::move(stream), std::move(peer)};
+}
+
+// Fills the way from a stream to its plain peer with dots, for good: nothing more fits until the peer reads.
+template <class Over>
+task<std::size_t> congest(stream_and_peer<Over>& pair) {
+    const plain_socket outside(::dup(pair.stream.native_handle()));
+    std::size_t total = 0;
+    for (std::size_t more = 1; more != 0; total += more) {
+        more = outside.fill();
+        co_await settle(); // what is on its way may make room where it came from
+    }
+    co_return total;
+}
+
+// Everything up to the end of the stream.
+template <class Stream> task<std::string> receive_to_end(Stream& from) {
+    std::string all;
+    for (;;) {
+        const buffer chunk = must(co_await from.receive());
+        if (chunk.empty()) co_return all;
+        all += chunk.text();
+    }
+}
+
+template <class Stream> task<std::string> receive_exactly(Stream& from, std::size_t size) {
+    std::string all;
+    while (all.size() < size) {
+        const buffer chunk = must(co_await from.receive());
+        if (chunk.empty()) FAIL("the stream ended after " << all.size() << " of " << size << " bytes");
+        all += chunk.text();
+    }
+    co_return all;
+}
+
+template <class Stream> task<> send_all(Stream& to, std::string_view text) {
+    const std::size_t sent = must(co_await to.send(text));
+    CHECK(sent == text.size());
+}
+
+// The next bytes are these.
+template <class Stream> task<> expect(Stream& from, std::string text) {
+    const std::string got = co_await receive_exactly(from, text.size());
+    CHECK(got == text);
+}
+
+inline std::string random_text(std::size_t size, std::uint32_t seed) {
+    std::minstd_rand random(seed);
+    std::string text(size, '\0');
+    for (char& each : text) each = static_cast<char>(random());
+    return text;
+}
+
+inline std::size_t open_descriptors() {
+    DIR* directory = ::opendir("/proc/self/fd");
+    REQUIRE(directory != nullptr);
+    std::size_t count = 0;
+    while (::readdir(directory) != nullptr) ++count;
+    ::closedir(directory);
+    return count - 3; // ".", "..", and the directory itself
+}
+
+} // namespace chainring::test

@@ -1,0 +1,24 @@
+// A program outside the tree that uses an installed chainring.
+#include <chainring/chainring.hpp>
+
+#include <cstdio>
+
+namespace cr = chainring;
+
+namespace {
+
+cr::task<int> answer() {
+    co_return 42;
+}
+
+cr::task<int> ask() {
+    co_return co_await answer() == 42 ? 0 : 1;
+}
+
+} // namespace
+
+int main() {
+    const int status = cr::runtime{}.run(ask());
+    std::puts(status == 0 ? "the consumer ran" : "the consumer failed");
+    return status;
+}

@@ -1,0 +1,184 @@
+#include "runtime/forwarding_kernel.hpp"
+#include "runtime/steps.hpp"
+#include "support.hpp"
+
+#include <chainring/runtime/sleep.hpp>
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <semaphore>
+#include <thread>
+#include <vector>
+
+using namespace chainring;
+using namespace chainring::test;
+
+namespace {
+
+task<> wait_for(gate& opened) {
+    co_await opened;
+}
+
+} // namespace
+
+TEST_CASE("posts_of_eight_threads_arrive_once_each_and_in_order_for_each_thread") {
+    constexpr unsigned threads = 8;
+    constexpr unsigned posts = 5000;
+    executor used(options_for(GENERATE(both_modes())));
+    gate finished;
+    std::array<std::vector<unsigned>, threads> arrived;
+    unsigned count = 0;
+    std::atomic<int> wrong_thread = 0;
+    const auto home_thread = std::this_thread::get_id();
+
+    std::vector<std::thread> posters;
+    for (unsigned number = 0; number < threads; ++number) {
+        posters.emplace_back([&, number] {
+            for (unsigned i = 0; i < posts; ++i) {
+                used.post([&, number, i] {
+                    if (std::this_thread::get_id() != home_thread) ++wrong_thread;
+                    arrived[number].push_back(i);
+                    if (++count == threads * posts) finished.open();
+                });
+                if (i % 512 == number) std::this_thread::yield();
+            }
+        });
+    }
+    used.run(wait_for(finished));
+    for (std::thread& poster : posters) poster.join();
+
+    CHECK(wrong_thread == 0);
+    for (const auto& numbers : arrived) {
+        REQUIRE(numbers.size() == posts);
+        CHECK(std::ranges::is_sorted(numbers));
+    }
+    check_baseline(used);
+}
+
+TEST_CASE("every_post_wakes_a_sleeping_executor") {
+    // Ping-pong: nobody goes on before the other one has answered, so the executor sleeps, or is about to, at
+    // each post.
+    constexpr int rounds = 2000;
+    executor used(options_for(GENERATE(both_modes())));
+    gate finished;
+    std::binary_semaphore answered(0);
+    std::thread poster([&] {
+        for (int i = 0; i < rounds; ++i) {
+            used.post([&] { answered.release(); });
+            answered.acquire();
+        }
+        used.post([&] { finished.open(); });
+    });
+    used.run(wait_for(finished));
+    poster.join();
+    CHECK(used.stats().wakeups <= rounds + 1);
+    check_baseline(used);
+}
+
+TEST_CASE("an_executor_that_waits_for_a_timer_is_woken_by_a_post") {
+    executor used(options_for(GENERATE(both_modes())));
+    used.run([](executor& home) -> task<> {
+        task_group group(co_await this_scope{});
+        result<void> outcome;
+        group.spawn([](result<void>& to) -> task<> { to = co_await sleep(std::chrono::hours(10)); }(outcome));
+        std::thread poster([&] { home.post([&] { group.cancel(); }); });
+        co_await group.join();
+        poster.join();
+        CHECK(outcome == failure(errc::cancelled));
+    }(used));
+}
+
+TEST_CASE("posts_from_the_executors_own_thread_run_in_a_later_step_and_in_order") {
+    executor used;
+    std::vector<int> order;
+    used.run([](executor& home, std::vector<int>& to) -> task<> {
+        for (int i = 0; i < 5; ++i) home.post([&to, i] { to.push_back(i); });
+        CHECK(to.empty());
+        co_await next_turn{};
+        CHECK(to == std::vector<int>{0, 1, 2, 3, 4});
+    }(used, order));
+}
+
+TEST_CASE("what_was_posted_before_run_runs_in_it") {
+    executor used;
+    gate opened;
+    used.post([&] { opened.open(); });
+    used.run(wait_for(opened));
+    check_baseline(used);
+}
+
+TEST_CASE("an_intrusive_post_can_be_posted_again_once_it_has_run") {
+    struct counting final : posted_work {
+        int runs = 0;
+        void run() noexcept override { ++runs; }
+    } work;
+    executor used;
+    used.run([](executor& home, counting& posted) -> task<> {
+        for (int i = 1; i <= 3; ++i) {
+            home.post(posted);
+            co_await next_turn{};
+            CHECK(posted.runs == i);
+        }
+    }(used, work));
+}
+
+TEST_CASE("posts_between_two_runs_run_in_the_second_one") {
+    executor used;
+    int runs = 0;
+    used.run([]() -> task<> { co_return; }());
+    used.post([&] { ++runs; });
+    used.run([]() -> task<> { co_await next_turn{}; }());
+    CHECK(runs == 1);
+}
+
+TEST_CASE("posts_after_the_last_run_run_when_the_executor_is_destroyed") {
+    struct marking final : posted_work {
+        bool ran = false;
+        void run() noexcept override { ran = true; }
+    } intrusive;
+    auto captured = std::make_shared<int>(1);
+    bool ran = false;
+    const bool has_run = GENERATE(false, true);
+    {
+        executor used;
+        if (has_run) used.run([]() -> task<> { co_return; }());
+        used.post([captured, &ran] { ran = true; });
+        used.post(intrusive);
+    }
+    CHECK(ran);
+    CHECK(intrusive.ran);
+    CHECK(captured.use_count() == 1);
+}
+
+TEST_CASE("a_sleeping_executor_is_signalled_once_however_many_threads_post") {
+    struct counting final : forwarding_kernel {
+        std::atomic<int> signals = 0;
+        void signal_event(int descriptor) noexcept override {
+            ++signals;
+            forwarding_kernel::signal_event(descriptor);
+        }
+    } counted;
+    struct nothing final : posted_work {
+        void run() noexcept override {}
+    };
+    inbox used(counted);
+    std::array<nothing, 64> work;
+
+    for (std::size_t i = 0; i < 8; ++i) used.post(work[i]);
+    CHECK(counted.signals == 0); // nobody sleeps
+    used.run_all();
+
+    used.about_to_sleep();
+    std::vector<std::thread> posters;
+    for (std::size_t number = 0; number < 4; ++number) {
+        posters.emplace_back([&, number] {
+            for (std::size_t i = 0; i < 16; ++i) used.post(work[number * 16 + i]);
+        });
+    }
+    for (std::thread& poster : posters) poster.join();
+    CHECK(counted.signals == 1);
+    CHECK(used.awake());
+    used.run_all();
+    CHECK(used.empty());
+}

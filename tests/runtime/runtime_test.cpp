@@ -1,0 +1,201 @@
+#include "runtime/steps.hpp"
+#include "support.hpp"
+
+#include <chainring/runtime/runtime.hpp>
+#include <chainring/runtime/sleep.hpp>
+
+#include <signal.h>
+#include <sys/mman.h>
+
+#include <stdexcept>
+#include <string>
+#include <thread>
+
+using namespace chainring;
+using namespace chainring::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+// What is written to standard error while it lives.
+class captured_stderr {
+  public:
+    captured_stderr()
+        : before_(::fcntl(2, F_DUPFD_CLOEXEC, 3))
+        , file_(::memfd_create("stderr", MFD_CLOEXEC)) {
+        REQUIRE(before_ >= 0);
+        REQUIRE(file_ >= 0);
+        ::dup2(file_, 2);
+    }
+    ~captured_stderr() {
+        ::dup2(before_, 2);
+        ::close(before_);
+        ::close(file_);
+    }
+    captured_stderr(const captured_stderr&) = delete;
+    captured_stderr& operator=(const captured_stderr&) = delete;
+
+    std::string text() const {
+        char bytes[1024];
+        const ssize_t size = ::pread(file_, bytes, sizeof bytes, 0);
+        return {bytes, static_cast<std::size_t>(size < 0 ? 0 : size)};
+    }
+
+  private:
+    int before_;
+    int file_;
+};
+
+using handler = void (*)(int);
+
+handler handler_of(int signal) {
+    struct sigaction action{};
+    ::sigaction(signal, nullptr, &action);
+    return action.sa_handler;
+}
+
+void own_handler(int) {}
+
+class own_handlers {
+  public:
+    own_handlers() {
+        struct sigaction action{};
+        action.sa_handler = own_handler;
+        ::sigaction(SIGTERM, &action, &terminate_);
+        ::sigaction(SIGINT, &action, &interrupt_);
+    }
+    ~own_handlers() {
+        ::sigaction(SIGTERM, &terminate_, nullptr);
+        ::sigaction(SIGINT, &interrupt_, nullptr);
+    }
+
+  private:
+    struct sigaction terminate_{};
+    struct sigaction interrupt_{};
+};
+
+task<result<void>> fails(std::error_code error) {
+    co_return failure(error);
+}
+
+} // namespace
+
+TEST_CASE("the_exit_status_tells_how_the_task_ended") {
+    const captured_stderr output;
+    CHECK(runtime{}.run([]() -> task<> { co_return; }()) == 0);
+    CHECK(runtime{}.run([]() -> task<int> { co_return 7; }()) == 7);
+    CHECK(runtime{}.run([]() -> task<result<void>> { co_return {}; }()) == 0);
+    CHECK(runtime{}.run([]() -> task<result<int>> { co_return 8; }()) == 8);
+    CHECK(runtime{}.run([]() -> task<result<int>> { co_return failure(errc::cancelled); }()) == 0);
+    CHECK(runtime{}.run(fails(errc::cancelled)) == 0);
+    CHECK(output.text().empty());
+}
+
+TEST_CASE("an_error_is_one_line_on_standard_error_and_the_status_is_one") {
+    const captured_stderr output;
+    SECTION("an errno") {
+        CHECK(runtime{}.run(fails(from_errno(EADDRINUSE))) == 1);
+        CHECK(output.text() == "error: " + from_errno(EADDRINUSE).message() + "\n");
+    }
+    SECTION("a condition of the library") {
+        CHECK(runtime{}.run([]() -> task<result<int>> { co_return failure(errc::path_too_long); }()) == 1);
+        CHECK(output.text() == "error: a unix socket path has at most 107 bytes\n");
+    }
+}
+
+TEST_CASE("an_exception_comes_out_of_the_runtime_and_the_handlers_are_restored") {
+    const own_handlers before;
+    CHECK_THROWS_AS(
+        runtime{}.run([]() -> task<> {
+            CHECK(handler_of(SIGTERM) != own_handler);
+            throw std::runtime_error("user");
+            co_return;
+        }()),
+        std::runtime_error);
+    CHECK(handler_of(SIGTERM) == own_handler);
+    CHECK(handler_of(SIGINT) == own_handler);
+}
+
+TEST_CASE("block_on_returns_what_the_task_returned") {
+    runtime used;
+    CHECK(used.block_on([]() -> task<std::string> { co_return "text"; }()) == "text");
+    CHECK(used.block_on(fails(errc::broken)) == failure(errc::broken));
+}
+
+TEST_CASE("a_stop_signal_cancels_what_waits_and_restores_the_handlers") {
+    const own_handlers before;
+    const int signal = GENERATE(SIGTERM, SIGINT);
+    runtime_options options;
+    options.executor = options_for(GENERATE(both_modes()));
+    pipe_ends pipe;
+    runtime used(options);
+    const int status = used.run([](int sent, pipe_ends& from) -> task<result<void>> {
+        CHECK(handler_of(sent) != own_handler);
+        co_return co_await scope([&](task_group& group) -> task<result<void>> {
+            group.spawn([](pipe_ends& from_) -> task<> {
+                char memory[4];
+                const result<int> read = co_await read_into(from_.reading(), memory);
+                CHECK(read == failure(errc::cancelled));
+                CHECK(handler_of(SIGTERM) == own_handler);
+                CHECK(handler_of(SIGINT) == own_handler);
+            }(from));
+            co_await next_turn{};
+            co_await next_turn{};
+            ::raise(sent);
+            const result<void> slept = co_await sleep(1h);
+            CHECK(slept == failure(errc::cancelled));
+            co_return slept;
+        });
+    }(signal, pipe));
+    CHECK(status == 0);
+    CHECK(handler_of(SIGTERM) == own_handler);
+    CHECK(handler_of(SIGINT) == own_handler);
+    check_baseline(used.home());
+}
+
+TEST_CASE("a_stop_signal_wakes_a_sleeping_executor") {
+    runtime used;
+    std::thread sender;
+    const ::pid_t self = ::getpid();
+    const int status = used.run([](std::thread& other, ::pid_t to) -> task<result<void>> {
+        other = std::thread([to] { ::kill(to, SIGTERM); });
+        co_return co_await sleep(1h);
+    }(sender, self));
+    sender.join();
+    CHECK(status == 0);
+}
+
+TEST_CASE("the_handlers_stay_alone_if_the_user_wants_it_so") {
+    const own_handlers before;
+    runtime_options options;
+    options.stop_on_signals = false;
+    runtime{options}.run([]() -> task<> {
+        CHECK(handler_of(SIGTERM) == own_handler);
+        co_return;
+    }());
+}
+
+TEST_CASE("a_second_runtime_that_wants_the_signals_at_the_same_time_is_refused") {
+    runtime{}.run([]() -> task<> {
+        CHECK_THROWS_AS(runtime{}.run([]() -> task<> { co_return; }()), std::logic_error);
+        co_return;
+    }());
+    CHECK(runtime{}.run([]() -> task<int> { co_return 4; }()) == 4);
+}
+
+TEST_CASE("a_signal_that_arrives_when_the_task_has_ended_is_not_handled_twice") {
+    const own_handlers before;
+    runtime used;
+    auto ends_at_once = []() -> task<> {
+        ::raise(SIGTERM);
+        co_return;
+    };
+    CHECK(used.run(ends_at_once()) == 0);
+    CHECK(handler_of(SIGTERM) == own_handler);
+    CHECK(used.run(ends_at_once()) == 0);
+    CHECK(used.run([]() -> task<int> {
+        co_await next_turn{};
+        co_return 5;
+    }()) == 5);
+    CHECK(handler_of(SIGTERM) == own_handler);
+}

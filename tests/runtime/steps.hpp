@@ -1,0 +1,157 @@
+// Awaitables with which a test decides in which step of a turn it goes on, and what several tests need to
+// wait on.
+//
+// Never `CHECK(co_await ...)`: Catch2 names the expression several times in a CHECK, and GCC 12 awaits each
+// of them.
+#pragma once
+
+#include <chainring/runtime/executor.hpp>
+#include <chainring/runtime/task_group.hpp>
+#include <chainring/runtime/uring.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace chainring::test {
+
+#if defined(__SANITIZE_ADDRESS__)
+inline constexpr bool address_sanitizer = true;
+#elif defined(__has_feature)
+inline constexpr bool address_sanitizer = __has_feature(address_sanitizer);
+#else
+inline constexpr bool address_sanitizer = false;
+#endif
+
+// Goes to the back of the ready queue: whoever is ready runs first, and nothing is submitted before.
+class yield final : public waiter {
+  public:
+    bool await_ready() const noexcept { return false; }
+    template <class Promise> void await_suspend(std::coroutine_handle<Promise> caller) noexcept {
+        coroutine_ = caller;
+        caller.promise().scope().home().ready().push(*this);
+    }
+    void await_resume() const noexcept {}
+    void cancel() noexcept override {}
+};
+
+// Goes on in the next turn, ahead of all that the end of this turn made ready.
+class next_turn : public waiter, private posted_work {
+  public:
+    bool await_ready() const noexcept { return false; }
+    template <class Promise> void await_suspend(std::coroutine_handle<Promise> caller) noexcept {
+        coroutine_ = caller;
+        home_ = &caller.promise().scope().home();
+        home_->post(static_cast<posted_work&>(*this));
+    }
+    void await_resume() const noexcept {}
+    void cancel() noexcept override {}
+
+  protected:
+    virtual bool satisfied(executor&) { return true; }
+
+  private:
+    void run() noexcept override {
+        if (satisfied(*home_))
+            home_->ready().push_next(*this);
+        else
+            home_->post(static_cast<posted_work&>(*this));
+    }
+
+    executor* home_ = nullptr;
+};
+
+// Goes on when every operation's terminal CQE has been reaped, before any coroutine that they made ready has
+// run.
+class everything_reaped final : public next_turn {
+    bool satisfied(executor& home) override { return home.stats().operations_in_flight == 0; }
+};
+
+// Waits until somebody opens it; no cancellation reaches it.
+class gate {
+  public:
+    class pass final : public waiter {
+      public:
+        explicit pass(gate& through) noexcept
+            : gate_(through) {}
+        bool await_ready() const noexcept { return gate_.open_; }
+        template <class Promise> void await_suspend(std::coroutine_handle<Promise> caller) noexcept {
+            coroutine_ = caller;
+            home_ = &caller.promise().scope().home();
+            gate_.waiting_.push_back(*this);
+        }
+        void await_resume() const noexcept {}
+        void cancel() noexcept override {}
+
+      private:
+        friend class gate;
+        gate& gate_;
+        executor* home_ = nullptr;
+    };
+
+    pass operator co_await() noexcept { return pass(*this); }
+    void open() noexcept {
+        open_ = true;
+        while (!waiting_.empty()) {
+            auto& next = static_cast<pass&>(waiting_.pop_front());
+            next.home_->ready().push(next);
+        }
+    }
+
+  private:
+    bool open_ = false;
+    waiter_list waiting_;
+};
+
+// Both ends of a pipe; reads wait until something was written.
+class pipe_ends {
+  public:
+    pipe_ends() { REQUIRE(::pipe2(ends_, O_CLOEXEC) == 0); }
+    ~pipe_ends() {
+        ::close(ends_[0]);
+        ::close(ends_[1]);
+    }
+    pipe_ends(const pipe_ends&) = delete;
+    pipe_ends& operator=(const pipe_ends&) = delete;
+
+    int reading() const noexcept { return ends_[0]; }
+    int writing() const noexcept { return ends_[1]; }
+    void write(std::string_view text) const {
+        REQUIRE(::write(ends_[1], text.data(), text.size()) == static_cast<ssize_t>(text.size()));
+    }
+    // What nobody has read.
+    std::string left() const {
+        ::fcntl(ends_[0], F_SETFL, O_NONBLOCK);
+        char text[256];
+        const ssize_t size = ::read(ends_[0], text, sizeof text);
+        ::fcntl(ends_[0], F_SETFL, 0);
+        return {text, static_cast<std::size_t>(size < 0 ? 0 : size)};
+    }
+
+  private:
+    int ends_[2] = {-1, -1};
+};
+
+inline auto read_into(int descriptor, std::span<char> memory) {
+    return uring([descriptor, memory](io_uring_sqe& sqe) {
+        io_uring_prep_read(&sqe, descriptor, memory.data(), static_cast<unsigned>(memory.size()), 0);
+    });
+}
+
+inline auto no_operation() {
+    return uring([](io_uring_sqe& sqe) { io_uring_prep_nop(&sqe); });
+}
+
+inline std::size_t open_descriptors() {
+    std::size_t count = 0;
+    for (int descriptor = 0; descriptor < 256; ++descriptor)
+        if (::fcntl(descriptor, F_GETFD) >= 0) ++count;
+    return count;
+}
+
+} // namespace chainring::test

@@ -1,0 +1,33 @@
+// What tests of the runtime and of net/ share.
+#pragma once
+
+#include <chainring/chainring.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
+
+namespace chainring::test {
+
+// GENERATE(both_modes()): the test runs once in each task-work mode.
+inline auto both_modes() {
+    return Catch::Generators::values({task_work_mode::throughput, task_work_mode::latency});
+}
+
+inline executor_options options_for(task_work_mode mode) {
+    executor_options options;
+    options.ring.mode = mode;
+    return options;
+}
+
+// What must be as it was once a test's tasks have ended.
+inline void check_baseline(const executor& used) {
+    const statistics now = used.stats();
+    CHECK(now.operations_in_flight == 0);
+    CHECK(now.pending_closes == 0);
+    CHECK(now.buffers_leased == 0);
+    CHECK(now.descriptors_opened == now.descriptors_closed);
+    CHECK(now.live_tasks == 0);
+    CHECK(now.stale_cqes == 0);
+}
+
+} // namespace chainring::test
