@@ -87,6 +87,21 @@ def check(clang_tidy: str, build: Path, source: Path) -> str | None:
     return done.stdout.strip() or done.stderr.strip() or f"clang-tidy ended with {done.returncode}"
 
 
+def without_repetitions(found: str, seen: set[str]) -> str:
+    """A header's finding comes with every source that includes it, under many spellings of its path: told once."""
+    told, repeated = [], 0
+    for finding in re.split(r"^(?=\S+:\d+:\d+: (?:error|warning): )", found, flags=re.MULTILINE):
+        first_line = finding.partition("\n")[0]
+        key = re.sub(r"^\S*/(?=[^/\s]+/[^/\s]+:\d)", "", first_line)
+        if key in seen:
+            repeated += 1
+        else:
+            seen.add(key)
+            told.append(finding)
+    note = f"({repeated} more, told above)" if repeated else ""
+    return "".join(told) + note
+
+
 def forget_old_states() -> None:
     month_ago = time.time() - 30 * 24 * 3600
     for state in CACHE.iterdir():
@@ -113,14 +128,14 @@ def tidy(builds: list[Path], jobs: int) -> tuple[int, int, dict[str, str]]:
     # The longest first, so that no core is left alone with one at the end.
     unknown.sort(key=lambda source: source.stat().st_size, reverse=True)
 
-    findings = {}
+    findings, seen = {}, set()
     with concurrent.futures.ThreadPoolExecutor(jobs) as workers:
         results = workers.map(lambda source: check(clang_tidy, sources[source][0], source), unknown)
         for source, found in zip(unknown, results):
             if found is None:
                 states[source].touch()
             else:
-                findings[str(source.relative_to(ROOT))] = found
+                findings[str(source.relative_to(ROOT))] = without_repetitions(found, seen)
     forget_old_states()
     return len(sources), len(unknown), findings
 
