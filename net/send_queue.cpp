@@ -9,6 +9,16 @@ send_batch send_queue::form_batch(submission_memory& memory) noexcept {
     batch_bytes_ = 0;
     std::size_t vectors = 0;
     send_batch formed;
+    if (messages_.single()) { // the common case, in few instructions
+        outgoing_message& message = messages_.front();
+        message.in_batch_ = true;
+        batched_ = 1;
+        formed.messages = 1;
+        formed.single = message.bytes_.subspan(message.sent_);
+        if (formed.single.size() > most_bytes) formed.single = formed.single.first(most_bytes);
+        batch_bytes_ = static_cast<std::uint32_t>(formed.single.size());
+        return formed;
+    }
     messages_.for_each([&](outgoing_message& message) {
         message.in_batch_ = true;
         ++batched_;

@@ -52,6 +52,8 @@ template <class T, class Tag> class intrusive_list {
     }
 
     bool empty() const noexcept { return head_.next_ == &head_; }
+    // Exactly one element.
+    bool single() const noexcept { return head_.next_ != &head_ && head_.next_ == head_.previous_; }
     T& front() noexcept { return static_cast<T&>(*head_.next_); }
 
     // An element that is in another list of the same tag leaves that one.

@@ -38,15 +38,12 @@ class ring {
     void enter(bool wait, const duration* timeout, statistics& counters) noexcept;
 
     template <class Visitor> void reap(Visitor&& visit, statistics& counters) {
-        unsigned head = 0;
-        unsigned seen = 0;
-        io_uring_cqe* cqe = nullptr;
-        io_uring_for_each_cqe(&queues_, head, cqe) {
-            visit(*cqe);
-            ++seen;
-        }
-        io_uring_cq_advance(&queues_, seen);
-        counters.cqes += seen;
+        const unsigned mask = queues_.cq.ring_mask;
+        const unsigned tail = io_uring_smp_load_acquire(queues_.cq.ktail);
+        const unsigned head = *queues_.cq.khead;
+        for (unsigned at = head; at != tail; ++at) visit(queues_.cq.cqes[at & mask]);
+        io_uring_smp_store_release(queues_.cq.khead, tail);
+        counters.cqes += tail - head;
     }
 
     io_uring& native() noexcept { return queues_; }

@@ -34,10 +34,12 @@ void timer_wheel::place(timer& placed) noexcept {
     const auto slot = static_cast<unsigned>(placed.due_ >> (level * level_bits)) % slots;
     wheel_[level][slot].push_back(placed);
     occupied_[level] |= std::uint64_t{1} << slot;
+    used_levels_ |= 1U << level;
 }
 
 bool timer_wheel::next_tick(std::uint64_t& tick) const noexcept {
-    for (unsigned level = 0; level < levels; ++level) {
+    for (unsigned unseen = used_levels_; unseen != 0; unseen &= unseen - 1) {
+        const auto level = static_cast<unsigned>(std::countr_zero(unseen));
         const unsigned shift = level * level_bits;
         // Slots at or before the hand of this level are empty: their timers have moved down or fired.
         const auto hand = static_cast<unsigned>(now_ >> shift) % slots;
@@ -53,6 +55,7 @@ bool timer_wheel::next_tick(std::uint64_t& tick) const noexcept {
             occupied_[level] &= ~(std::uint64_t{1} << slot);
             ahead &= ahead - 1;
         }
+        if (occupied_[level] == 0) used_levels_ &= ~(1U << level);
     }
     return false;
 }

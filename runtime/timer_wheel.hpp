@@ -64,6 +64,7 @@ class timer_wheel {
 
     std::uint64_t now_; // every timer due up to this tick has fired
     list due_;
+    mutable unsigned used_levels_ = 0; // a bit for each level with a bit in `occupied_`
     mutable std::array<std::uint64_t, levels> occupied_{};
     mutable std::array<std::array<list, slots>, levels> wheel_;
 };
