@@ -106,8 +106,8 @@ template <class T> auto try_(task<result<T>> child) noexcept {
 
 template <detail::awaiter_of_result Operation>
     requires std::derived_from<Operation, waiter>
-auto try_(Operation&& operation) noexcept {
-    return detail::try_awaiter<std::remove_cvref_t<Operation>>(std::move(operation));
+auto try_(Operation operation) noexcept {
+    return detail::try_awaiter<Operation>(std::move(operation));
 }
 
 } // namespace chainring
