@@ -1,5 +1,5 @@
-// What a message costs in steady state: no allocation, and one io_uring_enter a turn. A program of its own, because it
-// counts every allocation of the process.
+// What a message costs in steady state: no allocation, and one io_uring_enter a turn. A program of its own,
+// because it counts every allocation of the process.
 #include "sockets.hpp"
 
 #include <cstdlib>
@@ -41,8 +41,7 @@ using namespace chainring::test;
 
 namespace {
 
-template <class Stream>
-task<> echo(Stream peer) {
+template <class Stream> task<> echo(Stream peer) {
     while (auto chunk = co_await peer.receive()) {
         if (chunk->empty()) break;
         const auto sent = co_await peer.send(std::move(*chunk));
@@ -51,8 +50,7 @@ task<> echo(Stream peer) {
 }
 
 // A message there and back, and the next.
-template <class Stream>
-task<> converse(Stream& server, const std::string& text, int rounds, bool& right) {
+template <class Stream> task<> converse(Stream& server, const std::string& text, int rounds, bool& right) {
     for (int round = 0; round < rounds; ++round) {
         const auto sent = co_await server.send(text);
         if (!sent) right = false;
@@ -73,11 +71,11 @@ struct measured {
     statistics after;
 };
 
-template <class Over>
-task<> measure(std::size_t message, int connections, int rounds, measured& result) {
+template <class Over> task<> measure(std::size_t message, int connections, int rounds, measured& result) {
     executor& home = *executor::current();
     std::vector<stream_pair<Over>> pairs;
-    for (int connection = 0; connection < connections; ++connection) pairs.push_back(co_await connected<Over>());
+    for (int connection = 0; connection < connections; ++connection)
+        pairs.push_back(co_await connected<Over>());
     const std::string text = random_text(message, 1);
     bool right = true;
     co_await scope([&](task_group& servers) -> task<> {
@@ -120,7 +118,8 @@ TEMPLATE_TEST_CASE("an_echo_in_steady_state_allocates_nothing_and_enters_once_a_
         const statistics& before = result.before;
         const statistics& after = result.after;
         CHECK(after.enters - before.enters == after.turns - before.turns);
-        CHECK(after.messages_sent - before.messages_sent >= 2UZ * rounds * static_cast<unsigned>(connections));
+        CHECK(
+            after.messages_sent - before.messages_sent >= 2UZ * rounds * static_cast<unsigned>(connections));
         CHECK(after.stale_cqes == 0);
         CHECK(after.cq_overflows == 0);
         if (message == 64) {

@@ -1,6 +1,6 @@
-// A task may be destroyed wherever it is suspended. Each operation is destroyed at three moments: before the kernel has
-// seen it, while it is in flight, and when its completion was reaped but its coroutine not yet resumed. Afterwards
-// nothing is left of it, and the kernel no longer touches the memory it was given.
+// A task may be destroyed wherever it is suspended. Each operation is destroyed at three moments: before the
+// kernel has seen it, while it is in flight, and when its completion was reaped but its coroutine not yet
+// resumed. Afterwards nothing is left of it, and the kernel no longer touches the memory it was given.
 #include "sockets.hpp"
 
 using namespace chainring;
@@ -11,9 +11,9 @@ namespace {
 
 enum class moment { before_submission, in_flight, completed };
 
-// Starts `victim`, lets `provoke` complete it if that is the moment, and destroys it. It must not have run to its end.
-template <class Provoke>
-task<> destroy_at(moment when, task<> victim, Provoke provoke) {
+// Starts `victim`, lets `provoke` complete it if that is the moment, and destroys it. It must not have run to
+// its end.
+template <class Provoke> task<> destroy_at(moment when, task<> victim, Provoke provoke) {
     executor& home = *executor::current();
     cancel_scope& here = co_await this_scope{};
     task_group group(here);
@@ -38,31 +38,28 @@ auto each_moment() {
 
 const auto no_event = [] {};
 
-std::span<std::byte> bytes_of(std::string& text) { return std::as_writable_bytes(std::span(text.data(), text.size())); }
+std::span<std::byte> bytes_of(std::string& text) {
+    return std::as_writable_bytes(std::span(text.data(), text.size()));
+}
 
-template <class Stream>
-task<> receive_some(Stream& from) {
+template <class Stream> task<> receive_some(Stream& from) {
     (void)co_await from.receive();
 }
 
-template <class Stream>
-task<> send_borrowed(Stream& to, const std::string& text) {
+template <class Stream> task<> send_borrowed(Stream& to, const std::string& text) {
     (void)co_await to.send(text);
 }
 
-template <class Stream>
-task<> send_text(Stream& to, std::string text) {
+template <class Stream> task<> send_text(Stream& to, std::string text) {
     (void)co_await to.send(text);
 }
 
-template <class Stream>
-task<> send_lease(Stream& to, buffer lease) {
+template <class Stream> task<> send_lease(Stream& to, buffer lease) {
     (void)co_await to.send(std::move(lease));
 }
 
 // A lease that holds `text`, received from the peer.
-template <class Over>
-task<buffer> lease_of(stream_and_peer<Over>& pair, std::string_view text) {
+template <class Over> task<buffer> lease_of(stream_and_peer<Over>& pair, std::string_view text) {
     CHECK(pair.peer.send(text));
     buffer lease = must(co_await pair.stream.receive());
     CHECK(lease.text() == text);
@@ -172,7 +169,9 @@ TEMPLATE_TEST_CASE("a_destroyed_send_of_borrowed_bytes_sends_nothing_afterwards"
             const std::size_t size = filled + 6 + (when == moment::completed ? 1000 : 0) - wire.size();
             wire += co_await read_plain(pair.peer, size);
         });
-        CHECK((wire == std::string(filled, '.') + std::string(when == moment::completed ? 1000 : 0, 'm') + "behind"));
+        CHECK(
+            (wire ==
+             std::string(filled, '.') + std::string(when == moment::completed ? 1000 : 0, 'm') + "behind"));
     });
 }
 
@@ -246,7 +245,8 @@ TEMPLATE_TEST_CASE("a_message_that_waits_behind_another_is_withdrawn_with_its_se
         co_await scope([&](task_group& group) -> task<> {
             group.spawn(send_borrowed(pair.stream, large));
             co_await settle();
-            task<> victim = leased ? send_lease(pair.stream, std::move(lease)) : send_borrowed(pair.stream, unwanted);
+            task<> victim =
+                leased ? send_lease(pair.stream, std::move(lease)) : send_borrowed(pair.stream, unwanted);
             co_await destroy_at(moment::in_flight, std::move(victim), no_event);
             group.spawn(send_text(pair.stream, "behind"));
             wire = co_await read_plain(pair.peer, large.size() + 6);
@@ -255,7 +255,8 @@ TEMPLATE_TEST_CASE("a_message_that_waits_behind_another_is_withdrawn_with_its_se
     });
 }
 
-TEMPLATE_TEST_CASE("destroying_a_half_close_or_a_close_leaves_the_messages_of_others_alone", "", EACH_TRANSPORT) {
+TEMPLATE_TEST_CASE(
+    "destroying_a_half_close_or_a_close_leaves_the_messages_of_others_alone", "", EACH_TRANSPORT) {
     const bool closes = GENERATE(true, false);
     const bool same_batch = GENERATE(true, false);
     on_executor(GENERATE(both_modes()), [&]() -> task<> {

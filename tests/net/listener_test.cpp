@@ -30,8 +30,8 @@ class temporary_directory {
     std::string path_;
 };
 
-// Linux, out of descriptors whenever `exhausted`. The process's own limit is lowered around `enter` only, where accept takes
-// its descriptor: sanitizers need some in between.
+// Linux, out of descriptors whenever `exhausted`. The process's own limit is lowered around `enter` only,
+// where accept takes its descriptor: sanitizers need some in between.
 class short_of_descriptors final : public forwarding_kernel {
   public:
     bool exhausted = false;

@@ -14,27 +14,24 @@ struct received {
     std::string text;
 };
 
-template <class Stream>
-task<> receive_one(Stream& from, received& into) {
+template <class Stream> task<> receive_one(Stream& from, received& into) {
     const auto chunk = co_await from.receive();
     into = {.done = true, .error = error_of(chunk), .text = chunk ? std::string(chunk->text()) : ""};
 }
 
-template <class Stream>
-task<> receive_into_one(Stream& from, received& into, std::size_t room = 100) {
+template <class Stream> task<> receive_into_one(Stream& from, received& into, std::size_t room = 100) {
     std::string target(room, '?');
-    const auto size = co_await from.receive_into(std::as_writable_bytes(std::span(target.data(), target.size())));
+    const auto size =
+        co_await from.receive_into(std::as_writable_bytes(std::span(target.data(), target.size())));
     into = {.done = true, .error = error_of(size), .text = size ? target.substr(0, *size) : ""};
 }
 
-template <class Stream>
-task<> receive_either(bool lease, Stream& from, received& into) {
+template <class Stream> task<> receive_either(bool lease, Stream& from, received& into) {
     return lease ? receive_one(from, into) : receive_into_one(from, into);
 }
 
 // From here on the stream receives by itself.
-template <class Over>
-task<> arm(stream_and_peer<Over>& pair) {
+template <class Over> task<> arm(stream_and_peer<Over>& pair) {
     CHECK(pair.peer.send("first"));
     co_await expect(pair.stream, "first");
 }
@@ -233,7 +230,8 @@ TEMPLATE_TEST_CASE("a_cancelled_receive_loses_no_bytes", "", EACH_TRANSPORT) {
     });
 }
 
-TEMPLATE_TEST_CASE("bytes_that_arrive_while_a_receive_is_cancelled_are_its_result_or_the_next_ones", "", EACH_TRANSPORT) {
+TEMPLATE_TEST_CASE(
+    "bytes_that_arrive_while_a_receive_is_cancelled_are_its_result_or_the_next_ones", "", EACH_TRANSPORT) {
     const bool lease = GENERATE(true, false);
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
         auto pair = co_await connected_to_plain<TestType>();
@@ -323,8 +321,11 @@ TEMPLATE_TEST_CASE("a_cancelled_receive_may_resume_after_its_connection_is_gone"
                 co_await settle();
                 for (int task = 0; task < 10; ++task) group.spawn(keep_busy());
                 inner.cancel();
-                { [[maybe_unused]] const typename TestType::stream dying = std::move(pair.stream); }
-                co_await until_at_turn_begin([&] { return executor::current()->stats().pending_closes == 0; });
+                {
+                    [[maybe_unused]] const typename TestType::stream dying = std::move(pair.stream);
+                }
+                co_await until_at_turn_begin(
+                    [&] { return executor::current()->stats().pending_closes == 0; });
                 going_on = true;
             });
         });

@@ -1,5 +1,5 @@
-// What hostile, slow and numerous peers cost: afterwards descriptors, operations, buffers and frames are back where they
-// were.
+// What hostile, slow and numerous peers cost: afterwards descriptors, operations, buffers and frames are back
+// where they were.
 #include "sockets.hpp"
 
 using namespace chainring;
@@ -8,8 +8,7 @@ using namespace std::literals;
 
 namespace {
 
-template <class Stream>
-task<> echo(Stream peer, unsigned& ended) {
+template <class Stream> task<> echo(Stream peer, unsigned& ended) {
     while (auto chunk = co_await peer.receive()) {
         if (chunk->empty()) break;
         const auto sent = co_await peer.send(std::move(*chunk));
@@ -19,8 +18,7 @@ task<> echo(Stream peer, unsigned& ended) {
 }
 
 // Serves `clients` connections, each in a task of its own, while `body` runs.
-template <class Over, class Body>
-void with_echo_server(task_work_mode mode, unsigned clients, Body body) {
+template <class Over, class Body> void with_echo_server(task_work_mode mode, unsigned clients, Body body) {
     const std::size_t before = open_descriptors();
     {
         executor home(options_for(mode));
@@ -46,7 +44,8 @@ void with_echo_server(task_work_mode mode, unsigned clients, Body body) {
 
 } // namespace
 
-TEMPLATE_TEST_CASE("clients_that_are_killed_in_the_middle_of_a_message_leave_nothing_behind", "", EACH_TRANSPORT) {
+TEMPLATE_TEST_CASE(
+    "clients_that_are_killed_in_the_middle_of_a_message_leave_nothing_behind", "", EACH_TRANSPORT) {
     constexpr unsigned clients = 60;
     with_echo_server<TestType>(GENERATE(both_modes()), clients, [](endpoint at) -> task<> {
         std::vector<plain_socket> connected;
@@ -78,7 +77,8 @@ TEMPLATE_TEST_CASE("ten_thousand_connections_come_and_go", "", EACH_TRANSPORT) {
                 const std::string text = std::to_string(client);
                 std::string back(text.size(), '?');
                 if (::connect(socket.get(), at.address(), at.length()) != 0 || !socket.send(text)) break;
-                if (::recv(socket.get(), back.data(), back.size(), MSG_WAITALL) != static_cast<ssize_t>(back.size()))
+                if (::recv(socket.get(), back.data(), back.size(), MSG_WAITALL) !=
+                    static_cast<ssize_t>(back.size()))
                     break;
                 if (back == text) ++right;
                 // A reset leaves no port behind in TIME_WAIT.
@@ -115,7 +115,8 @@ TEMPLATE_TEST_CASE("a_client_that_never_reads_suspends_its_writer_and_nobody_els
             const std::string back = co_await read_plain(other, text.size());
             CHECK(back == text);
         }
-        // A writer that waits costs nothing: what was submitted besides the no-ops of settle() moved messages.
+        // A writer that waits costs nothing: what was submitted besides the no-ops of settle() moved
+        // messages.
         const statistics idle = home.stats();
         co_await settle();
         const statistics now = home.stats();
@@ -168,8 +169,7 @@ TEMPLATE_TEST_CASE("a_pool_whose_leases_are_kept_refuses_nobody_for_good", "", E
                 CHECK(still.turns - hungry.turns <= 20);
 
                 // One block is enough for all, one after the other; and nothing else happens that could help.
-                if (elsewhere)
-                    std::thread([lease = std::move(kept.back())]() mutable { lease = {}; }).join();
+                if (elsewhere) std::thread([lease = std::move(kept.back())]() mutable { lease = {}; }).join();
                 kept.pop_back();
             });
             CHECK(served == clients - 1);

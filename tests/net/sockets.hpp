@@ -109,8 +109,7 @@ template <class Condition> task<> until(Condition condition) {
 }
 
 // The same, and goes on before any other coroutine of the turn in which the condition holds.
-template <class Condition>
-task<> until_at_turn_begin(Condition condition) {
+template <class Condition> task<> until_at_turn_begin(Condition condition) {
     const auto limit = std::chrono::steady_clock::now() + patience;
     while (!condition()) {
         if (std::chrono::steady_clock::now() > limit) FAIL("waited too long");
@@ -199,7 +198,8 @@ class plain_socket {
         const std::string dots(4096, '.');
         std::size_t total = 0;
         for (const std::size_t size : {dots.size(), std::size_t{1}}) {
-            for (ssize_t sent = 0; (sent = ::send(descriptor_, dots.data(), size, MSG_DONTWAIT | MSG_NOSIGNAL)) > 0;)
+            for (ssize_t sent = 0;
+                 (sent = ::send(descriptor_, dots.data(), size, MSG_DONTWAIT | MSG_NOSIGNAL)) > 0;)
                 total += static_cast<std::size_t>(sent);
         }
         return total;
@@ -255,8 +255,7 @@ template <class Over> task<stream_and_peer<Over>> connected_to_plain(int buffers
 }
 
 // Fills the way from a stream to its plain peer with dots, for good: nothing more fits until the peer reads.
-template <class Over>
-task<std::size_t> congest(stream_and_peer<Over>& pair) {
+template <class Over> task<std::size_t> congest(stream_and_peer<Over>& pair) {
     const plain_socket outside(::dup(pair.stream.native_handle()));
     std::size_t total = 0;
     for (std::size_t more = 1; more != 0; total += more) {

@@ -7,8 +7,7 @@ using namespace std::literals;
 
 namespace {
 
-template <class Stream>
-task<> echo(Stream peer) {
+template <class Stream> task<> echo(Stream peer) {
     for (;;) {
         buffer chunk = must(co_await peer.receive());
         if (chunk.empty()) break;
@@ -17,8 +16,7 @@ task<> echo(Stream peer) {
     must(co_await peer.close());
 }
 
-template <class Stream>
-task<> send_then_end(Stream& to, const std::string& text, std::size_t piece) {
+template <class Stream> task<> send_then_end(Stream& to, const std::string& text, std::size_t piece) {
     std::string_view rest = text;
     while (!rest.empty()) {
         const std::string_view part = rest.substr(0, piece);
@@ -33,14 +31,12 @@ struct outcome {
     std::error_code error;
 };
 
-template <class Stream>
-task<> send_text(Stream& to, std::string text, outcome& result) {
+template <class Stream> task<> send_text(Stream& to, std::string text, outcome& result) {
     const auto sent = co_await to.send(text);
     result = {.done = true, .error = error_of(sent)};
 }
 
-template <class Stream>
-task<> close_it(Stream& closing, outcome& result) {
+template <class Stream> task<> close_it(Stream& closing, outcome& result) {
     const auto closed = co_await closing.close();
     result = {.done = true, .error = error_of(closed)};
 }
