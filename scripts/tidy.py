@@ -91,15 +91,18 @@ def without_repetitions(found: str, seen: set[str]) -> str:
     """A header's finding comes with every source that includes it, under many spellings of its path: told once."""
     told, repeated = [], 0
     for finding in re.split(r"^(?=\S+:\d+:\d+: (?:error|warning): )", found, flags=re.MULTILINE):
+        if not finding.strip():
+            continue
         first_line = finding.partition("\n")[0]
         key = re.sub(r"^\S*/(?=[^/\s]+/[^/\s]+:\d)", "", first_line)
         if key in seen:
             repeated += 1
         else:
             seen.add(key)
-            told.append(finding)
-    note = f"({repeated} more, told above)" if repeated else ""
-    return "".join(told) + note
+            told.append(finding.rstrip())
+    if repeated:
+        told.append(f"{repeated} more, told above")
+    return "\n".join(told)
 
 
 def forget_old_states() -> None:
