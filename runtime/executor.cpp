@@ -2,6 +2,7 @@
 #include <chainring/runtime/log.hpp>
 
 #include <algorithm>
+#include <cerrno>
 #include <stdexcept>
 
 namespace chainring {
@@ -173,14 +174,30 @@ void executor::request_cancel(operation_id id) noexcept {
     ++cancels_in_flight_;
 }
 
-// Whatever the answer, the operation's own CQE decides. Only "not found" for an operation that is still there
-// needs more: between two polls of a connect to a full unix backlog the kernel does not find it, so ask
-// again.
+// Whatever the answer, the operation's own CQE decides. Two answers need more while the operation is still
+// there: "not found", as the kernel does not find a connect to a full unix backlog between two polls, and
+// "already", which comes to nothing if the worker thread that had the operation was just giving it up to poll
+// its file instead.
 void executor::cancel_answered(operation_id id, int answer) noexcept {
     --cancels_in_flight_;
-    if (answer != -ENOENT || !in_flight(id)) return;
-    to_cancel_.push_back(id);
-    at_turn_end(*this);
+    if (!in_flight(id)) return;
+    if (answer == -ENOENT) {
+        to_cancel_.push_back(id);
+        at_turn_end(*this);
+    } else if (answer == -EALREADY) {
+        cancels_to_repeat_.add(id);
+    }
+}
+
+void executor::cancels_to_repeat::add(operation_id id) {
+    // A worker in the middle of a file operation cannot be stopped: not to be asked all the time.
+    constexpr duration pause = std::chrono::milliseconds(1);
+    ids_.push_back(id);
+    if (!armed()) home_.timers_.arm(*this, home_.kernel_.now() + pause);
+}
+
+void executor::cancels_to_repeat::fire() noexcept {
+    for (const operation_id id : std::exchange(ids_, {})) home_.request_cancel(id);
 }
 
 void executor::cancel_and_wait(operation_id id) noexcept {

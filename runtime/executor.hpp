@@ -138,6 +138,18 @@ class executor final : private completion, private turn_end_work {
 
     class attached;
 
+    class cancels_to_repeat final : public timer {
+      public:
+        explicit cancels_to_repeat(executor& home) noexcept
+            : home_(home) {}
+        void add(operation_id id);
+        void fire() noexcept override;
+
+      private:
+        executor& home_;
+        std::vector<operation_id> ids_;
+    };
+
     void complete(const completion_event& event) noexcept override;
     void at_turn_end() noexcept override;
     void take_ownership();
@@ -170,6 +182,7 @@ class executor final : private completion, private turn_end_work {
     statistics counters_;
     unsigned budget_;
     unsigned cancels_in_flight_ = 0;
+    cancels_to_repeat cancels_to_repeat_{*this};
     operation_id wake_up_;
     std::uint64_t wake_up_count_ = 0;
     bool enabled_ = false;

@@ -1,3 +1,4 @@
+#include "runtime/forwarding_kernel.hpp"
 #include "runtime/steps.hpp"
 #include "support.hpp"
 
@@ -287,5 +288,66 @@ TEST_CASE("a_task_may_cancel_the_scope_that_it_runs_in") {
             co_return;
         });
     }());
+    check_baseline(used);
+}
+
+namespace {
+
+// Plays two races of Linux: the first cancel requests find their operation on a worker thread that is just
+// giving it up, or do not find it where it is on its way from one place to the next, and come to nothing.
+class kernel_that_loses_cancels final : public forwarding_kernel {
+  public:
+    explicit kernel_that_loses_cancels(int answer)
+        : answer_(answer) {}
+
+    int enter(
+        io_uring& ring, unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout,
+        unsigned flags) noexcept override {
+        for (unsigned at = *ring.sq.khead; at != *ring.sq.ktail; ++at) {
+            io_uring_sqe& sqe = ring.sq.sqes[at & ring.sq.ring_mask];
+            if (sqe.opcode != IORING_OP_ASYNC_CANCEL || to_lose == 0) continue;
+            --to_lose;
+            sqe.addr = no_operation_at_all;
+        }
+        const int returned = forwarding_kernel::enter(ring, to_submit, wait_for, timeout, flags);
+        for (unsigned at = *ring.cq.khead; at != io_uring_smp_load_acquire(ring.cq.ktail); ++at) {
+            io_uring_cqe& cqe = ring.cq.cqes[at & ring.cq.ring_mask];
+            if ((cqe.user_data & operation_id::cancel_tag) != 0 && cqe.res == -ENOENT) cqe.res = answer_;
+        }
+        return returned;
+    }
+
+    int to_lose = 3;
+
+  private:
+    static constexpr std::uint64_t no_operation_at_all = 0x7777'7777'7777'7777;
+    int answer_;
+};
+
+} // namespace
+
+TEST_CASE("a_cancellation_that_the_kernel_loses_is_repeated") {
+    kernel_that_loses_cancels kernel(GENERATE(-EALREADY, -ENOENT));
+    executor used(options_for(GENERATE(both_modes())), kernel);
+    pipe_ends pipe;
+    const bool destroyed = GENERATE(false, true);
+    used.run([](executor& home, pipe_ends& from, bool destroyed_) -> task<> {
+        auto group = std::make_unique<task_group>(co_await this_scope{});
+        char memory[4];
+        result<int> read = untouched;
+        group->spawn(reads(from, memory, read));
+        co_await next_turn{};
+        co_await next_turn{};
+        REQUIRE(home.stats().operations_in_flight == 1);
+        if (destroyed_) {
+            group.reset();
+        } else {
+            group->cancel();
+            co_await group->join();
+            CHECK(read == failure(errc::cancelled));
+        }
+        CHECK(home.stats().operations_in_flight == 0);
+    }(used, pipe, destroyed));
+    CHECK(kernel.to_lose == 0);
     check_baseline(used);
 }
