@@ -45,8 +45,8 @@ class endpoint {
 
   private:
     union storage {
+        sockaddr_un local; // the largest, hence the first, which {} clears; a sockaddr_in6 fits in it too
         sockaddr any;
-        sockaddr_un local; // the largest; its 110 bytes hold a sockaddr_in6 too
     };
     storage storage_{};
     socklen_t length_ = sizeof(sa_family_t);

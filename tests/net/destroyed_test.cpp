@@ -194,7 +194,8 @@ TEMPLATE_TEST_CASE("a_long_send_destroyed_between_two_batches_ends_the_stream", 
     on_executor(GENERATE(both_modes()), []() -> task<> {
         auto pair = co_await connected_to_plain<TestType>();
         executor& home = *executor::current();
-        std::string text(50'000'000, 'm');
+        std::string text;
+        text.resize(50'000'000, 'm');
         std::string wire;
         {
             cancel_scope& here = co_await this_scope{};
@@ -230,6 +231,28 @@ TEMPLATE_TEST_CASE("a_lease_in_flight_is_sent_though_its_sender_has_died", "", E
             wire += co_await read_plain(pair.peer, filled + 6 + (sent ? 6 : 0) - wire.size());
         });
         CHECK((wire == std::string(filled, '.') + (sent ? "leased" : "") + "behind"));
+    });
+}
+
+TEMPLATE_TEST_CASE("a_lease_that_was_cancelled_is_not_sent_when_its_sender_has_died", "", EACH_TRANSPORT) {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto pair = co_await connected_to_plain<TestType>(4096);
+        buffer lease = co_await lease_of(pair, "leased");
+        const std::size_t filled = co_await congest(pair);
+        {
+            cancel_scope& here = co_await this_scope{};
+            task_group group(here);
+            group.spawn(send_lease(pair.stream, std::move(lease)));
+            co_await settle();
+            group.cancel();
+        } // destroyed before the kernel has answered
+        co_await settle();
+        std::string wire;
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn(send_text(pair.stream, "behind"));
+            wire = co_await read_plain(pair.peer, filled + 6);
+        });
+        CHECK((wire == std::string(filled, '.') + "behind"));
     });
 }
 

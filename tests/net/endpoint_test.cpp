@@ -16,6 +16,12 @@ std::error_code parse_error(std::string_view text) {
     return parsed.error();
 }
 
+// Leaves bytes that are no zeros where the next call puts its variables.
+[[gnu::noinline]] void dirty_the_stack() {
+    volatile unsigned char dirt[4096];
+    for (volatile unsigned char& each : dirt) each = 0xa5;
+}
+
 } // namespace
 
 TEST_CASE("what_an_endpoint_prints_it_also_parses") {
@@ -144,6 +150,16 @@ TEST_CASE("a_unix_path_has_at_most_107_bytes") {
     CHECK(test::error_of(endpoint::from_path(longest + 'p')) == errc::path_too_long);
     CHECK(parse_error("unix:" + longest + 'p') == errc::path_too_long);
     CHECK(parse_error("unix:" + longest + 'p') == std::errc::filename_too_long);
+}
+
+TEST_CASE("a_unix_path_ends_with_a_null_whatever_was_in_memory_before") {
+    const std::string path = "/a/path/that/is/longer/than/a/plain/sockaddr";
+    dirty_the_stack();
+    const endpoint made = endpoint::from_path(path).value();
+    REQUIRE(made.length() == offsetof(sockaddr_un, sun_path) + path.size() + 1);
+    CHECK(reinterpret_cast<const sockaddr_un*>(made.address())->sun_path[path.size()] == '\0');
+    dirty_the_stack();
+    CHECK(endpoint::from_path(path).value() == made);
 }
 
 TEST_CASE("an_abstract_name_has_at_most_107_bytes_and_may_hold_any") {

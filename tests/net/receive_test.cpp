@@ -313,7 +313,7 @@ TEMPLATE_TEST_CASE("a_cancelled_receive_may_resume_after_its_connection_is_gone"
         bool going_on = false;
         // They are in front of the cancelled task in the ready queue for several turns.
         const auto keep_busy = [&]() -> task<> {
-            while (!going_on) co_await pass();
+            for (int turn = 0; turn < 100'000 && !going_on; ++turn) co_await pass();
         };
         co_await scope([&](task_group& group) -> task<> {
             co_await scope([&](task_group& inner) -> task<> {

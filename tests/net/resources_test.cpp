@@ -51,7 +51,7 @@ TEMPLATE_TEST_CASE(
         std::vector<plain_socket> connected;
         for (unsigned client = 0; client < clients; ++client) {
             connected.push_back(plain_socket::connected_to(at, 4096));
-            const std::string part(100 * client, 'x');
+            const std::string part(100UZ * client, 'x');
             if (client % 3 == 0) {
                 connected.back().fill(); // the server is stuck in its reply
             } else {

@@ -360,7 +360,9 @@ TEMPLATE_TEST_CASE("a_long_message_cancelled_between_two_batches_ends", "", EACH
         send_outcome cut;
         std::string wire;
         co_await scope([&](task_group& group) -> task<> {
-            group.spawn(send_text(pair.stream, std::string(50'000'000, 'x'), cut));
+            std::string text;
+            text.resize(50'000'000, 'x');
+            group.spawn(send_text(pair.stream, std::move(text), cut));
             // Nothing is in flight when a batch is complete and the next one not yet formed.
             executor& home = *executor::current();
             co_await until([&] {

@@ -234,6 +234,21 @@ TEMPLATE_TEST_CASE("destroying_a_stream_fails_what_is_queued_on_it", "", EACH_TR
     });
 }
 
+TEMPLATE_TEST_CASE("a_message_of_which_nothing_was_sent_is_told_of_the_close_too", "", EACH_TRANSPORT) {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto pair = co_await connected_to_plain<TestType>(4096);
+        co_await congest(pair);
+        outcome in_flight;
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn(send_text(pair.stream, "nothing of it", in_flight));
+            co_await settle();
+            CHECK_FALSE(in_flight.done);
+            [[maybe_unused]] const typename TestType::stream dying = std::move(pair.stream);
+        });
+        CHECK(in_flight.error == errc::closed);
+    });
+}
+
 TEMPLATE_TEST_CASE("a_stream_that_is_assigned_to_closes_what_it_was", "", EACH_TRANSPORT) {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         auto first = co_await connected<TestType>();
