@@ -16,7 +16,6 @@ bool connect_waiter::start(executor& home) noexcept {
 }
 
 void connect_waiter::connected(int result) noexcept {
-    if (result == -EINTR) result = -ECANCELED; // how a connect that went to a worker thread answers a cancel
     if (result < 0) error_ = fault::from_result(result);
     connection_->home().ready().push(*this);
 }

@@ -46,14 +46,14 @@ bool acceptor::wait(taker& waiting) noexcept {
 
 void acceptor::submit_pending() noexcept {
     if (taker_ == nullptr || (accept_ && home().in_flight(accept_)) || armed()) return;
-    accept_ = start(0, [this](io_uring_sqe& sqe) {
+    accept_ = start([this](io_uring_sqe& sqe) {
         io_uring_prep_accept(&sqe, descriptor(), nullptr, nullptr, SOCK_CLOEXEC);
     });
 }
 
-void acceptor::completed(const completion_event& event) noexcept {
+void acceptor::completed(const io_uring_cqe& cqe) noexcept {
     accept_ = {};
-    const int result = event.result;
+    const int result = cqe.res;
     if (result >= 0) {
         pause_ = {};
         apply_options(home().behind(), result, AF_UNIX, not_inherited_);

@@ -42,7 +42,7 @@ class acceptor final : public socket, private timer {
   private:
     ~acceptor() override = default;
 
-    void completed(const completion_event& event) noexcept override;
+    void completed(const io_uring_cqe& cqe) noexcept override;
     void submit_pending() noexcept override;
     void closing() noexcept override;
     void cancel_in_flight() noexcept override;
@@ -114,9 +114,8 @@ template <class Stream> class listener {
 
     // The next connection.
     //
-    // completes when: there is one; while descriptors or memory are short (EMFILE, ENFILE, ENOBUFS, ENOMEM)
-    // it waits and
-    //                 tries again, and the connection stays in the backlog
+    // completes when: there is one; while descriptors or memory are short (EMFILE, ENFILE, ENOBUFS, ENOMEM) it
+    //                 waits and tries again, and the connection stays in the backlog
     // errors:         errc::closed; errc::busy while another task accepts; errc::cancelled
     // cancellation:   waits for the kernel; a connection that was accepted by then is the result
     // ownership:      the stream is the caller's; one that nobody took is closed

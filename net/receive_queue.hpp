@@ -20,18 +20,42 @@ class receive_queue {
     bool has_news() const noexcept { return count_ != 0 || ended(); }
     bool ended() const noexcept { return end_ || error_ != 0; }
 
-    void push(buffer_pool& pool, std::uint16_t block, std::uint32_t size) noexcept;
+    void push(buffer_pool& pool, std::uint16_t block, std::uint32_t size) noexcept {
+        pool.size_of(block) = size;
+        if (count_ == 0)
+            first_ = block;
+        else
+            pool.next_of(last_) = block;
+        last_ = block;
+        ++count_;
+    }
     void push_end() noexcept { end_ = true; }
     void push_error(int error) noexcept { error_ = error; }
 
     // Bytes first; at the end of the stream an empty buffer, every time; an error likewise.
-    result<buffer> take(buffer_pool& pool) noexcept;
+    result<buffer> take(buffer_pool& pool) noexcept {
+        if (count_ == 0) [[unlikely]]
+            return outcome();
+        const std::uint32_t offset = consumed_;
+        const std::uint16_t block = pop(pool);
+        return pool.lease(block, offset, pool.size_of(block) - offset);
+    }
     // Copies what fits. 0: the end of the stream.
     result<std::size_t> take_into(buffer_pool& pool, std::span<std::byte> target) noexcept;
     void discard(buffer_pool& pool) noexcept;
 
   private:
-    std::uint16_t pop(buffer_pool& pool) noexcept;
+    std::uint16_t pop(buffer_pool& pool) noexcept {
+        const std::uint16_t block = first_;
+        first_ = pool.next_of(block);
+        --count_;
+        consumed_ = 0;
+        return block;
+    }
+    result<buffer> outcome() const noexcept {
+        if (error_ != 0) return failure(from_errno(error_));
+        return buffer();
+    }
 
     std::uint16_t first_ = 0;
     std::uint16_t last_ = 0;

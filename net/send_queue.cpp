@@ -5,20 +5,10 @@
 
 namespace chainring {
 
-send_batch send_queue::form_batch(submission_memory& memory) noexcept {
+send_batch send_queue::gather_batch(submission_memory& memory) noexcept {
     batch_bytes_ = 0;
     std::size_t vectors = 0;
     send_batch formed;
-    if (messages_.single()) { // the common case, in few instructions
-        outgoing_message& message = messages_.front();
-        message.in_batch_ = true;
-        batched_ = 1;
-        formed.messages = 1;
-        formed.single = message.bytes_.subspan(message.sent_);
-        if (formed.single.size() > most_bytes) formed.single = formed.single.first(most_bytes);
-        batch_bytes_ = static_cast<std::uint32_t>(formed.single.size());
-        return formed;
-    }
     messages_.for_each([&](outgoing_message& message) {
         message.in_batch_ = true;
         ++batched_;
@@ -59,7 +49,7 @@ void send_queue::completed(int result, fault cause_if_short) noexcept {
     fault error;
     if (result < 0 && result != -ECANCELED)
         error = fault::from_result(result);
-    else if (short_of_batch(result))
+    else if (result >= 0 && !is_all(result))
         error = cause_if_short;
 
     bool unsent = false;
@@ -92,11 +82,6 @@ void send_queue::completed(int result, fault cause_if_short) noexcept {
     batch_bytes_ = 0;
     stopping_ = false;
     if (broken) fail_queued(errc::never_started);
-}
-
-void send_queue::settle(outgoing_message& message, fault error) noexcept {
-    message.unlink();
-    message.settled(error);
 }
 
 void send_queue::fail_queued(fault error) noexcept {

@@ -61,15 +61,40 @@ class send_queue {
     // Takes what is queued into the batch, up to the limits of one send. Messages without bytes keep their
     // place; a batch of nothing else is complete at once: then `single` and `several` are empty, and
     // `completed(0, {})` is due.
-    send_batch form_batch(submission_memory& memory) noexcept;
+    send_batch form_batch(submission_memory& memory) noexcept {
+        if (!messages_.single()) return gather_batch(memory);
+        // The common case, in few instructions.
+        outgoing_message& only = messages_.front();
+        only.in_batch_ = true;
+        batched_ = 1;
+        send_batch formed;
+        formed.messages = 1;
+        formed.single = only.bytes_.subspan(only.sent_);
+        if (formed.single.size() > most_bytes) formed.single = formed.single.first(most_bytes);
+        batch_bytes_ = static_cast<std::uint32_t>(formed.single.size());
+        return formed;
+    }
 
+    // The batch's CQE says that all of it was sent.
+    bool is_all(int result) const noexcept {
+        return result >= 0 && static_cast<std::uint32_t>(result) == batch_bytes_;
+    }
+    void completed_whole() noexcept {
+        outgoing_message& first = messages_.front();
+        if (batched_ != 1 || first.bytes_.size() - first.sent_ != batch_bytes_) [[unlikely]] {
+            completed(static_cast<int>(batch_bytes_), {});
+            return;
+        }
+        first.sent_ += batch_bytes_;
+        batched_ = 0;
+        batch_bytes_ = 0;
+        stopping_ = false;
+        settle(first, {});
+    }
     // The batch's CQE: its result, and the cause of a result that is positive but short; none if the batch
     // was stopped on request, as -ECANCELED says too. A queue that failed settles what it still holds; one
     // that was stopped keeps what is still wanted, to go on exactly where the batch ended.
     void completed(int result, fault cause_if_short) noexcept;
-    bool short_of_batch(int result) const noexcept {
-        return result >= 0 && static_cast<std::size_t>(result) < batch_bytes_;
-    }
 
     // Settles everything that is not in the batch. Nothing can be queued from now on.
     void fail_queued(fault error) noexcept;
@@ -93,8 +118,12 @@ class send_queue {
     static constexpr std::size_t most_bytes = std::size_t{128} * 1024;
     static constexpr std::size_t most_vectors = 1024; // IOV_MAX
 
+    send_batch gather_batch(submission_memory& memory) noexcept;
     iovec* gather(std::span<iovec> vectors) noexcept;
-    static void settle(outgoing_message& message, fault error) noexcept;
+    static void settle(outgoing_message& message, fault error) noexcept {
+        message.unlink();
+        message.settled(error);
+    }
 
     list messages_;             // those of the batch first
     std::uint32_t batched_ = 0; // how many they are

@@ -94,14 +94,13 @@ void socket::begin_close() noexcept {
     ask_for_turn_end();
 }
 
-void socket::complete(const completion_event& event) noexcept {
-    if (event.purpose == close_purpose) {
+void socket::complete(const io_uring_cqe& cqe) noexcept {
+    if (state_ == state::closing) { // every other operation has ended
         finish_close();
         return;
     }
-    if (event.terminal()) --in_flight_;
-    completed(event);
-    if (state_ == state::ending && in_flight_ == 0) ask_for_turn_end();
+    completed(cqe);
+    if (is_terminal(cqe)) operation_ended();
 }
 
 void socket::at_turn_end() noexcept {
@@ -109,8 +108,7 @@ void socket::at_turn_end() noexcept {
         submit_pending();
     } else if (state_ == state::ending && in_flight_ == 0) {
         state_ = state::closing;
-        home_->submit(
-            *this, close_purpose, [this](io_uring_sqe& sqe) { io_uring_prep_close(&sqe, descriptor_); });
+        home_->submit(*this, [this](io_uring_sqe& sqe) { io_uring_prep_close(&sqe, descriptor_); });
     }
 }
 

@@ -47,6 +47,18 @@ class socket : protected completion, private turn_end_work, private resource {
     void begin_close() noexcept;
     bool closed() const noexcept { return state_ == state::closed; }
 
+    // For the parts of a socket that have operations of their own: the socket closes when all have ended.
+    // Each terminal CQE that arrives at `target` is followed by a call of operation_ended.
+    template <class Prepare> operation_id start(completion& target, Prepare&& prepare) {
+        ++in_flight_;
+        return home_->submit(target, std::forward<Prepare>(prepare));
+    }
+    void ask_for_turn_end() noexcept { home_->at_turn_end(*this); }
+    void operation_ended() noexcept {
+        if (--in_flight_ == 0 && state_ == state::ending) [[unlikely]]
+            ask_for_turn_end();
+    }
+
     // Resumed when the socket is closed.
     class [[nodiscard("co_await it")]] closed_operation final : public waiter {
       public:
@@ -68,26 +80,22 @@ class socket : protected completion, private turn_end_work, private resource {
     socket(executor& home, int descriptor) noexcept;
     virtual ~socket() = default;
 
-    // Counts the operation until its terminal CQE, which arrives at `completed`.
-    template <class Prepare> operation_id start(std::uint8_t purpose, Prepare&& prepare) {
-        ++in_flight_;
-        return home_->submit(*this, purpose, std::forward<Prepare>(prepare));
+    // An operation of the socket itself, whose CQEs arrive at `completed`.
+    template <class Prepare> operation_id start(Prepare&& prepare) {
+        return start(*this, std::forward<Prepare>(prepare));
     }
-    void ask_for_turn_end() noexcept { home_->at_turn_end(*this); }
-
     // A CQE of an operation that `start` began. Runs while reaping: no user code, no SQEs.
-    virtual void completed(const completion_event& event) noexcept = 0;
+    virtual void completed(const io_uring_cqe& cqe) noexcept = 0;
     // The turn's coroutines have run; SQEs may be taken. Called only while open.
-    virtual void submit_pending() noexcept = 0;
+    virtual void submit_pending() noexcept {}
     // Nothing may be waited for any more; operations in flight will be cancelled next.
     virtual void closing() noexcept = 0;
     virtual void cancel_in_flight() noexcept = 0;
 
   private:
     enum class state : std::uint8_t { open, ending, closing, closed };
-    static constexpr std::uint8_t close_purpose = 0xff;
 
-    void complete(const completion_event& event) noexcept final;
+    void complete(const io_uring_cqe& cqe) noexcept final;
     void at_turn_end() noexcept final;
     void abandon() noexcept final { begin_close(); }
     void user_let_go() noexcept;

@@ -16,134 +16,55 @@ class orphaned_message final : public outgoing_message {
     buffer lease_;
 };
 
-bool usable(const connection* state) noexcept {
-    return state != nullptr && state->open();
-}
-
 } // namespace
 
-// receive
-
-bool receive_operation::await_ready() const noexcept {
-    return usable(connection_) && connection_->received().has_news() && !connection_->has_reader();
-}
-
-bool receive_operation::start(executor&) noexcept {
-    if (usable(connection_) && connection_->wait(*this)) return true;
-    error_ = usable(connection_) ? errc::busy : errc::closed;
-    connection_ = nullptr;
-    return false;
-}
-
-void receive_operation::news(bool closed) noexcept {
-    executor& home = connection_->home();
-    if (closed) {
-        error_ = errc::closed;
-        connection_ = nullptr;
-    }
-    home.ready().push(*this);
-}
-
 void receive_operation::cancel() noexcept {
-    error_ = errc::cancelled;
-    connection_->leave(*this); // what arrives from now on is for the next receive
-    std::exchange(connection_, nullptr)->home().ready().push(*this);
+    from_->dismiss(*this, errc::cancelled);
 }
 
-result<buffer> receive_operation::await_resume() noexcept {
-    if (error_) return failure(error_);
-    connection_->leave(*this);
-    return connection_->received().take(connection_->home().buffers());
-}
-
-// receive_into
-
-receive_into_operation::~receive_into_operation() {
-    if (connection_ == nullptr) return;
-    connection_->leave(*this);
-    if (home_ != nullptr) connection_->cancel_receive_and_wait();
-}
-
-bool receive_into_operation::start(executor& home) noexcept {
-    if (!usable(connection_)) {
+bool receive_into_operation::start(executor&) noexcept {
+    if (from_ == nullptr) {
         error_ = errc::closed;
-    } else if (connection_->has_reader()) {
-        error_ = errc::busy;
-    } else if (connection_->received().has_news()) {
+    } else if (from_->may_take()) {
         return false;
-    } else if (connection_->receiving()) {
+    } else if (from_->armed()) {
         // A multishot receive is armed already: what it brings is copied.
-        return connection_->wait(*this);
+        error_ = from_->wait(*this);
     } else {
-        home_ = &home;
-        return connection_->wait_directly(*this, target_);
+        direct_ = true; // before it starts: it may complete at once
+        error_ = from_->wait_directly(*this, target_);
     }
-    connection_ = nullptr;
-    return false;
-}
-
-void receive_into_operation::news(bool closed) noexcept {
-    executor& home = connection_->home();
-    if (closed) {
-        error_ = errc::closed;
-        connection_ = nullptr;
-    }
-    home.ready().push(*this);
-}
-
-void receive_into_operation::received_directly(int result) noexcept {
-    connection_ = nullptr;
-    if (result == -EBADF)
-        error_ = errc::closed;
-    else if (result < 0)
-        error_ = fault::from_result(result);
-    else
-        size_ = static_cast<std::size_t>(result);
-    home_->ready().push(*this);
+    return !error_;
 }
 
 void receive_into_operation::cancel() noexcept {
-    if (home_ != nullptr) {
-        connection_->cancel_receive();
+    if (direct_) {
+        from_->cancel();
         return;
     }
-    error_ = errc::cancelled;
-    connection_->leave(*this);
-    std::exchange(connection_, nullptr)->home().ready().push(*this);
+    from_->dismiss(*this, errc::cancelled);
 }
 
 result<std::size_t> receive_into_operation::await_resume() noexcept {
     if (error_) return failure(error_);
-    if (connection_ == nullptr) return size_;
-    connection_->leave(*this);
-    return connection_->received().take_into(connection_->home().buffers(), target_);
+    if (direct_) return static_cast<std::size_t>(received_);
+    return from_->take_into(*this, target_);
 }
 
-// send
+// The kernel may be writing into the target.
+void receive_into_operation::end() noexcept {
+    receiver& from = *from_;
+    if (error_) return; // it was not started
+    from.leave(*this);
+    from.cancel_and_wait();
+}
 
-send_operation::~send_operation() {
-    if (!list_node<message_tag>::linked() || connection_->withdraw_send(*this)) return;
+void send_operation::end() noexcept {
+    if (to_->withdraw(*this)) return;
     if (lease_.empty())
-        connection_->abandon_send(*this);
+        to_->abandon(*this);
     else
         send_queue::replace(*this, *new orphaned_message(std::move(lease_)));
-}
-
-bool send_operation::start(executor&) noexcept {
-    if (usable(connection_) && connection_->send(*this)) return true;
-    error_ = usable(connection_) ? errc::broken : errc::closed;
-    return false;
-}
-
-void send_operation::settled(fault error) noexcept {
-    error_ = error;
-    connection_->home().ready().push(*this);
-}
-
-result<std::size_t> send_operation::await_resume() noexcept {
-    lease_ = {}; // the block goes home before the coroutine runs on, not when the expression ends
-    if (error_) return failure(error_);
-    return sent();
 }
 
 // stream

@@ -9,86 +9,89 @@
 
 namespace chainring {
 
-class [[nodiscard("co_await it")]] receive_operation : public operation<receive_operation>,
-                                                       private connection::reader {
+class [[nodiscard("co_await it")]] receive_operation final
+    : public operation<receive_operation, receiver::reader> {
   public:
-    explicit receive_operation(connection* from) noexcept
-        : connection_(from) {}
-    receive_operation(receive_operation&& other) noexcept
-        : operation(std::move(other))
-        , connection_(other.connection_) {}
-    ~receive_operation() {
-        if (connection_ != nullptr) connection_->leave(*this);
+    explicit receive_operation(receiver* from) noexcept
+        : operation(from) {}
+    receive_operation(receive_operation&&) = default;
+
+    bool await_ready() const noexcept { return from_ != nullptr && from_->may_take(); }
+    bool start(executor&) noexcept {
+        error_ = from_ != nullptr ? from_->wait(*this) : fault(errc::closed);
+        return !error_;
+    }
+    void refuse(fault error) noexcept { error_ = error; }
+    void cancel() noexcept override;
+    result<buffer> await_resume() noexcept {
+        if (error_) [[unlikely]]
+            return failure(error_);
+        return from_->take(*this);
+    }
+};
+
+class [[nodiscard("co_await it")]] receive_into_operation final
+    : public operation<receive_into_operation, receiver::reader> {
+  public:
+    receive_into_operation(receiver* from, std::span<std::byte> target) noexcept
+        : operation(from)
+        , target_(target) {}
+    receive_into_operation(receive_into_operation&&) = default;
+    ~receive_into_operation() {
+        if (direct_ && from_ != nullptr) end();
     }
 
-    bool await_ready() const noexcept;
-    bool start(executor& home) noexcept;
-    void refuse(fault error) noexcept { error_ = error; }
-    void cancel() noexcept override;
-    result<buffer> await_resume() noexcept;
-
-  private:
-    void news(bool closed) noexcept override;
-    void received_directly(int) noexcept override {}
-
-    connection* connection_;
-    fault error_;
-};
-
-class [[nodiscard("co_await it")]] receive_into_operation : public operation<receive_into_operation>,
-                                                            private connection::reader {
-  public:
-    receive_into_operation(connection* from, std::span<std::byte> target) noexcept
-        : connection_(from)
-        , target_(target) {}
-    receive_into_operation(receive_into_operation&& other) noexcept
-        : operation(std::move(other))
-        , connection_(other.connection_)
-        , target_(other.target_) {}
-    ~receive_into_operation();
-
-    bool start(executor& home) noexcept;
+    bool start(executor&) noexcept;
     void refuse(fault error) noexcept { error_ = error; }
     void cancel() noexcept override;
     result<std::size_t> await_resume() noexcept;
 
   private:
-    void news(bool closed) noexcept override;
-    void received_directly(int result) noexcept override;
+    void received_directly(int result) noexcept override { received_ = result; }
+    void end() noexcept;
 
-    connection* connection_;
     std::span<std::byte> target_;
-    fault error_;
-    std::size_t size_ = 0;
-    executor* home_ = nullptr; // set while the kernel writes straight into the target
+    int received_ = 0;    // bytes, by an operation of its own
+    bool direct_ = false; // it has one
 };
 
-class [[nodiscard("co_await it")]] send_operation : public operation<send_operation>,
-                                                    private outgoing_message {
+class [[nodiscard("co_await it")]] send_operation final : public operation<send_operation>,
+                                                          private outgoing_message {
   public:
-    send_operation(connection* to, std::span<const std::byte> borrowed) noexcept
+    send_operation(sender* to, std::span<const std::byte> borrowed) noexcept
         : outgoing_message(borrowed)
-        , connection_(to) {}
-    send_operation(connection* to, buffer&& lease) noexcept
+        , to_(to) {}
+    send_operation(sender* to, buffer&& lease) noexcept
         : outgoing_message(std::as_const(lease).bytes())
-        , connection_(to)
+        , to_(to)
         , lease_(std::move(lease)) {}
-    send_operation(send_operation&& other) noexcept
-        : operation(std::move(other))
-        , outgoing_message(std::move(other))
-        , connection_(other.connection_)
-        , lease_(std::move(other.lease_)) {}
-    ~send_operation();
+    send_operation(send_operation&&) = default;
+    ~send_operation() {
+        if (list_node<message_tag>::linked()) [[unlikely]]
+            end();
+    }
 
-    bool start(executor& home) noexcept;
+    bool start(executor&) noexcept {
+        error_ = to_ != nullptr ? to_->send(*this) : fault(errc::closed);
+        return !error_;
+    }
     void refuse(fault error) noexcept { error_ = error; }
-    void cancel() noexcept override { connection_->cancel_send(*this); }
-    result<std::size_t> await_resume() noexcept;
+    void cancel() noexcept override { to_->cancel(*this); }
+    result<std::size_t> await_resume() noexcept {
+        lease_.reset(); // the block goes home before the coroutine runs on, not when the expression ends
+        if (error_) [[unlikely]]
+            return failure(error_);
+        return sent();
+    }
 
   private:
-    void settled(fault error) noexcept override;
+    void settled(fault error) noexcept override {
+        error_ = error;
+        to_->home().ready().push(*this);
+    }
+    void end() noexcept;
 
-    connection* connection_;
+    sender* to_;
     buffer lease_;
     fault error_;
 };
@@ -102,20 +105,19 @@ class stream {
     // The next bytes, as a lease on the executor's buffer pool; an empty buffer at the end of the stream.
     //
     // completes when: at least one byte is there, or the peer has ended its side
-    // errors:         the connection's own (ECONNRESET, ...); errc::closed after close(); errc::busy while
-    // another
+    // errors:         the connection's own (ECONNRESET, ...); errc::closed after close(); errc::busy while another
     //                 task receives; errc::cancelled
     // cancellation:   at once; bytes that arrive later are kept for the next receive
     // ownership:      the lease is the caller's until it dies; it may go to another thread
     // thread:         the executor's
-    receive_operation receive() noexcept { return receive_operation(connection_.get()); }
+    receive_operation receive() noexcept { return receive_operation(receiving()); }
 
     // The same, into the caller's memory; the value is the number of bytes, 0 at the end of the stream.
     //
     // cancellation:   waits for the kernel; bytes that were received by then are the result
     // ownership:      `target` is the caller's and must live until completion; destroying the operation waits
     receive_into_operation receive_into(std::span<std::byte> target) noexcept {
-        return receive_into_operation(connection_.get(), target);
+        return receive_into_operation(receiving(), target);
     }
 
     // Sends all of the message behind everything queued before it. The value is the number of bytes, all of
@@ -123,18 +125,15 @@ class stream {
     //
     // completes when: the whole batch that carried the message is complete
     // errors:         the connection's own (EPIPE, ECONNRESET, ...) for the message that failed;
-    // errc::never_started for
-    //                 those queued behind it; errc::broken for a send after that; errc::closed;
-    //                 errc::cancelled
-    // cancellation:   a message still in the queue leaves it and nothing of it is sent; one that is with the
-    // kernel is
-    //                 asked to end, and if part of it is on the wire the stream is broken
-    // ownership:      a lease moves into the queue; bytes must live until completion, and destroying the
-    // operation
+    //                 errc::never_started for those queued behind it; errc::broken for a send after that;
+    //                 errc::closed; errc::cancelled
+    // cancellation:   a message still in the queue leaves it and nothing of it is sent; one that is with the kernel
+    //                 is asked to end, and if part of it is on the wire the stream is broken
+    // ownership:      a lease moves into the queue; bytes must live until completion, and destroying the operation
     //                 waits for the kernel
     // thread:         the executor's
-    send_operation send(buffer lease) noexcept { return {connection_.get(), std::move(lease)}; }
-    send_operation send(std::span<const std::byte> bytes) noexcept { return {connection_.get(), bytes}; }
+    send_operation send(buffer&& lease) noexcept { return {sending(), std::move(lease)}; }
+    send_operation send(std::span<const std::byte> bytes) noexcept { return {sending(), bytes}; }
     send_operation send(std::string_view text) noexcept {
         return send(std::as_bytes(std::span(text.data(), text.size())));
     }
@@ -157,6 +156,9 @@ class stream {
     }
 
   private:
+    receiver* receiving() const noexcept { return connection_ ? &connection_->receiving() : nullptr; }
+    sender* sending() const noexcept { return connection_ ? &connection_->sending() : nullptr; }
+
     socket_pointer<connection> connection_;
 };
 

@@ -35,6 +35,14 @@ class buffer {
         if (pool_ != nullptr) give_back();
     }
 
+    // Ends the lease; the buffer is empty afterwards.
+    void reset() noexcept {
+        if (pool_ != nullptr) give_back();
+        pool_ = nullptr;
+        data_ = nullptr;
+        size_ = 0;
+    }
+
     // Sizes are in bytes.
     bool empty() const noexcept { return size_ == 0; }
     std::size_t size() const noexcept { return size_; }

@@ -100,26 +100,13 @@ void buffer_pool::come_home(std::uint16_t block) noexcept {
     ++free_count_;
 }
 
-std::uint16_t buffer_pool::taken_by_kernel(std::uint16_t block) noexcept {
-    assert(block < blocks_ && headers_[block].provided);
-    headers_[block].provided = false;
-    --provided_;
-    if (first_free_ != none) {
-        const std::uint16_t replacement = first_free_;
-        first_free_ = headers_[replacement].next;
+void buffer_pool::refill() noexcept {
+    while (provided_ < ring_entries_ && first_free_ != none) {
+        const std::uint16_t block = first_free_;
+        first_free_ = headers_[block].next;
         --free_count_;
-        provide(replacement);
+        provide(block);
     }
-    return block;
-}
-
-buffer buffer_pool::lease(std::uint16_t block, std::uint32_t offset, std::uint32_t size) noexcept {
-    ++leased_;
-    return {*this, memory_ + std::size_t{block} * block_size_ + offset, size, block};
-}
-
-void buffer_pool::put_back(std::uint16_t block) noexcept {
-    come_home(block);
 }
 
 void buffer_pool::lease_ended(std::uint16_t block) noexcept {

@@ -2,8 +2,8 @@
 // there, so an idle connection owns none; the user gets it as a lease and the lease's end brings it home.
 //
 // A block is in one of four places: free, in the ring, in a connection's queue of received data, or leased.
-// The ring holds only a part of the pool and is refilled with the block used last, so that a lightly loaded
-// server stays in cache.
+// The ring holds only a part of the pool, and is refilled from the free blocks only when it is half empty: a
+// lightly loaded server goes round a few blocks, which stay in cache.
 #pragma once
 
 #include <chainring/runtime/buffer.hpp>
@@ -51,12 +51,22 @@ class buffer_pool {
     // The thread whose leases come home without a lock.
     void set_home_thread() noexcept;
 
-    // A CQE took this block out of the ring and filled `size` bytes.
-    std::uint16_t taken_by_kernel(std::uint16_t block) noexcept;
-    // A block with `size` received bytes becomes a lease.
-    buffer lease(std::uint16_t block, std::uint32_t offset, std::uint32_t size) noexcept;
+    // The CQE took a block out of the ring, which is in the caller's care from here: to lease or to put back.
+    std::uint16_t taken_by_kernel(const io_uring_cqe& cqe) noexcept {
+        const auto block = static_cast<std::uint16_t>(cqe.flags >> IORING_CQE_BUFFER_SHIFT);
+        assert(block < blocks_ && headers_[block].provided);
+        headers_[block].provided = false;
+        if (--provided_ < ring_entries_ / 2) [[unlikely]]
+            refill();
+        return block;
+    }
+    // `size` received bytes in a block, from `offset` on, become a lease.
+    buffer lease(std::uint16_t block, std::uint32_t offset, std::uint32_t size) noexcept {
+        ++leased_;
+        return {*this, memory_ + std::size_t{block} * block_size_ + offset, size, block};
+    }
     // A block that nobody leased goes home.
-    void put_back(std::uint16_t block) noexcept;
+    void put_back(std::uint16_t block) noexcept { come_home(block); }
 
     // The queue of received blocks of a connection is linked through the pool.
     std::uint16_t& next_of(std::uint16_t block) noexcept { return headers_[block].next; }
@@ -99,6 +109,7 @@ class buffer_pool {
     buffer_pool& operator=(const buffer_pool&) = delete;
 
     void provide(std::uint16_t block) noexcept;
+    void refill() noexcept;
     void come_home(std::uint16_t block) noexcept;
     void lease_ended(std::uint16_t block) noexcept;
     void lease_ended_elsewhere(std::uint16_t block) noexcept;

@@ -45,7 +45,7 @@ executor::~executor() {
         root_scope_.cancel();
         resources_.for_each([](resource& held) { held.abandon(); });
         finish_closes();
-        cancel_and_wait(wake_up_);
+        wake_up_.disarm();
         while (cancels_in_flight_ != 0) submit_and_reap(no_sleep);
     } else {
         inbox_.run_all();
@@ -117,12 +117,15 @@ void executor::submit_and_reap(sleeping allowed) noexcept {
     reap();
 }
 
+void executor::wake_up::arm() {
+    if (home_.in_flight(read_)) return;
+    read_ = home_.submit(*this, [this](io_uring_sqe& sqe) {
+        io_uring_prep_read(&sqe, home_.inbox_.event(), &count_, sizeof count_, 0);
+    });
+}
+
 bool executor::prepare_to_sleep() noexcept {
-    if (!wake_up_ || !in_flight(wake_up_)) {
-        wake_up_ = submit(*this, wake_up, [this](io_uring_sqe& sqe) {
-            io_uring_prep_read(&sqe, inbox_.event(), &wake_up_count_, sizeof wake_up_count_, 0);
-        });
-    }
+    wake_up_.arm();
     inbox_.about_to_sleep();
     // Taking the SQE may have reaped completions, and another thread may have posted before it could see us
     // asleep.
@@ -150,10 +153,9 @@ void executor::reap() noexcept {
                 ++counters_.stale_cqes;
                 return;
             }
-            const completion_event event{cqe.res, cqe.flags, found->purpose};
             completion& target = *found->target;
-            if (event.terminal()) slots_.release(id);
-            target.complete(event);
+            if (is_terminal(cqe)) slots_.release(id);
+            target.complete(cqe);
         },
         counters_);
 }
@@ -168,7 +170,7 @@ void executor::request_cancel(operation_id id) noexcept {
     if (!in_flight(id)) return;
     make_room(1);
     if (!in_flight(id)) return; // it ended while room was made
-    io_uring_sqe& sqe = ring_.next_sqe();
+    io_uring_sqe& sqe = take_sqe();
     io_uring_prep_cancel64(&sqe, id.user_data(), 0);
     sqe.user_data = operation_id::cancel_tag | id.user_data();
     ++cancels_in_flight_;
@@ -217,22 +219,9 @@ void executor::dispose_descriptor(int descriptor) noexcept {
 
 void executor::at_turn_end() noexcept {
     for (int descriptor : std::exchange(to_dispose_, {})) {
-        submit(*this, descriptor_closed, [descriptor](io_uring_sqe& sqe) {
-            io_uring_prep_close(&sqe, descriptor);
-        });
+        submit(disposed_, [descriptor](io_uring_sqe& sqe) { io_uring_prep_close(&sqe, descriptor); });
     }
     for (operation_id id : std::exchange(to_cancel_, {})) request_cancel(id);
-}
-
-void executor::complete(const completion_event& event) noexcept {
-    switch (event.purpose) {
-    case wake_up: ++counters_.wakeups; break;
-    case descriptor_closed:
-        ++counters_.descriptors_closed;
-        close_ended();
-        break;
-    default: break;
-    }
 }
 
 void executor::post(std::move_only_function<void()> work) {
@@ -252,8 +241,7 @@ void executor::post(std::move_only_function<void()> work) {
 statistics executor::stats() const noexcept {
     statistics snapshot = counters_;
     snapshot.operations_in_flight = slots_.in_flight();
-    if (wake_up_ && const_cast<slot_table&>(slots_).find(wake_up_) != nullptr)
-        --snapshot.operations_in_flight;
+    if (wake_up_.counted()) --snapshot.operations_in_flight;
     snapshot.buffers_leased = buffers_->leased();
     snapshot.live_tasks = static_cast<std::uint32_t>(std::max<std::int64_t>(frame_pool::live(), 0));
     return snapshot;

@@ -56,7 +56,7 @@ class resource : public list_node<resource_tag> {
     ~resource() = default;
 };
 
-class executor final : private completion, private turn_end_work {
+class executor final : private turn_end_work {
   public:
     // Throws std::system_error with a text that says what blocks io_uring and what to do about it.
     explicit executor(const executor_options& options = {}, kernel& behind = linux_kernel());
@@ -97,12 +97,10 @@ class executor final : private completion, private turn_end_work {
 
     // Takes an SQE, lets `prepare` fill it, and names the operation. `target` gets its CQEs, the terminal one
     // included.
-    template <class Prepare>
-    operation_id submit(completion& target, std::uint8_t purpose, Prepare&& prepare) {
-        make_room(1);
-        io_uring_sqe& sqe = ring_.next_sqe();
+    template <class Prepare> operation_id submit(completion& target, Prepare&& prepare) {
+        io_uring_sqe& sqe = take_sqe();
         prepare(sqe);
-        const operation_id id = slots_.acquire(target, purpose, sqe.opcode, sqe.fd, now_);
+        const operation_id id = slots_.acquire(target, sqe.opcode, sqe.fd, now_);
         sqe.user_data = id.user_data();
         return id;
     }
@@ -132,7 +130,34 @@ class executor final : private completion, private turn_end_work {
     void close_ended() noexcept { --counters_.pending_closes; }
 
   private:
-    enum purposes : std::uint8_t { wake_up, descriptor_closed };
+    // The read of the inbox's event: a wake-up by another thread.
+    class wake_up final : public completion {
+      public:
+        explicit wake_up(executor& home) noexcept
+            : home_(home) {}
+        void complete(const io_uring_cqe&) noexcept override { ++home_.counters_.wakeups; }
+        void arm();
+        void disarm() noexcept { home_.cancel_and_wait(read_); }
+        bool counted() const noexcept { return read_ && home_.slots_.find(read_) != nullptr; }
+
+      private:
+        executor& home_;
+        operation_id read_;
+        std::uint64_t count_ = 0;
+    };
+
+    class disposed_descriptor final : public completion {
+      public:
+        explicit disposed_descriptor(executor& home) noexcept
+            : home_(home) {}
+        void complete(const io_uring_cqe&) noexcept override {
+            ++home_.counters_.descriptors_closed;
+            home_.close_ended();
+        }
+
+      private:
+        executor& home_;
+    };
 
     enum sleeping : bool { no_sleep, may_sleep };
 
@@ -150,7 +175,15 @@ class executor final : private completion, private turn_end_work {
         std::vector<operation_id> ids_;
     };
 
-    void complete(const completion_event& event) noexcept override;
+    // Submits and reaps until the submission queue has room.
+    io_uring_sqe& take_sqe() noexcept {
+        for (;;) {
+            if (io_uring_sqe* sqe = ring_.next_sqe()) [[likely]]
+                return *sqe;
+            submit_and_reap(no_sleep);
+        }
+    }
+
     void at_turn_end() noexcept override;
     void take_ownership();
     void start(task_owner& owner, promise_base& root, std::coroutine_handle<> frame);
@@ -183,8 +216,8 @@ class executor final : private completion, private turn_end_work {
     unsigned budget_;
     unsigned cancels_in_flight_ = 0;
     cancels_to_repeat cancels_to_repeat_{*this};
-    operation_id wake_up_;
-    std::uint64_t wake_up_count_ = 0;
+    wake_up wake_up_{*this};
+    disposed_descriptor disposed_{*this};
     bool enabled_ = false;
     std::thread::id owner_;
 

@@ -4,30 +4,34 @@
 
 #include <chainring/runtime/executor.hpp>
 
+#include <concepts>
+
 namespace chainring {
 
 // Derived provides, besides `cancel` (see waiter) and `await_resume`:
 //   bool start(executor&)       begins; false: the outcome is there already, the coroutine goes on
 //   void refuse(fault)          stores the outcome of an operation that was not started
-template <class Derived> class operation : public waiter {
+// Base is the kind of waiter it is, where whoever resumes it has to know more than that.
+template <class Derived, std::derived_from<waiter> Base = waiter> class operation : public Base {
   public:
     bool await_ready() const noexcept { return false; }
 
     template <class Promise> bool await_suspend(std::coroutine_handle<Promise> caller) {
         auto& self = static_cast<Derived&>(*this);
         cancel_scope& scope = caller.promise().scope();
-        coroutine_ = caller;
+        this->coroutine_ = caller;
         if (scope.cancelled()) [[unlikely]] {
             self.refuse(errc::cancelled);
             return false;
         }
         scope.add(*this); // first: it may complete while it starts
         if (self.start(scope.home())) return true;
-        unlink();
+        this->unlink();
         return false;
     }
 
   protected:
+    using Base::Base;
     operation() noexcept = default;
     operation(operation&&) noexcept = default;
     ~operation() = default;
@@ -41,7 +45,7 @@ template <class Derived> class ring_operation : public operation<Derived>, priva
 
     bool start(executor& home) {
         home_ = &home;
-        id_ = home.submit(*this, 0, [this](io_uring_sqe& sqe) { static_cast<Derived&>(*this).prepare(sqe); });
+        id_ = home.submit(*this, [this](io_uring_sqe& sqe) { static_cast<Derived&>(*this).prepare(sqe); });
         return true;
     }
 
@@ -71,11 +75,11 @@ template <class Derived> class ring_operation : public operation<Derived>, priva
     }
 
   private:
-    void complete(const completion_event& event) noexcept override {
+    void complete(const io_uring_cqe& cqe) noexcept override {
         // The notification of a zero-copy send only says that its memory is free again; the result came
         // before it.
-        if ((event.flags & IORING_CQE_F_NOTIF) == 0) returned_ = event.result;
-        if (event.terminal()) home_->ready().push(*this);
+        if ((cqe.flags & IORING_CQE_F_NOTIF) == 0) returned_ = cqe.res;
+        if (is_terminal(cqe)) home_->ready().push(*this);
     }
 
     executor* home_ = nullptr;

@@ -21,13 +21,9 @@ class ring {
 
     unsigned space_left() const noexcept { return io_uring_sq_space_left(&queues_); }
 
-    // Space must be left. The SQE belongs to the ring from here to its terminal CQE, whatever `enter`
-    // returns.
-    io_uring_sqe& next_sqe() noexcept {
-        io_uring_sqe* sqe = io_uring_get_sqe(&queues_);
-        assert(sqe != nullptr);
-        return *sqe;
-    }
+    // nullptr when the queue is full. The SQE belongs to the ring from here to its terminal CQE, whatever
+    // `enter` returns.
+    io_uring_sqe* next_sqe() noexcept { return io_uring_get_sqe(&queues_); }
 
     // SQEs that the kernel has not taken yet.
     unsigned unsubmitted() const noexcept { return io_uring_sq_ready(&queues_); }
@@ -37,6 +33,7 @@ class ring {
     // that leave the SQEs pending (EAGAIN, EBUSY, EINTR) are counted; the next enter repeats them.
     void enter(bool wait, const duration* timeout, statistics& counters) noexcept;
 
+    // Visits every completion that is there, in order.
     template <class Visitor> void reap(Visitor&& visit, statistics& counters) {
         const unsigned mask = queues_.cq.ring_mask;
         const unsigned tail = io_uring_smp_load_acquire(queues_.cq.ktail);

@@ -52,9 +52,8 @@ class [[nodiscard("co_await it")]] sleep_operation : public operation<sleep_oper
     fault error_;
 };
 
-// completes when: the time has come, at the latest 65.5 microseconds after, on an executor that is not busy;
-// a delay of
-//                 zero or less and a time in the past complete in the next turn
+// completes when: the time has come, at the latest 65.5 microseconds after, on an executor that is not busy; a
+//                 delay of zero or less and a time in the past complete in the next turn
 // errors:         errc::cancelled
 // cancellation:   at once
 // ownership:      nothing

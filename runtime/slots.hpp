@@ -12,20 +12,16 @@
 
 namespace chainring {
 
-// One CQE, as its operation sees it.
-struct completion_event {
-    int result;     // as the opcode defines it, or a negative errno
-    unsigned flags; // IORING_CQE_F_*
-    std::uint8_t purpose;
-
-    bool terminal() const noexcept { return (flags & IORING_CQE_F_MORE) == 0; }
-};
+// No further CQE follows for the same operation.
+inline bool is_terminal(const io_uring_cqe& cqe) noexcept {
+    return (cqe.flags & IORING_CQE_F_MORE) == 0;
+}
 
 // Takes the CQEs of operations. `complete` runs while completions are being reaped: it changes state and
 // makes coroutines ready; it never runs user code and never takes an SQE.
 class completion {
   public:
-    virtual void complete(const completion_event& event) noexcept = 0;
+    virtual void complete(const io_uring_cqe& cqe) noexcept = 0;
 
   protected:
     ~completion() = default;
@@ -38,7 +34,6 @@ struct slot {
     std::uint32_t generation = 0;
     std::uint32_t next_free = 0;
     std::uint8_t opcode = 0;
-    std::uint8_t purpose = 0; // lets one target tell its operations apart
 };
 static_assert(sizeof(slot) == 32);
 
@@ -65,8 +60,7 @@ class operation_id {
 
 class slot_table {
   public:
-    operation_id
-    acquire(completion& target, std::uint8_t purpose, std::uint8_t opcode, int descriptor, time_point since) {
+    operation_id acquire(completion& target, std::uint8_t opcode, int descriptor, time_point since) {
         if (first_free_ == none) grow();
         const std::uint32_t index = first_free_;
         slot& taken = at(index);
@@ -75,7 +69,6 @@ class slot_table {
         taken.since = since;
         taken.descriptor = descriptor;
         taken.opcode = opcode;
-        taken.purpose = purpose;
         ++in_flight_;
         return {index, taken.generation};
     }

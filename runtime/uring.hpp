@@ -71,11 +71,9 @@ class [[nodiscard("co_await it")]] uring_operation : public ring_operation<uring
 
 // completes when: the operation's terminal CQE is there; its value is the CQE's result
 // errors:         the operation's errno; errc::unsupported_sqe_flag for links, CQE_SKIP_SUCCESS, IO_DRAIN and
-// buffer
-//                 selection
-// cancellation:   asks the kernel to end it and waits; errc::cancelled only if the kernel says that nothing
-// was done ownership:      memory that the SQE points to is the caller's and must live until completion;
-// destroying the
+//                 buffer selection
+// cancellation:   asks the kernel to end it and waits; errc::cancelled only if the kernel says that nothing was done
+// ownership:      memory that the SQE points to is the caller's and must live until completion; destroying the
 //                 operation cancels it and waits
 // thread:         the executor's
 template <class Prepare>

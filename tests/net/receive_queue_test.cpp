@@ -17,7 +17,9 @@ struct fixture {
     ~fixture() { queue.discard(pool); }
 
     void receive(std::string_view text) {
-        const std::uint16_t block = pool.taken_by_kernel(next++);
+        io_uring_cqe cqe{};
+        cqe.flags = IORING_CQE_F_BUFFER | std::uint32_t{next++} << IORING_CQE_BUFFER_SHIFT;
+        const std::uint16_t block = pool.taken_by_kernel(cqe);
         std::memcpy(const_cast<std::byte*>(pool.data_of(block)), text.data(), text.size());
         queue.push(pool, block, static_cast<std::uint32_t>(text.size()));
     }

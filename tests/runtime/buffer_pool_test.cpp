@@ -35,7 +35,7 @@ class pool_read final : public waiter, private completion {
     bool await_ready() const noexcept { return false; }
     void await_suspend(std::coroutine_handle<> caller) {
         coroutine_ = caller;
-        home_.submit(*this, 0, [this](io_uring_sqe& sqe) {
+        home_.submit(*this, [this](io_uring_sqe& sqe) {
             io_uring_prep_read(&sqe, descriptor_, nullptr, home_.buffers().block_size(), 0);
             sqe.flags |= IOSQE_BUFFER_SELECT;
             sqe.buf_group = buffer_pool::group;
@@ -48,11 +48,9 @@ class pool_read final : public waiter, private completion {
     void cancel() noexcept override {}
 
   private:
-    void complete(const completion_event& event) noexcept override {
-        returned_ = event.result;
-        if ((event.flags & IORING_CQE_F_BUFFER) != 0)
-            block_ = home_.buffers().taken_by_kernel(
-                static_cast<std::uint16_t>(event.flags >> IORING_CQE_BUFFER_SHIFT));
+    void complete(const io_uring_cqe& cqe) noexcept override {
+        returned_ = cqe.res;
+        if ((cqe.flags & IORING_CQE_F_BUFFER) != 0) block_ = home_.buffers().taken_by_kernel(cqe);
         home_.ready().push(*this);
     }
 

@@ -12,14 +12,14 @@ using namespace chainring;
 namespace {
 
 struct ignored final : completion {
-    void complete(const completion_event&) noexcept override {}
+    void complete(const io_uring_cqe&) noexcept override {}
 };
 
 struct fixture {
     ignored target;
     slot_table slots;
     operation_id acquire(int descriptor = -1) {
-        return slots.acquire(target, 3, IORING_OP_NOP, descriptor, time_point{});
+        return slots.acquire(target, IORING_OP_NOP, descriptor, time_point{});
     }
 };
 
@@ -32,7 +32,6 @@ TEST_CASE("an_operation_is_found_under_its_id_until_it_is_released") {
     REQUIRE(found != nullptr);
     CHECK(found->target == &used.target);
     CHECK(found->descriptor == 17);
-    CHECK(found->purpose == 3);
     CHECK(found->opcode == IORING_OP_NOP);
     CHECK(used.slots.find(operation_id(id.user_data())) == found);
     used.slots.release(id);

@@ -1,0 +1,98 @@
+#include <chainring/net/receiver.hpp>
+
+namespace chainring {
+
+fault receiver::wait_directly(reader& waiting, std::span<std::byte> target) noexcept {
+    if (const fault refused = admit(waiting)) return refused;
+    direct_ = true;
+    operation_ = socket_.start(*this, [&](io_uring_sqe& sqe) {
+        io_uring_prep_recv(&sqe, socket_.descriptor(), target.data(), target.size(), 0);
+    });
+    return {};
+}
+
+void receiver::adjust() noexcept {
+    if (armed_) {
+        if (received_.full()) cancel();
+    } else if (reader_waits() && received_.empty() && !starved_receiver::linked()) {
+        arm();
+    }
+}
+
+void receiver::arm() noexcept {
+    armed_ = true;
+    operation_ = socket_.start(*this, [this](io_uring_sqe& sqe) {
+        io_uring_prep_recv_multishot(&sqe, socket_.descriptor(), nullptr, 0, 0);
+        sqe.flags |= IOSQE_BUFFER_SELECT;
+        sqe.buf_group = buffer_pool::group;
+    });
+}
+
+void receiver::complete(const io_uring_cqe& cqe) noexcept {
+    if (cqe.res > 0) home_.counters().bytes_received += static_cast<std::uint64_t>(cqe.res);
+    if (armed_) [[likely]]
+        received(cqe);
+    else
+        received_directly(cqe.res);
+    if (is_terminal(cqe)) [[unlikely]]
+        socket_.operation_ended();
+}
+
+void receiver::received(const io_uring_cqe& cqe) noexcept {
+    if ((cqe.flags & IORING_CQE_F_BUFFER) != 0) {
+        buffer_pool& pool = home_.buffers();
+        const std::uint16_t block = pool.taken_by_kernel(cqe);
+        if (cqe.res > 0 && !closed_) [[likely]]
+            received_.push(pool, block, static_cast<std::uint32_t>(cqe.res));
+        else
+            pool.put_back(block);
+    }
+    // A multishot ends on an error, at the end of the stream, on an empty buffer ring, on a full completion
+    // queue, and when it was cancelled: never assume that it goes on.
+    if (is_terminal(cqe)) [[unlikely]] {
+        armed_ = false;
+        if (!closed_) ended(cqe.res);
+    } else if (received_.full()) [[unlikely]] {
+        socket_.ask_for_turn_end(); // to stop it
+    }
+    if (reader_waits() && received_.has_news()) tell();
+}
+
+void receiver::ended(int result) noexcept {
+    if (result == 0) {
+        received_.push_end();
+    } else if (result == -ENOBUFS) {
+        ++home_.counters().no_buffers;
+        // Data stays in the socket. Re-arming before a block has come home would spin.
+        if (reader_waits() && received_.empty()) home_.buffers().starve(*this);
+    } else if (result < 0 && result != -ECANCELED && result != -EINTR && result != -EAGAIN) {
+        received_.push_error(-result);
+    } else if (reader_waits() && received_.empty()) {
+        socket_.ask_for_turn_end(); // to re-arm it
+    }
+}
+
+void receiver::received_directly(int result) noexcept {
+    direct_ = false;
+    if (reader_ == nullptr) return;
+    reader& waiting = *reader_;
+    leave(waiting);
+    // EINTR is the answer of an operation that had fallen to a worker thread and was told to end there.
+    if (result == -EINTR) result = -ECANCELED;
+    if (result < 0) waiting.error_ = fault::from_result(result);
+    // Once this side closes, whatever ended the operation is a consequence of that.
+    if (result <= 0 && closed_) waiting.error_ = errc::closed;
+    waiting.from_ = nullptr;
+    waiting.received_directly(result);
+    home_.ready().push(waiting);
+}
+
+void receiver::close() noexcept {
+    closed_ = true;
+    starved_receiver::unlink();
+    received_.discard(home_.buffers());
+    // A reader whose own operation is in flight hears of its CQE instead.
+    if (reader_ != nullptr && !direct_) dismiss(*reader_, errc::closed);
+}
+
+} // namespace chainring

@@ -1,0 +1,121 @@
+// The receiving half of a connection: one multishot receive, armed when a task first waits for data, re-armed
+// when it has ended and a task waits again, stopped when the queue of what nobody took is full.
+#pragma once
+
+#include <chainring/net/receive_queue.hpp>
+#include <chainring/net/socket.hpp>
+
+namespace chainring {
+
+class receiver final : private completion, private starved_receiver {
+  public:
+    // Who waits for the next bytes, until it leaves. One at a time.
+    class reader : public waiter {
+      protected:
+        explicit reader(receiver* from) noexcept
+            : from_(from) {}
+        reader(reader&& other) noexcept
+            : waiter(std::move(other))
+            , from_(other.from_) {}
+        ~reader() {
+            if (from_ != nullptr) from_->leave(*this);
+        }
+
+        // The operation that received straight into the reader's memory has ended.
+        virtual void received_directly(int) noexcept {}
+
+        receiver* from_; // nullptr: closed, or no longer needed
+        fault error_;
+
+      private:
+        friend receiver;
+    };
+
+    explicit receiver(socket& of) noexcept
+        : socket_(of)
+        , home_(of.home()) {}
+
+    executor& home() const noexcept { return home_; }
+
+    // There is something to take, and nobody waits who was there before.
+    bool may_take() const noexcept { return received_.has_news() && reader_ == nullptr; }
+    bool armed() const noexcept { return armed_; }
+
+    // The reader is resumed when there is something to take. errors: errc::closed; errc::busy for a second
+    // reader
+    fault wait(reader& waiting) noexcept {
+        const fault refused = admit(waiting);
+        if (!refused && !armed_ && !starved_receiver::linked()) socket_.ask_for_turn_end();
+        return refused;
+    }
+    // The same, straight into memory that must stay until the operation has ended. Nothing is armed.
+    fault wait_directly(reader& waiting, std::span<std::byte> target) noexcept;
+
+    // The reader's turn: data, the end of the stream, or an error.
+    result<buffer> take(reader& taking) noexcept {
+        leave(taking);
+        return received_.take(home_.buffers());
+    }
+    result<std::size_t> take_into(reader& taking, std::span<std::byte> target) noexcept {
+        leave(taking);
+        return received_.take_into(home_.buffers(), target);
+    }
+    // The reader is resumed with this error; what arrives from now on is for the next one. The connection may
+    // be gone when it runs.
+    void dismiss(reader& waiting, fault error) noexcept {
+        leave(waiting);
+        waiting.from_ = nullptr;
+        waiting.error_ = error;
+        home_.ready().push(waiting);
+    }
+    // Data that was received for a reader who left stays in the queue.
+    void leave(reader& leaving) noexcept {
+        if (reader_ != &leaving) return;
+        reader_ = nullptr;
+        told_ = false;
+    }
+
+    void cancel() noexcept { home_.request_cancel(operation_); }
+    void cancel_and_wait() noexcept { home_.cancel_and_wait(operation_); }
+
+    // The turn's coroutines have run: arms or stops the multishot receive.
+    void at_turn_end() noexcept {
+        if (reader_waits() ? !armed_ : received_.full()) adjust();
+    }
+
+    // The connection closes: nothing can be received any more.
+    void close() noexcept;
+
+  private:
+    void complete(const io_uring_cqe& cqe) noexcept override;
+    void buffers_came_home() noexcept override { socket_.ask_for_turn_end(); }
+
+    fault admit(reader& waiting) noexcept {
+        if (closed_) return errc::closed;
+        if (reader_ != nullptr) return errc::busy;
+        reader_ = &waiting;
+        return {};
+    }
+    void adjust() noexcept;
+    void arm() noexcept;
+    void received(const io_uring_cqe& cqe) noexcept;
+    void received_directly(int result) noexcept;
+    void ended(int result) noexcept;
+    bool reader_waits() const noexcept { return reader_ != nullptr && !told_; }
+    void tell() noexcept {
+        told_ = true;
+        home_.ready().push(*reader_);
+    }
+
+    socket& socket_;
+    executor& home_;
+    reader* reader_ = nullptr;
+    receive_queue received_;
+    bool armed_ = false;  // the multishot receive is in flight
+    bool told_ = false;   // the reader is on its way
+    bool direct_ = false; // the reader's own operation is in flight
+    bool closed_ = false;
+    operation_id operation_;
+};
+
+} // namespace chainring

@@ -1,0 +1,63 @@
+#include <chainring/net/sender.hpp>
+
+namespace chainring {
+
+void sender::submit_batch() noexcept {
+    const send_batch batch = queue_.form_batch(home_.until_submitted());
+    if (batch.several == nullptr && batch.single.empty()) [[unlikely]] {
+        queue_.completed(0, {});
+        return;
+    }
+    // Without MSG_WAITALL a short send would count as a success, and the rest would be lost.
+    constexpr int flags = MSG_WAITALL | MSG_NOSIGNAL;
+    operation_ = socket_.start(*this, [&](io_uring_sqe& sqe) {
+        if (batch.several != nullptr)
+            io_uring_prep_sendmsg(&sqe, socket_.descriptor(), batch.several, flags);
+        else
+            io_uring_prep_send(&sqe, socket_.descriptor(), batch.single.data(), batch.single.size(), flags);
+    });
+    statistics& counters = home_.counters();
+    ++counters.batches_sent;
+    counters.messages_sent += batch.messages;
+}
+
+void sender::complete(const io_uring_cqe& cqe) noexcept {
+    // EINTR is the answer of an operation that had fallen to a worker thread and was told to end there.
+    const int result = cqe.res == -EINTR ? -ECANCELED : cqe.res;
+    if (result > 0) home_.counters().bytes_sent += static_cast<std::uint64_t>(result);
+    if (queue_.is_all(result)) [[likely]]
+        queue_.completed_whole();
+    else if (result >= 0)
+        queue_.completed(result, cause_of_short());
+    else // Once this side closes, whatever ended the batch is a consequence of that.
+        queue_.completed(closed_ ? -ECANCELED : result, {});
+    if (closed_) [[unlikely]]
+        queue_.fail_queued(errc::closed);
+    else if (queue_.wants_batch())
+        socket_.ask_for_turn_end();
+    socket_.operation_ended();
+}
+
+// The errno of a send that moved some bytes is lost; the socket may still know it.
+fault sender::cause_of_short() noexcept {
+    const auto pending = socket_.get(SOL_SOCKET, SO_ERROR);
+    if (pending && *pending != 0) return fault::from_errno(*pending);
+    if (closed_ || queue_.stopping()) return {};
+    return errc::broken;
+}
+
+void sender::cancel(outgoing_message& message) noexcept {
+    if (!queue_.cancel(message)) cancel_batch();
+}
+
+void sender::abandon(outgoing_message& message) noexcept {
+    if (!queue_.cancel(message)) home_.cancel_and_wait(operation_);
+    if (queue_.failed()) home_.behind().shutdown(socket_.descriptor(), SHUT_RDWR);
+}
+
+void sender::close() noexcept {
+    closed_ = true;
+    queue_.fail_queued(errc::closed);
+}
+
+} // namespace chainring
