@@ -1,7 +1,7 @@
 // A TCP (or unix) echo server. Try it:  build/samples/echo --listen 127.0.0.1:7000
-#include <chainring/chainring.hpp>
+#include "command_line.hpp"
 
-#include <CLI/CLI.hpp>
+#include <chainring/chainring.hpp>
 
 #include <cstdio>
 #include <string>
@@ -60,15 +60,13 @@ void print_counters(const cr::statistics& counters) {
 } // namespace
 
 int main(int argc, char** argv) {
-    CLI::App app("A TCP or unix echo server on chainring");
     std::string listen = "127.0.0.1:7000";
     std::string mode = "throughput";
-    app.add_option("--listen", listen, "where to listen, as 127.0.0.1:7000, [::1]:7000 or unix:/path")
-        ->capture_default_str();
-    app.add_option("--mode", mode, "throughput: big batches; latency: completions at once")
-        ->check(CLI::IsMember({"throughput", "latency"}))
-        ->capture_default_str();
-    CLI11_PARSE(app, argc, argv);
+    command_line arguments("A TCP or unix echo server on chainring");
+    arguments.option("--listen", listen, "where to listen, as 127.0.0.1:7000, [::1]:7000 or unix:/path");
+    arguments.option("--mode", mode, "throughput: big batches; latency: completions at once")
+        .one_of({"throughput", "latency"});
+    if (const auto status = arguments.parse(argc, argv)) return *status;
 
     const auto at = cr::endpoint::parse(listen);
     if (!at) {

@@ -1,11 +1,10 @@
 // A load generator for echo servers, which checks every byte.
 //
 //     build/samples/echo_load --connect 127.0.0.1:7000 --connections 64 --size 64 --depth 1 --seconds 3
+#include "command_line.hpp"
 #include "latency_histogram.hpp"
 
 #include <chainring/chainring.hpp>
-
-#include <CLI/CLI.hpp>
 
 #include <cstdio>
 #include <cstring>
@@ -17,6 +16,8 @@ namespace cr = chainring;
 namespace {
 
 using clock_type = std::chrono::steady_clock;
+
+constexpr std::size_t most_in_flight = std::size_t{1} << 30; // bytes on a connection
 
 struct options {
     cr::endpoint server;
@@ -36,9 +37,9 @@ struct tally {
     std::string first_error;
     latency_histogram latency;
 
-    void failed(std::error_code error) {
+    void failed(const std::string& reason) {
         ++errors;
-        if (first_error.empty()) first_error = error.message();
+        if (first_error.empty()) first_error = reason;
     }
 };
 
@@ -97,40 +98,92 @@ class checker {
     std::size_t at_ = 0;
 };
 
-cr::task<> drive(cr::tcp_stream server, const options& wanted, std::uint64_t seed, tally& counted) {
-    pattern outgoing(seed, wanted.size);
-    checker replies(seed, wanted.size);
-    std::string burst;
-    while (!counted.stop) {
-        burst.clear();
-        for (unsigned message = 0; message < wanted.depth; ++message) {
-            const std::span<const std::byte> bytes = outgoing.next();
-            burst.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-        }
+class exchange {
+  public:
+    exchange(cr::tcp_stream& server, const options& wanted, std::uint64_t seed, tally& counted)
+        : server_(server)
+        , wanted_(wanted)
+        , outgoing_(seed, wanted.size)
+        , replies_(seed, wanted.size)
+        , counted_(counted) {}
+
+    // One burst and its replies. False: the connection is of no more use.
+    cr::task<bool> run() {
+        next_burst();
         const auto begun = clock_type::now();
-        const auto sent = co_await server.send(burst);
-        if (!sent) {
-            counted.failed(sent.error());
-            co_return;
+        if (burst_.size() <= fits_everywhere) {
+            if (!co_await send()) co_return false;
+            co_return co_await receive(begun);
         }
-        for (unsigned missing = wanted.depth; missing > 0;) {
-            const auto chunk = co_await server.receive();
+        // The server stops reading when nobody takes its replies: send and receive at the same time.
+        bool received = false;
+        co_await cr::scope([&](cr::task_group& group) -> cr::task<> {
+            group.spawn([](exchange& self) -> cr::task<> { co_await self.send(); }(*this));
+            received = co_await receive(begun);
+            if (!received) group.cancel();
+        });
+        co_return received;
+    }
+
+  private:
+    // Bytes that the buffers between here and the server hold at least.
+    static constexpr std::size_t fits_everywhere = std::size_t{32} * 1024;
+
+    void next_burst() {
+        burst_.clear();
+        for (unsigned message = 0; message < wanted_.depth; ++message) {
+            const std::span<const std::byte> bytes = outgoing_.next();
+            burst_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+        }
+    }
+
+    cr::task<bool> send() {
+        const auto sent = co_await server_.send(burst_);
+        if (sent) co_return true;
+        if (sent.error() != cr::errc::cancelled) counted_.failed(sent.error().message());
+        co_return false;
+    }
+
+    cr::task<bool> receive(clock_type::time_point begun) {
+        for (unsigned missing = wanted_.depth; missing > 0;) {
+            const auto chunk = co_await server_.receive();
             if (!chunk || chunk->empty()) {
-                counted.failed(chunk ? std::make_error_code(std::errc::connection_reset) : chunk.error());
-                co_return;
+                if (chunk)
+                    counted_.failed("the server closed the connection");
+                else if (chunk.error() == cr::errc::cancelled)
+                    counted_.failed("no reply within a second of the end");
+                else
+                    counted_.failed(chunk.error().message());
+                co_return false;
             }
             bool right = true;
-            const unsigned completed = replies.take(chunk->bytes(), right);
+            const unsigned completed = replies_.take(chunk->bytes(), right);
             if (!right || completed > missing) {
-                ++counted.wrong;
-                co_return;
+                ++counted_.wrong;
+                co_return false;
             }
             missing -= completed;
-            if (counted.measuring) {
-                counted.messages += completed;
-                counted.latency.record(clock_type::now() - begun, completed);
+            if (counted_.measuring) {
+                counted_.messages += completed;
+                counted_.latency.record(clock_type::now() - begun, completed);
             }
         }
+        co_return true;
+    }
+
+    cr::tcp_stream& server_;
+    const options& wanted_;
+    pattern outgoing_;
+    checker replies_;
+    std::string burst_;
+    tally& counted_;
+};
+
+cr::task<> drive(cr::tcp_stream server, const options& wanted, std::uint64_t seed, tally& counted) {
+    exchange with_server(server, wanted, seed, counted);
+    while (!counted.stop) {
+        const bool usable = co_await with_server.run();
+        if (!usable) co_return;
     }
 }
 
@@ -161,7 +214,11 @@ cr::task<cr::result<double>> load(const options& wanted, tally& counted) {
     co_return co_await cr::scope([&](cr::task_group& group) -> cr::task<cr::result<double>> {
         for (unsigned number = 0; number < wanted.connections; ++number)
             group.spawn(drive(std::move(connections[number]), wanted, number, counted));
-        co_return co_await measure(wanted, counted);
+        const double elapsed = co_await measure(wanted, counted);
+        // Replies that are under way get a second.
+        for (int wait = 0; wait < 100 && group.size() != 0; ++wait) co_await cr::sleep(seconds(0.01));
+        group.cancel();
+        co_return elapsed;
     });
 }
 
@@ -195,29 +252,22 @@ void print_table(const options& wanted, const tally& counted, double elapsed) {
 } // namespace
 
 int main(int argc, char** argv) {
-    CLI::App app("A load generator for echo servers that checks every byte");
     std::string connect = "127.0.0.1:7000";
     options wanted;
     bool json = false;
-    app.add_option("--connect", connect, "the server, as 127.0.0.1:7000 or unix:/path")
-        ->capture_default_str();
-    app.add_option("--connections", wanted.connections, "connections")
-        ->check(CLI::Range(1U, 100000U))
-        ->capture_default_str();
-    app.add_option("--size", wanted.size, "bytes of a message")
-        ->check(CLI::Range(std::size_t{1}, std::size_t{1} << 24))
-        ->capture_default_str();
-    app.add_option("--depth", wanted.depth, "messages in flight on each connection")
-        ->check(CLI::Range(1U, 65536U))
-        ->capture_default_str();
-    app.add_option("--seconds", wanted.seconds, "length of the measured window")
-        ->check(CLI::PositiveNumber)
-        ->capture_default_str();
-    app.add_option("--warmup", wanted.warm_up, "seconds before it")
-        ->check(CLI::NonNegativeNumber)
-        ->capture_default_str();
-    app.add_flag("--json", json, "print one JSON object instead of the table");
-    CLI11_PARSE(app, argc, argv);
+    command_line arguments("A load generator for echo servers that checks every byte");
+    arguments.option("--connect", connect, "the server, as 127.0.0.1:7000 or unix:/path");
+    arguments.option("--connections", wanted.connections, "connections").between(1, 100000);
+    arguments.option("--size", wanted.size, "bytes of a message").between(1, 1 << 24);
+    arguments.option("--depth", wanted.depth, "messages in flight on each connection").between(1, 65536);
+    arguments.option("--seconds", wanted.seconds, "length of the measured window").between(0.01, 86'400);
+    arguments.option("--warmup", wanted.warm_up, "seconds before it").between(0, 3600);
+    arguments.flag("--json", json, "print one JSON object instead of the table");
+    if (const auto status = arguments.parse(argc, argv)) return *status;
+    if (wanted.size * wanted.depth > most_in_flight) {
+        std::fprintf(stderr, "echo_load: --size times --depth is above %zu bytes\n", most_in_flight);
+        return 1;
+    }
 
     const auto server = cr::endpoint::parse(connect);
     if (!server) {
@@ -234,8 +284,17 @@ int main(int argc, char** argv) {
             return 1;
         }
         (json ? print_json : print_table)(wanted, counted, *elapsed);
-        if (!counted.first_error.empty())
-            std::fprintf(stderr, "echo_load: %s\n", counted.first_error.c_str());
+        if (counted.wrong != 0)
+            std::fprintf(
+                stderr, "echo_load: %s: wrong replies on %llu of %u connections\n", connect.c_str(),
+                static_cast<unsigned long long>(counted.wrong), wanted.connections);
+        if (counted.errors != 0)
+            std::fprintf(
+                stderr, "echo_load: %s: %s (%llu of %u connections failed)\n", connect.c_str(),
+                counted.first_error.c_str(), static_cast<unsigned long long>(counted.errors),
+                wanted.connections);
+        if (counted.messages == 0)
+            std::fprintf(stderr, "echo_load: %s: not one message came back in time\n", connect.c_str());
         return counted.wrong == 0 && counted.errors == 0 && counted.messages != 0 ? 0 : 1;
     } catch (const std::exception& error) {
         std::fprintf(stderr, "echo_load: %s\n", error.what());

@@ -37,7 +37,7 @@ def content_and_includes(path: Path) -> tuple[bytes, list[Path]]:
     content = path.read_bytes()
     included = []
     for kind, name in INCLUDE.findall(content):
-        folders = [ROOT / "include", ROOT / "tests", ROOT]
+        folders = [ROOT / "include", ROOT / "command_line", ROOT / "tests", ROOT]
         if kind == b'"':
             folders.insert(0, path.parent)
         found = next((f / name.decode() for f in folders if (f / name.decode()).is_file()), None)

@@ -1,8 +1,9 @@
 // chainring-doctor: whether chainring runs here, and if not, what stands in the way and how to remove it.
+#include "command_line.hpp"
+
 #include <chainring/runtime/capabilities.hpp>
 #include <chainring/runtime/kernel.hpp>
 
-#include <CLI/CLI.hpp>
 #include <liburing.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
@@ -269,11 +270,11 @@ void print_json(const findings& found) {
 } // namespace
 
 int main(int argc, char** argv) {
-    CLI::App program("Says whether chainring runs on this machine, and if not, why. Exit status: 0 it runs, "
-                     "1 it does not.");
     bool json = false;
-    program.add_flag("--json", json, "for programs");
-    CLI11_PARSE(program, argc, argv);
+    command_line arguments("Says whether chainring runs on this machine, and if not, why. "
+                           "Exit status: 0 it runs, 1 it does not.");
+    arguments.flag("--json", json, "for programs");
+    if (const auto status = arguments.parse(argc, argv)) return *status;
 
     const findings found = examine();
     json ? print_json(found) : print_report(found);

@@ -3,9 +3,9 @@
 // Tuned the way its documentation allows: the concrete executor type instead of the type-erased
 // any_io_executor, no strand, errors as values, a buffer in the coroutine's frame, one descriptor operation
 // per co_await.
+#include "command_line.hpp"
 #include "listening.hpp"
 
-#include <CLI/CLI.hpp>
 #include <boost/asio.hpp>
 #include <boost/asio/experimental/as_tuple.hpp>
 
@@ -55,11 +55,10 @@ asio::awaitable<void, executor> serve(tcp_acceptor& acceptor, counters& counted)
 } // namespace
 
 int main(int argc, char** argv) {
-    CLI::App app{"asio_echo: the echo server with Boost.Asio coroutines"};
     std::string listen = "127.0.0.1:0";
-    app.add_option("--listen", listen, "IPv4 address and port; port 0 picks a free one")
-        ->capture_default_str();
-    CLI11_PARSE(app, argc, argv);
+    command_line arguments("asio_echo: the echo server with Boost.Asio coroutines");
+    arguments.option("--listen", listen, "IPv4 address and port; port 0 picks a free one");
+    if (const auto status = arguments.parse(argc, argv)) return *status;
 
     try {
         peers::raise_descriptor_limit();

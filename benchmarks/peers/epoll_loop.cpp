@@ -1,8 +1,8 @@
 // The hand-written epoll echo server: edge-triggered, one registration per connection for its whole life, and
 // no receive that is known to find nothing.
+#include "command_line.hpp"
 #include "listening.hpp"
 
-#include <CLI/CLI.hpp>
 #include <fcntl.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -168,11 +168,10 @@ class echo_server {
 } // namespace
 
 int main(int argc, char** argv) {
-    CLI::App app{"epoll_loop: the hand-written epoll echo server"};
     std::string listen = "127.0.0.1:0";
-    app.add_option("--listen", listen, "IPv4 address and port; port 0 picks a free one")
-        ->capture_default_str();
-    CLI11_PARSE(app, argc, argv);
+    command_line arguments("epoll_loop: the hand-written epoll echo server");
+    arguments.option("--listen", listen, "IPv4 address and port; port 0 picks a free one");
+    if (const auto status = arguments.parse(argc, argv)) return *status;
 
     try {
         peers::raise_descriptor_limit();

@@ -4,10 +4,10 @@
 // One enter per turn submits what the last turn decided, runs the deferred task work and waits. A connection
 // has one receive armed and at most one send in flight; what arrives meanwhile queues in the buffers it came
 // in, and goes out in one sendmsg.
+#include "command_line.hpp"
 #include "listening.hpp"
 #include "uring_ring.hpp"
 
-#include <CLI/CLI.hpp>
 #include <liburing.h>
 #include <poll.h>
 
@@ -15,8 +15,6 @@
 #include <array>
 #include <deque>
 #include <memory>
-#include <utility>
-#include <vector>
 
 namespace {
 
@@ -263,20 +261,18 @@ class echo_server {
 } // namespace
 
 int main(int argc, char** argv) {
-    CLI::App app{"uring_loop: the hand-written liburing echo server"};
     std::string listen = "127.0.0.1:0";
     receive_kind kind = receive_kind::multishot;
     unsigned buffers = 1024;
-    const std::vector<std::pair<std::string, receive_kind>> kinds{
-        {"multishot", receive_kind::multishot}, {"oneshot", receive_kind::oneshot}};
-    app.add_option("--listen", listen, "IPv4 address and port; port 0 picks a free one")
-        ->capture_default_str();
-    app.add_option("--receive", kind, "multishot (the faster one) or oneshot")
-        ->transform(CLI::CheckedTransformer(kinds));
-    app.add_option("--buffers", buffers, "receive buffers of 4 KiB shared by all connections; a power of two")
-        ->check(CLI::Range(1U, 32768U))
-        ->capture_default_str();
-    CLI11_PARSE(app, argc, argv);
+    command_line arguments("uring_loop: the hand-written liburing echo server");
+    arguments.option("--listen", listen, "IPv4 address and port; port 0 picks a free one");
+    arguments.option(
+        "--receive", kind, "multishot (the faster one) or oneshot",
+        {{"multishot", receive_kind::multishot}, {"oneshot", receive_kind::oneshot}});
+    arguments
+        .option("--buffers", buffers, "receive buffers of 4 KiB shared by all connections; a power of two")
+        .between(1, 32768);
+    if (const auto status = arguments.parse(argc, argv)) return *status;
 
     try {
         peers::raise_descriptor_limit();
