@@ -11,6 +11,7 @@ import os
 import pathlib
 import platform
 import select
+import shutil
 import signal
 import statistics
 import subprocess
@@ -137,6 +138,32 @@ def measure(contestant, shape, client, seconds, warmup=0.5):
         busy=window.cpu_ns / window.wall_ns,
         late=late,
     )
+
+
+def traced_system_calls(contestant, shape, client, seconds=1):
+    """System calls per message of a server that does not count them itself, from a short run under strace.
+
+    Only the count is of use: strace makes every call slow. None where strace is missing or may not attach.
+    """
+    if shutil.which("strace") is None:
+        return None
+    with _server(contestant) as server, tempfile.NamedTemporaryFile("r") as summary:
+        tracer = subprocess.Popen(
+            ["strace", "-f", "-c", "-o", summary.name, "-p", str(server.process.pid)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        with tracer:
+            attached = "attached" in tracer.stderr.readline()
+            result, _ = _run_client(client, server, shape, seconds, warmup=0)
+            tracer.send_signal(signal.SIGINT)
+            tracer.stderr.read()
+        server.stop()
+        totals = [line.split() for line in summary.read().splitlines() if line.endswith(" total")]
+    if not attached or not totals or result["messages"] == 0:
+        return None
+    return int(totals[0][3]) / result["messages"]
 
 
 def compare(servers, shape, client, rounds, seconds, warmup=0.5, progress=lambda text: None):

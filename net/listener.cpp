@@ -1,6 +1,8 @@
 #include <chainring/net/listener.hpp>
 #include <chainring/runtime/log.hpp>
 
+#include <spdlog/logger.h>
+
 #include <algorithm>
 #include <cerrno>
 

@@ -54,7 +54,7 @@ buffer_pool::buffer_pool(kernel& behind, ring& registered_with, const buffer_opt
     if (returned < 0) {
         ::munmap(memory_, std::size_t{block_size_} * blocks_);
         ::munmap(buffer_ring_, ring_entries_ * sizeof(io_uring_buf));
-        throw std::system_error(from_errno(-returned), "registering receive buffers");
+        ring_.refused(returned);
     }
     for (std::uint32_t block = blocks_; block-- > 0;) come_home(static_cast<std::uint16_t>(block));
 }

@@ -1,6 +1,8 @@
 #include <chainring/runtime/executor.hpp>
 #include <chainring/runtime/log.hpp>
 
+#include <spdlog/logger.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <stdexcept>
@@ -69,6 +71,7 @@ void executor::take_ownership() {
 void executor::start(task_owner& owner, promise_base& root, std::coroutine_handle<> frame) {
     const attached here(*this);
     now_ = kernel_.now();
+    ready_.nest_from_here();
     if (root.start(root_scope_, frame))
         owner.finished(root);
     else

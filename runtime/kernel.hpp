@@ -69,8 +69,8 @@ class kernel {
 
     virtual time_point now() noexcept = 0;
 
-    // Why `open_ring` failed with -`error`, and what the user can do about it.
-    virtual std::string explain_open_failure(int error) = 0;
+    // Why a call on a ring failed with -`error`, and what the user can do about it.
+    virtual std::string explain_refusal(int error) = 0;
 };
 
 // Linux itself, through liburing. One object serves the whole process; it has no state.

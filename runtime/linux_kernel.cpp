@@ -118,7 +118,7 @@ class linux_kernel_calls final : public kernel {
 
     time_point now() noexcept override { return std::chrono::steady_clock::now(); }
 
-    std::string explain_open_failure(int error) override { return diagnose_setup_failure(error).text; }
+    std::string explain_refusal(int error) override { return diagnose_setup_failure(error).text; }
 };
 
 } // namespace

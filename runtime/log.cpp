@@ -1,5 +1,6 @@
 #include <chainring/runtime/log.hpp>
 
+#include <spdlog/logger.h>
 #include <spdlog/sinks/null_sink.h>
 
 #include <utility>

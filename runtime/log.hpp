@@ -1,10 +1,16 @@
-// chainring is silent until it is given a logger:
-// chainring::set_logger(spdlog::stderr_color_mt("chainring"));
+// chainring is silent until it is given a logger of spdlog's:
+//
+//     #include <spdlog/sinks/stdout_color_sinks.h>
+//     chainring::set_logger(spdlog::stderr_color_mt("chainring"));
+//
+// Only a program that does so needs spdlog's headers and library itself.
 #pragma once
 
-#include <spdlog/logger.h>
-
 #include <memory>
+
+namespace spdlog {
+class logger;
+}
 
 namespace chainring {
 

@@ -2,14 +2,36 @@
 
 #include <cerrno>
 #include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
 #include <system_error>
 
 namespace chainring {
 
+namespace {
+
+// The SQEs stay pending, and the next enter repeats them.
+bool to_be_repeated(int error) noexcept {
+    return error == EAGAIN || error == EBUSY || error == EINTR || error == ENOMEM;
+}
+
+// Nothing that was submitted can be waited for any more, and the kernel may still write to its memory.
+[[noreturn]] void give_up(int error) noexcept {
+    std::fprintf(stderr, "chainring: io_uring_enter failed for good: %s\n", std::strerror(error));
+    std::abort();
+}
+
+} // namespace
+
 ring::ring(kernel& behind, const ring_options& options)
     : kernel_(behind) {
     const int returned = kernel_.open_ring(queues_, options);
-    if (returned < 0) throw std::system_error(from_errno(-returned), kernel_.explain_open_failure(-returned));
+    if (returned < 0) refused(returned);
+}
+
+void ring::refused(int returned) {
+    throw std::system_error(from_errno(-returned), kernel_.explain_refusal(-returned));
 }
 
 ring::~ring() {
@@ -18,8 +40,11 @@ ring::~ring() {
 
 void ring::enable() {
     const int returned = kernel_.enable_ring(queues_);
-    if (returned < 0) throw std::system_error(from_errno(-returned), "enabling the ring");
+    if (returned < 0) refused(returned);
     enter_flags_ = static_cast<unsigned>(returned);
+    // A filter may allow io_uring_setup and forbid this call; later it could only be fatal.
+    const int entered = kernel_.enter(queues_, 0, 0, nullptr, enter_flags_);
+    if (entered < 0 && !to_be_repeated(-entered)) refused(entered);
 }
 
 void ring::enter(bool wait, const duration* timeout, statistics& counters) noexcept {
@@ -38,7 +63,9 @@ void ring::enter(bool wait, const duration* timeout, statistics& counters) noexc
     counters.sqes += to_submit - unsubmitted();
     if (*queues_.cq.koverflow != 0 && (*queues_.sq.kflags & IORING_SQ_CQ_OVERFLOW) != 0)
         ++counters.cq_overflows;
-    if (returned < 0 && returned != -ETIME) ++counters.submit_retries;
+    if (returned >= 0 || returned == -ETIME) return;
+    if (!to_be_repeated(-returned)) give_up(-returned);
+    ++counters.submit_retries;
 }
 
 } // namespace chainring

@@ -16,7 +16,8 @@ class ring {
     ring(const ring&) = delete;
     ring& operator=(const ring&) = delete;
 
-    // Makes the calling thread the owner, the only one that may use the ring from now on.
+    // Makes the calling thread the owner, the only one that may use the ring from now on. Throws as the
+    // constructor does.
     void enable();
 
     unsigned space_left() const noexcept { return io_uring_sq_space_left(&queues_); }
@@ -44,6 +45,9 @@ class ring {
     }
 
     io_uring& native() noexcept { return queues_; }
+
+    // The kernel answered a call on this ring with -errno: throws std::system_error with its explanation.
+    [[noreturn]] void refused(int returned);
 
   private:
     kernel& kernel_;

@@ -224,8 +224,9 @@ setup_failure diagnose_setup_failure(int error, const restriction_files& files) 
     case EACCES:
         return {
             error, cause::unknown,
-            "A security module (SELinux, AppArmor) keeps io_uring from this process: look into the audit "
-            "log."};
+            "A security module (SELinux, AppArmor) or a seccomp filter keeps io_uring from this process: "
+            "look into "
+            "the audit log."};
     default:
         return {
             error, cause::unknown,

@@ -237,9 +237,7 @@ template <class T> class task_awaiter : public task_owner {
             ready.push_next(*this);
             return true;
         }
-        ready.enter_nested();
         const bool ended = child_.promise().start(scope, child_);
-        ready.leave_nested();
         if (!ended) child_.promise().wait_for_end(*this);
         return !ended;
     }

@@ -3,7 +3,10 @@
 
 #include <chainring/net/tcp.hpp>
 #include <chainring/net/unix.hpp>
+#include <chainring/runtime/capabilities.hpp>
+#include <chainring/runtime/log.hpp>
 #include <chainring/runtime/runtime.hpp>
+#include <chainring/runtime/setup_failure.hpp>
 #include <chainring/runtime/sleep.hpp>
 #include <chainring/runtime/task_group.hpp>
 #include <chainring/runtime/try.hpp>

@@ -295,7 +295,7 @@ TEST_CASE("a_task_that_awaits_one_that_has_not_been_started_can_be_destroyed") {
         auto group = std::make_unique<task_group>(co_await this_scope{});
         group->spawn(in_deep_await(probed));
         co_await next_turn{};
-        CHECK(probed.home.stats().live_tasks > 100);
+        CHECK(probed.home.stats().live_tasks > 20); // as many as fit into the stack for nesting
         CHECK(probed.waiting == 0);
         group.reset();
         co_await yield{};

@@ -5,8 +5,13 @@
 #include <chainring/runtime/sleep.hpp>
 #include <chainring/runtime/try.hpp>
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
+#include <cstdio>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -187,12 +192,21 @@ TEST_CASE("operations_of_one_turn_share_one_enter") {
 TEST_CASE("a_turn_enters_the_kernel_once") {
     struct counting final : forwarding_kernel {
         std::uint64_t enters = 0;
+        int enable_ring(io_uring& ring) noexcept override {
+            const int flags = forwarding_kernel::enable_ring(ring);
+            trial_ = true;
+            return flags;
+        }
         int enter(
             io_uring& ring, unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout,
             unsigned flags) noexcept override {
-            ++enters;
+            // The first one only finds out whether the call is allowed.
+            if (!std::exchange(trial_, false)) ++enters;
             return forwarding_kernel::enter(ring, to_submit, wait_for, timeout, flags);
         }
+
+      private:
+        bool trial_ = false;
     } counted;
     executor used(options_for(GENERATE(both_modes())), counted);
     used.run([]() -> task<> {
@@ -383,20 +397,68 @@ TEST_CASE("an_enter_that_takes_only_some_of_the_sqes_loses_nothing") {
     check_baseline(used);
 }
 
-TEST_CASE("a_ring_that_cannot_be_opened_is_an_exception_with_the_kernels_explanation") {
+TEST_CASE("whichever_call_is_refused_the_exception_has_the_kernels_explanation") {
+    enum class call { open, register_buffers, enable, enter };
     struct refusing final : forwarding_kernel {
-        int open_ring(io_uring&, const ring_options&) noexcept override { return -EPERM; }
-        std::string explain_open_failure(int error) override { return "explained " + std::to_string(error); }
+        call refused = GENERATE(call::open, call::register_buffers, call::enable, call::enter);
+
+        int open_ring(io_uring& ring, const ring_options& options) noexcept override {
+            return refused == call::open ? -EPERM : forwarding_kernel::open_ring(ring, options);
+        }
+        int register_buffer_ring(io_uring& ring, io_uring_buf_reg& registration) noexcept override {
+            if (refused == call::register_buffers) return -EPERM;
+            return forwarding_kernel::register_buffer_ring(ring, registration);
+        }
+        int enable_ring(io_uring& ring) noexcept override {
+            return refused == call::enable ? -EPERM : forwarding_kernel::enable_ring(ring);
+        }
+        int enter(
+            io_uring& ring, unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout,
+            unsigned flags) noexcept override {
+            if (refused == call::enter) return -EPERM;
+            return forwarding_kernel::enter(ring, to_submit, wait_for, timeout, flags);
+        }
+        std::string explain_refusal(int error) override { return "explained " + std::to_string(error); }
     } kernel;
     const std::size_t before = open_descriptors();
     try {
         executor unused({}, kernel);
-        FAIL("opened");
+        unused.run([]() -> task<> { co_return; }());
+        FAIL("ran");
     } catch (const std::system_error& error) {
         CHECK(error.code() == std::errc::operation_not_permitted);
         CHECK(std::string_view(error.what()).find("explained 1") != std::string_view::npos);
     }
     CHECK(open_descriptors() == before);
+}
+
+// Going on would spin for ever, and ending would free memory that the kernel may still write to.
+TEST_CASE("an_enter_that_fails_for_good_ends_the_process") {
+    struct failing final : forwarding_kernel {
+        bool fails = false;
+        int enter(
+            io_uring& ring, unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout,
+            unsigned flags) noexcept override {
+            return fails ? -EPERM : forwarding_kernel::enter(ring, to_submit, wait_for, timeout, flags);
+        }
+    };
+    const pid_t child = ::fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        std::signal(SIGABRT, SIG_DFL); // Catch2 has a handler of its own
+        std::freopen("/dev/null", "w", stderr);
+        failing kernel;
+        executor used({}, kernel);
+        used.run([](failing& refused) -> task<> {
+            refused.fails = true;
+            co_await sleep(std::chrono::hours(1));
+        }(kernel));
+        ::_exit(0);
+    }
+    int status = 0;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    CHECK(WIFSIGNALED(status));
+    CHECK(WTERMSIG(status) == SIGABRT);
 }
 
 TEST_CASE("an_executor_that_cannot_be_finished_frees_what_it_had") {

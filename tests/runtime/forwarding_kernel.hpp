@@ -49,7 +49,7 @@ class forwarding_kernel : public kernel {
     int open_event() noexcept override { return real_.open_event(); }
     void signal_event(int descriptor) noexcept override { real_.signal_event(descriptor); }
     time_point now() noexcept override { return real_.now(); }
-    std::string explain_open_failure(int error) override { return real_.explain_open_failure(error); }
+    std::string explain_refusal(int error) override { return real_.explain_refusal(error); }
 
   private:
     kernel& real_ = linux_kernel();
