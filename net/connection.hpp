@@ -43,6 +43,11 @@ class connection final : public socket {
         sender_.at_turn_end();
         receiver_.at_turn_end();
     }
+    bool drain() noexcept override {
+        receiver_.close(); // what still arrives is dropped
+        return sender_.drain();
+    }
+    bool drained() noexcept override { return sender_.drained(); }
     void closing() noexcept override;
     void cancel_in_flight() noexcept override;
 

@@ -6,45 +6,18 @@
 // with a hole.
 #pragma once
 
-#include <chainring/runtime/error.hpp>
-#include <chainring/runtime/intrusive_list.hpp>
+#include <chainring/net/message.hpp>
 #include <chainring/runtime/submission_memory.hpp>
 
 #include <sys/socket.h>
 
-#include <cstddef>
 #include <cstdint>
-#include <span>
 
 namespace chainring {
 
-struct message_tag;
-
-// One message of a sender.
-class outgoing_message : public list_node<message_tag> {
-  public:
-    // The message has left the queue, sent or not. Called once, while completions are reaped.
-    virtual void settled(fault error) noexcept = 0;
-
-    std::size_t sent() const noexcept { return sent_; } // bytes that the kernel took
-
-  protected:
-    explicit outgoing_message(std::span<const std::byte> bytes) noexcept
-        : bytes_(bytes) {}
-    outgoing_message(outgoing_message&&) noexcept = default;
-    ~outgoing_message() = default;
-
-  private:
-    friend class send_queue;
-    std::span<const std::byte> bytes_;
-    std::size_t sent_ = 0;
-    bool in_batch_ = false;
-    bool unwanted_ = false; // cancelled while in the batch
-};
-
 // What goes into one SQE: a plain send for one message, a vectored one for several.
 struct send_batch {
-    std::span<const std::byte> single;
+    byte_span single;
     const msghdr* several = nullptr; // lives until the SQE is submitted
     std::uint32_t messages = 0;
 };
@@ -52,19 +25,27 @@ struct send_batch {
 class send_queue {
   public:
     bool idle() const noexcept { return messages_.empty(); }
-    // The stream's sending side has ended; nothing can be queued.
-    bool failed() const noexcept { return failed_; }
+    // The stream's sending side has ended, and why; nothing can be queued.
+    bool failed() const noexcept { return static_cast<bool>(failure_); }
+    fault failure() const noexcept { return failure_; }
 
-    void push(outgoing_message& message) noexcept { messages_.push_back(message); }
+    void push(outgoing_message& message) noexcept {
+        messages_.push_back(message);
+        ++count_;
+        unsent_ += message.unsent();
+    }
+    // What waits, the batch included.
+    std::uint32_t messages() const noexcept { return count_; }
+    std::size_t unsent() const noexcept { return unsent_; } // in bytes
 
     bool wants_batch() const noexcept { return batched_ == 0 && !messages_.empty(); }
     // Takes what is queued into the batch, up to the limits of one send. Messages without bytes keep their
     // place; a batch of nothing else is complete at once: then `single` and `several` are empty, and
     // `completed(0, {})` is due.
     send_batch form_batch(submission_memory& memory) noexcept {
-        if (!messages_.single()) return gather_batch(memory);
         // The common case, in few instructions.
         outgoing_message& only = messages_.front();
+        if (!messages_.single() || !only.in_one_piece()) return gather_batch(memory);
         only.in_batch_ = true;
         batched_ = 1;
         send_batch formed;
@@ -81,11 +62,11 @@ class send_queue {
     }
     void completed_whole() noexcept {
         outgoing_message& first = messages_.front();
-        if (batched_ != 1 || first.bytes_.size() - first.sent_ != batch_bytes_) [[unlikely]] {
+        if (batched_ != 1 || first.unsent() != batch_bytes_) [[unlikely]] {
             completed(static_cast<int>(batch_bytes_), {});
             return;
         }
-        first.sent_ += batch_bytes_;
+        advance(first, batch_bytes_);
         batched_ = 0;
         batch_bytes_ = 0;
         stopping_ = false;
@@ -96,8 +77,11 @@ class send_queue {
     // that was stopped keeps what is still wanted, to go on exactly where the batch ended.
     void completed(int result, fault cause_if_short) noexcept;
 
-    // Settles everything that is not in the batch. Nothing can be queued from now on.
-    void fail_queued(fault error) noexcept;
+    // Settles everything that is not in the batch. Nothing can be queued from now on, because of `cause`.
+    void fail_queued(fault error, fault cause) noexcept;
+
+    // Settles the messages outside the batch that somebody waits for. False: no other is left.
+    bool settle_awaited(fault error) noexcept;
 
     // The sender no longer wants it. Nothing of it is on the wire: it is settled as cancelled. A part: the
     // stream is broken. False: it is in the batch, whose end the caller must ask for; `completed` settles it.
@@ -120,15 +104,26 @@ class send_queue {
 
     send_batch gather_batch(submission_memory& memory) noexcept;
     iovec* gather(std::span<iovec> vectors) noexcept;
-    static void settle(outgoing_message& message, fault error) noexcept {
+    void advance(outgoing_message& message, std::size_t bytes) noexcept {
+        message.sent_ += bytes;
+        unsent_ -= bytes;
+    }
+    void take_out(outgoing_message& message) noexcept {
         message.unlink();
+        --count_;
+        unsent_ -= message.unsent();
+    }
+    void settle(outgoing_message& message, fault error) noexcept {
+        take_out(message);
         message.settled(error);
     }
 
     list messages_;             // those of the batch first
     std::uint32_t batched_ = 0; // how many they are
     std::uint32_t batch_bytes_ = 0;
-    bool failed_ = false;
+    std::uint32_t count_ = 0;
+    std::size_t unsent_ = 0;
+    fault failure_;
     bool stopping_ = false;
 };
 

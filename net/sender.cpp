@@ -30,19 +30,28 @@ void sender::complete(const io_uring_cqe& cqe) noexcept {
     else if (result >= 0)
         queue_.completed(result, cause_of_short());
     else // Once this side closes, whatever ended the batch is a consequence of that.
-        queue_.completed(closed_ ? -ECANCELED : result, {});
-    if (closed_) [[unlikely]]
-        queue_.fail_queued(errc::closed);
-    else if (queue_.wants_batch())
+        queue_.completed(state_ == state::closed ? -ECANCELED : result, {});
+    if (state_ == state::closed) [[unlikely]]
+        queue_.fail_queued(errc::closed, errc::closed);
+    else if (queue_.wants_batch() || state_ == state::draining)
         socket_.ask_for_turn_end();
+    if (!writers_.empty() && (queue_.failed() || below_low_water())) release_writers(queue_.failure());
     socket_.operation_ended();
+}
+
+void sender::release_writers(fault error) noexcept {
+    while (!writers_.empty()) {
+        writer& released = writers_.pop_front();
+        released.error_ = error;
+        home_.ready().push(released);
+    }
 }
 
 // The errno of a send that moved some bytes is lost; the socket may still know it.
 fault sender::cause_of_short() noexcept {
     const auto pending = socket_.get(SOL_SOCKET, SO_ERROR);
     if (pending && *pending != 0) return fault::from_errno(*pending);
-    if (closed_ || queue_.stopping()) return {};
+    if (state_ == state::closed || queue_.stopping()) return {};
     return errc::broken;
 }
 
@@ -55,9 +64,16 @@ void sender::abandon(outgoing_message& message) noexcept {
     if (queue_.failed()) home_.behind().shutdown(socket_.descriptor(), SHUT_RDWR);
 }
 
+bool sender::drain() noexcept {
+    state_ = state::draining;
+    release_writers({}); // what they wrote will be sent
+    return queue_.settle_awaited(errc::closed) && !queue_.failed();
+}
+
 void sender::close() noexcept {
-    closed_ = true;
-    queue_.fail_queued(errc::closed);
+    state_ = state::closed;
+    queue_.fail_queued(errc::closed, errc::closed);
+    release_writers(errc::closed);
 }
 
 } // namespace chainring

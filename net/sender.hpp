@@ -7,8 +7,35 @@
 
 namespace chainring {
 
+// When the queue of a connection is too long for a writer to go on, and when it is short enough again. What
+// counts is all that was not sent, of `send` as well as of `write`.
+struct send_marks {
+    std::uint32_t high_bytes = 256 * 1024;
+    std::uint32_t low_bytes = 128 * 1024;
+    std::uint32_t high_messages = 1024;
+    std::uint32_t low_messages = 512;
+};
+
+struct writer_tag;
+
 class sender final : private completion {
   public:
+    // Waits until the queue has fallen to the low-water mark. Its message is queued already, which keeps the
+    // order of the calls.
+    class writer : public waiter, public list_node<writer_tag> {
+      protected:
+        explicit writer(sender* to) noexcept
+            : to_(to) {}
+        writer(writer&&) = default;
+        ~writer() = default;
+
+        sender* to_; // nullptr: the stream is closed
+        fault error_;
+
+      private:
+        friend sender;
+    };
+
     explicit sender(socket& of) noexcept
         : socket_(of)
         , home_(of.home()) {}
@@ -17,7 +44,7 @@ class sender final : private completion {
 
     // errors: errc::closed; errc::broken when the sending side has failed
     fault send(outgoing_message& message) noexcept {
-        if (closed_) [[unlikely]]
+        if (state_ != state::open) [[unlikely]]
             return errc::closed;
         if (queue_.failed()) [[unlikely]]
             return errc::broken;
@@ -25,6 +52,28 @@ class sender final : private completion {
         if (queue_.wants_batch()) socket_.ask_for_turn_end();
         return {};
     }
+    // A buffered message: nobody waits for it, and its failure is the connection's.
+    fault refuses_write() const noexcept {
+        return state_ == state::open ? queue_.failure() : fault(errc::closed);
+    }
+    void write(outgoing_message& message) noexcept {
+        queue_.push(message);
+        if (queue_.wants_batch()) socket_.ask_for_turn_end();
+    }
+    bool above_high_water() const noexcept {
+        return queue_.unsent() > marks_.high_bytes || queue_.messages() > marks_.high_messages;
+    }
+    void wait_for_room(writer& waiting) noexcept { writers_.push_back(waiting); }
+    void stop_waiting(writer& waiting) noexcept {
+        waiting.list_node<writer_tag>::unlink();
+        home_.ready().push(waiting);
+    }
+    void set_marks(const send_marks& marks) noexcept { marks_ = marks; }
+
+    // Why nothing can be sent any more.
+    fault failure() const noexcept { return queue_.failure(); }
+    std::size_t unsent() const noexcept { return queue_.unsent(); } // in bytes
+
     // The sender no longer wants it. What is not with the kernel is settled as cancelled at once.
     void cancel(outgoing_message& message) noexcept;
     // True: the message was whole in the queue and has left it.
@@ -40,19 +89,32 @@ class sender final : private completion {
         if (queue_.wants_batch()) submit_batch();
     }
 
+    // The stream is destroyed: nothing can be queued any more. True: what was written is still to be sent, and
+    // `drained` will say when that is over.
+    bool drain() noexcept;
+    bool drained() const noexcept { return queue_.idle() || queue_.failed(); }
+
     // The connection closes: what is not with the kernel fails.
     void close() noexcept;
 
   private:
+    enum class state : std::uint8_t { open, draining, closed };
+
     void complete(const io_uring_cqe& cqe) noexcept override;
     void submit_batch() noexcept;
     fault cause_of_short() noexcept;
+    bool below_low_water() const noexcept {
+        return queue_.unsent() <= marks_.low_bytes && queue_.messages() <= marks_.low_messages;
+    }
+    void release_writers(fault error) noexcept;
 
     socket& socket_;
     executor& home_;
-    bool closed_ = false;
+    state state_ = state::open;
     send_queue queue_;
     operation_id operation_; // the batch
+    send_marks marks_;
+    intrusive_list<writer, writer_tag> writers_;
 };
 
 } // namespace chainring

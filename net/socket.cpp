@@ -81,14 +81,19 @@ result<int> socket::get(int level, int name) const noexcept {
     return value;
 }
 
-void socket::begin_close() noexcept {
-    if (state_ != state::open) return;
+void socket::begin_close(manner how) noexcept {
+    if (state_ != state::open && state_ != state::draining) return;
+    if (state_ == state::open) home_->close_begun();
     state_ = state::ending;
-    home_->close_begun();
+    drain_limit_.reset();
     closing();
+    // A reset is what the close itself makes of an unsent rest; a shutdown before it would send an end.
+    const linger at_once{.l_onoff = 1, .l_linger = 0};
+    if (how == manner::reset)
+        home_->behind().set_option(descriptor_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
     if (in_flight_ != 0) {
-        home_->behind().shutdown(
-            descriptor_, SHUT_RDWR); // not IORING_OP_SHUTDOWN, which costs a worker thread
+        // Not IORING_OP_SHUTDOWN, which costs a worker thread.
+        if (how == manner::orderly) home_->behind().shutdown(descriptor_, SHUT_RDWR);
         cancel_in_flight();
     }
     ask_for_turn_end();
@@ -104,7 +109,9 @@ void socket::complete(const io_uring_cqe& cqe) noexcept {
 }
 
 void socket::at_turn_end() noexcept {
-    if (state_ == state::open) {
+    if (state_ == state::draining && drained()) {
+        begin_close(manner::orderly);
+    } else if (state_ == state::open || state_ == state::draining) {
         submit_pending();
     } else if (state_ == state::ending && in_flight_ == 0) {
         state_ = state::closing;
@@ -124,10 +131,17 @@ void socket::finish_close() noexcept {
 
 void socket::user_let_go() noexcept {
     released_ = true;
-    if (state_ == state::closed)
+    if (state_ == state::closed) {
         delete this;
-    else
-        begin_close();
+    } else if (state_ == state::open && drain()) {
+        constexpr duration longest_drain = std::chrono::seconds(5);
+        state_ = state::draining;
+        home_->close_begun();
+        drain_limit_ = std::make_unique<drain_limit>(*this);
+        home_->timers().arm(*drain_limit_, home_->behind().now() + longest_drain);
+    } else {
+        begin_close(manner::orderly);
+    }
 }
 
 } // namespace chainring

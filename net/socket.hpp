@@ -1,9 +1,10 @@
 // socket: a descriptor, the operations in flight on it, and the protocol by which it closes.
 //
-//     open -> ending  -> closing -> closed
-//             |          |          the kernel has let go of the descriptor
-//             |          IORING_OP_CLOSE is on its way
-//             shutdown(2) done, everything cancelled, waiting for the last CQE
+//     open -> draining -> ending -> closing -> closed
+//             |           |         |          the kernel has let go of the descriptor
+//             |           |         IORING_OP_CLOSE is on its way
+//             |           shutdown(2) done, everything cancelled, waiting for the last CQE
+//             the user has let go, and what was written is still being sent
 //
 // A descriptor with operations in flight does not close: close(2) would send no FIN, and the number could
 // name another connection while an operation still runs (L#932, L#568). So the socket lives on, held by the
@@ -44,7 +45,9 @@ class socket : protected completion, private turn_end_work, private resource {
     result<int> get(int level, int name) const noexcept;
 
     // Begins the close; nothing can be started any more. Idempotent.
-    void begin_close() noexcept;
+    void begin_close() noexcept { begin_close(manner::orderly); }
+    // The same, and a TCP peer sees a reset.
+    void abort() noexcept { begin_close(manner::reset); }
     bool closed() const noexcept { return state_ == state::closed; }
 
     // For the parts of a socket that have operations of their own: the socket closes when all have ended.
@@ -86,14 +89,31 @@ class socket : protected completion, private turn_end_work, private resource {
     }
     // A CQE of an operation that `start` began. Runs while reaping: no user code, no SQEs.
     virtual void completed(const io_uring_cqe& cqe) noexcept = 0;
-    // The turn's coroutines have run; SQEs may be taken. Called only while open.
+    // The turn's coroutines have run; SQEs may be taken. Called only while open or draining.
     virtual void submit_pending() noexcept {}
+    // The user has let go. True: something is left to be sent, until `drained`.
+    virtual bool drain() noexcept { return false; }
+    virtual bool drained() noexcept { return true; }
     // Nothing may be waited for any more; operations in flight will be cancelled next.
     virtual void closing() noexcept = 0;
     virtual void cancel_in_flight() noexcept = 0;
 
   private:
-    enum class state : std::uint8_t { open, ending, closing, closed };
+    enum class state : std::uint8_t { open, draining, ending, closing, closed };
+    enum class manner : std::uint8_t { orderly, reset };
+
+    // A peer that does not read must not hold the connection for ever.
+    class drain_limit final : public timer {
+      public:
+        explicit drain_limit(socket& draining) noexcept
+            : socket_(draining) {}
+        void fire() noexcept override { socket_.abort(); }
+
+      private:
+        socket& socket_;
+    };
+
+    void begin_close(manner how) noexcept;
 
     void complete(const io_uring_cqe& cqe) noexcept final;
     void at_turn_end() noexcept final;
@@ -107,6 +127,7 @@ class socket : protected completion, private turn_end_work, private resource {
     state state_ = state::open;
     bool released_ = false;
     waiter_list waiting_for_close_;
+    std::unique_ptr<drain_limit> drain_limit_; // only while draining
 };
 
 template <class Socket> using socket_pointer = std::unique_ptr<Socket, socket::release>;

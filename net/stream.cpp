@@ -2,22 +2,6 @@
 
 namespace chainring {
 
-namespace {
-
-// Takes over a lease whose sender died while the kernel reads from it.
-class orphaned_message final : public outgoing_message {
-  public:
-    explicit orphaned_message(buffer&& lease) noexcept
-        : outgoing_message({})
-        , lease_(std::move(lease)) {}
-    void settled(fault) noexcept override { delete this; }
-
-  private:
-    buffer lease_;
-};
-
-} // namespace
-
 void receive_operation::cancel() noexcept {
     from_->dismiss(*this, errc::cancelled);
 }
@@ -59,30 +43,30 @@ void receive_into_operation::end() noexcept {
     from.cancel_and_wait();
 }
 
-void send_operation::end() noexcept {
-    if (to_->withdraw(*this)) return;
-    if (lease_.empty())
-        to_->abandon(*this);
-    else
-        send_queue::replace(*this, *new orphaned_message(std::move(lease_)));
-}
-
 // stream
 
+task<result<void>> stream::flush() {
+    // An empty message is complete when all before it are.
+    const result<std::size_t> flushed = co_await send(byte_span());
+    if (flushed) co_return result<void>();
+    // What it was told is what became of a message that failed before it.
+    const bool followed = flushed.error() == errc::never_started || flushed.error() == errc::broken;
+    if (followed && is_open()) co_return failure(connection_->sending().failure());
+    co_return failure(flushed.error());
+}
+
 task<result<void>> stream::shutdown() {
-    const result<std::size_t> flushed = co_await send(std::span<const std::byte>());
-    if (!flushed) co_return failure(flushed.error());
+    const result<void> flushed = co_await flush();
+    if (!flushed) co_return flushed;
     co_return connection_->shutdown(SHUT_WR);
 }
 
 task<result<void>> stream::close() {
     if (!is_open()) co_return failure(errc::closed);
-    // An empty message is complete when all before it are.
-    const result<std::size_t> flushed = co_await send(std::span<const std::byte>());
+    const result<void> flushed = co_await flush();
     if (is_open()) connection_->begin_close();
     co_await socket::closed_operation(*connection_);
-    if (!flushed) co_return failure(flushed.error());
-    co_return result<void>();
+    co_return flushed;
 }
 
 } // namespace chainring

@@ -1,16 +1,18 @@
 // stream: a connected byte stream, TCP or unix. Move-only; when it is destroyed the connection closes by
-// itself. tcp_stream and unix_stream add how one is made.
+// itself, after what was written on it has been sent or five seconds have passed. tcp_stream and unix_stream add how one is made.
 #pragma once
 
 #include <chainring/net/connection.hpp>
+#include <chainring/net/send_operation.hpp>
+#include <chainring/net/write_operation.hpp>
 #include <chainring/runtime/task.hpp>
 
+#include <concepts>
 #include <string_view>
 
 namespace chainring {
 
-class [[nodiscard("co_await it")]] receive_operation final
-    : public operation<receive_operation, receiver::reader> {
+class [[nodiscard("co_await it")]] receive_operation : public operation<receive_operation, receiver::reader> {
   public:
     explicit receive_operation(receiver* from) noexcept
         : operation(from) {}
@@ -30,7 +32,7 @@ class [[nodiscard("co_await it")]] receive_operation final
     }
 };
 
-class [[nodiscard("co_await it")]] receive_into_operation final
+class [[nodiscard("co_await it")]] receive_into_operation
     : public operation<receive_into_operation, receiver::reader> {
   public:
     receive_into_operation(receiver* from, std::span<std::byte> target) noexcept
@@ -53,47 +55,6 @@ class [[nodiscard("co_await it")]] receive_into_operation final
     std::span<std::byte> target_;
     int received_ = 0;    // bytes, by an operation of its own
     bool direct_ = false; // it has one
-};
-
-class [[nodiscard("co_await it")]] send_operation final : public operation<send_operation>,
-                                                          private outgoing_message {
-  public:
-    send_operation(sender* to, std::span<const std::byte> borrowed) noexcept
-        : outgoing_message(borrowed)
-        , to_(to) {}
-    send_operation(sender* to, buffer&& lease) noexcept
-        : outgoing_message(std::as_const(lease).bytes())
-        , to_(to)
-        , lease_(std::move(lease)) {}
-    send_operation(send_operation&&) = default;
-    ~send_operation() {
-        if (list_node<message_tag>::linked()) [[unlikely]]
-            end();
-    }
-
-    bool start(executor&) noexcept {
-        error_ = to_ != nullptr ? to_->send(*this) : fault(errc::closed);
-        return !error_;
-    }
-    void refuse(fault error) noexcept { error_ = error; }
-    void cancel() noexcept override { to_->cancel(*this); }
-    result<std::size_t> await_resume() noexcept {
-        lease_.reset(); // the block goes home before the coroutine runs on, not when the expression ends
-        if (error_) [[unlikely]]
-            return failure(error_);
-        return sent();
-    }
-
-  private:
-    void settled(fault error) noexcept override {
-        error_ = error;
-        to_->home().ready().push(*this);
-    }
-    void end() noexcept;
-
-    sender* to_;
-    buffer lease_;
-    fault error_;
 };
 
 class stream {
@@ -129,20 +90,76 @@ class stream {
     //                 errc::closed; errc::cancelled
     // cancellation:   a message still in the queue leaves it and nothing of it is sent; one that is with the kernel
     //                 is asked to end, and if part of it is on the wire the stream is broken
-    // ownership:      a lease moves into the queue; bytes must live until completion, and destroying the operation
-    //                 waits for the kernel
+    // ownership:      a lease, a string, a vector and a share move into the operation; bytes, text and pieces are
+    //                 borrowed, must live until completion, and destroying the operation waits for the kernel
     // thread:         the executor's
-    send_operation send(buffer&& lease) noexcept { return {sending(), std::move(lease)}; }
-    send_operation send(std::span<const std::byte> bytes) noexcept { return {sending(), bytes}; }
-    send_operation send(std::string_view text) noexcept {
+    send_operation<buffer> send(buffer&& lease) noexcept { return {sending(), std::move(lease)}; }
+    send_operation<byte_span> send(byte_span bytes) noexcept { return {sending(), byte_span(bytes)}; }
+    send_operation<byte_span> send(std::string_view text) noexcept {
         return send(std::as_bytes(std::span(text.data(), text.size())));
     }
+    send_operation<byte_spans> send(byte_spans pieces) noexcept { return {sending(), byte_spans(pieces)}; }
+    send_operation<std::string> send(std::same_as<std::string> auto&& owned) noexcept {
+        return {sending(), std::forward<decltype(owned)>(owned)};
+    }
+    send_operation<std::vector<std::byte>> send(std::same_as<std::vector<std::byte>> auto&& owned) noexcept {
+        return {sending(), std::forward<decltype(owned)>(owned)};
+    }
+    send_operation<shared_message> send(shared_message shared) noexcept {
+        return {sending(), std::move(shared)};
+    }
 
-    // Half-close: after all that is queued the peer sees the end of the stream; receiving goes on.
+    // The same, buffered: the message goes into the queue, and what becomes of it shows at the next write, flush
+    // or close.
+    //
+    // completes when: at once while the queue is not above its high-water mark; otherwise when it has fallen to the
+    //                 low-water mark (set_send_marks). A message of any size is taken.
+    // errors:         the error that the connection's sending side has failed with; errc::closed; errc::cancelled
+    // cancellation:   of a writer that waits: a message that is still whole in the queue leaves it, and nothing of
+    //                 it is sent; otherwise the write has succeeded
+    // ownership:      bytes, text and pieces are copied; a lease, a string, a vector and a share move into the queue
+    // thread:         the executor's
+    write_operation<buffer> write(buffer&& lease) noexcept { return {sending(), std::move(lease)}; }
+    write_operation<byte_span> write(byte_span bytes) noexcept { return {sending(), byte_span(bytes)}; }
+    write_operation<byte_span> write(std::string_view text) noexcept {
+        return write(std::as_bytes(std::span(text.data(), text.size())));
+    }
+    write_operation<byte_spans> write(byte_spans pieces) noexcept { return {sending(), byte_spans(pieces)}; }
+    write_operation<std::string> write(std::same_as<std::string> auto&& owned) noexcept {
+        return {sending(), std::forward<decltype(owned)>(owned)};
+    }
+    write_operation<std::vector<std::byte>>
+    write(std::same_as<std::vector<std::byte>> auto&& owned) noexcept {
+        return {sending(), std::forward<decltype(owned)>(owned)};
+    }
+    write_operation<shared_message> write(shared_message shared) noexcept {
+        return {sending(), std::move(shared)};
+    }
+
+    // Completes when everything queued before it has been sent. errors: as those of write
+    task<result<void>> flush();
+
+    // Where `write` stops and where it goes on.
+    void set_send_marks(const send_marks& marks) noexcept {
+        if (connection_ != nullptr) connection_->sending().set_marks(marks);
+    }
+    // Bytes that were given to send and write and not taken by the kernel.
+    std::size_t unsent() const noexcept {
+        return connection_ != nullptr ? connection_->sending().unsent() : 0;
+    }
+
+    // Half-close: after all that is queued the peer sees the end of the stream; receiving goes on. errors: as
+    // those of flush
     task<result<void>> shutdown();
 
-    // Sends what is queued, then closes, and completes when the kernel has let go of the descriptor.
+    // Sends what is queued, then closes, and completes when the kernel has let go of the descriptor. errors: as
+    // those of flush; the stream is closed all the same
     task<result<void>> close();
+
+    // Closes at once: what is queued fails, what the peer has sent is lost, and a TCP peer sees a reset.
+    void abort() noexcept {
+        if (connection_ != nullptr) connection_->abort();
+    }
 
     bool is_open() const noexcept { return connection_ != nullptr && connection_->open(); }
     int native_handle() const noexcept { return is_open() ? connection_->descriptor() : -1; }

@@ -26,7 +26,7 @@ template <class Derived, std::derived_from<waiter> Base = waiter> class operatio
         }
         scope.add(*this); // first: it may complete while it starts
         if (self.start(scope.home())) return true;
-        this->unlink();
+        static_cast<waiter&>(*this).unlink();
         return false;
     }
 

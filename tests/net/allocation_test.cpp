@@ -133,3 +133,28 @@ TEMPLATE_TEST_CASE("an_echo_in_steady_state_allocates_nothing_and_enters_once_a_
         }
     });
 }
+
+TEMPLATE_TEST_CASE("buffered_messages_in_steady_state_allocate_nothing", "", EACH_TRANSPORT) {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto pair = co_await connected_to_plain<TestType>();
+        const std::string text(300, 'x');
+        const shared_message shared(text);
+        std::vector<char> taken(100'000);
+        const auto burst = [&]() -> task<> {
+            for (int count = 0; count < 16; ++count) {
+                must(co_await pair.stream.write(text)); // copied
+                must(co_await pair.stream.write(shared));
+            }
+            must(co_await pair.stream.flush());
+            for (std::size_t missing = 32 * text.size(); missing != 0;) {
+                const ssize_t got = ::recv(pair.peer.get(), taken.data(), taken.size(), 0);
+                REQUIRE(got > 0);
+                missing -= static_cast<std::size_t>(got);
+            }
+        };
+        co_await burst(); // warm
+        allocations = 0;
+        for (int count = 0; count < 100; ++count) co_await burst();
+        CHECK(std::exchange(allocations, -1) == 0);
+    });
+}

@@ -263,7 +263,7 @@ TEST_CASE("failing_what_is_queued_leaves_the_batch_to_its_completion") {
     message& in_batch = given.push("a");
     given.form();
     message& queued = given.push("b");
-    given.queue.fail_queued(errc::closed);
+    given.queue.fail_queued(errc::closed, errc::closed);
     CHECK(in_batch.waits());
     CHECK(queued.failed_with(errc::closed));
     CHECK(given.queue.failed());

@@ -1,0 +1,97 @@
+// A message on its way out: the bytes, how many of them the kernel has taken, and who hears of its end.
+#pragma once
+
+#include <chainring/runtime/buffer.hpp>
+#include <chainring/runtime/error.hpp>
+#include <chainring/runtime/intrusive_list.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace chainring {
+
+using byte_span = std::span<const std::byte>;
+using byte_spans = std::span<const byte_span>; // one message in several pieces
+
+struct message_tag;
+
+class outgoing_message : public list_node<message_tag> {
+  public:
+    // The message has left the queue, sent or not. Called once, while completions are reaped.
+    virtual void settled(fault error) noexcept = 0;
+
+    std::size_t size() const noexcept { return bytes_.size(); } // in bytes
+    std::size_t sent() const noexcept { return sent_; }         // bytes that the kernel took
+    std::size_t unsent() const noexcept { return bytes_.size() - sent_; }
+
+    // Nobody waits for it: it is sent even if the stream is destroyed meanwhile.
+    bool is_buffered() const noexcept { return buffered_; }
+
+  protected:
+    static constexpr bool buffered = true;
+    explicit outgoing_message(bool buffered = false) noexcept
+        : buffered_(buffered) {}
+    explicit outgoing_message(byte_span bytes) noexcept
+        : bytes_(bytes) {}
+    explicit outgoing_message(byte_spans pieces) noexcept { set_bytes(pieces); }
+    outgoing_message(outgoing_message&&) noexcept = default;
+    ~outgoing_message() = default;
+
+    // Before it is queued.
+    void set_bytes(byte_span bytes) noexcept { bytes_ = bytes; }
+    void set_bytes(byte_spans pieces) noexcept {
+        pieces_ = pieces;
+        std::size_t total = 0;
+        for (const byte_span piece : pieces) total += piece.size();
+        bytes_ = {static_cast<const std::byte*>(nullptr), total};
+    }
+
+  private:
+    friend class send_queue;
+
+    bool in_one_piece() const noexcept { return pieces_.empty(); }
+
+    // The pieces of what is not sent, empty ones left out. The visitor stops the walk by returning false.
+    template <class Visitor> void for_each_unsent_piece(Visitor&& visit) const {
+        if (in_one_piece()) {
+            if (sent_ < bytes_.size()) visit(bytes_.subspan(sent_));
+            return;
+        }
+        std::size_t skipped = sent_;
+        for (const byte_span piece : pieces_) {
+            const std::size_t skip = std::min(skipped, piece.size());
+            skipped -= skip;
+            if (skip < piece.size() && !visit(piece.subspan(skip))) return;
+        }
+    }
+
+    byte_span bytes_;   // for a message in several pieces only the size of all of them
+    byte_spans pieces_; // none: in one piece
+    std::size_t sent_ = 0;
+    bool buffered_ = false;
+    bool in_batch_ = false;
+    bool unwanted_ = false; // cancelled while in the batch
+};
+
+// The bytes of what a sender may hand over.
+inline byte_span bytes_of(byte_span bytes) noexcept {
+    return bytes;
+}
+inline byte_spans bytes_of(byte_spans pieces) noexcept {
+    return pieces;
+}
+inline byte_span bytes_of(const buffer& lease) noexcept {
+    return lease.bytes();
+}
+inline byte_span bytes_of(const std::string& text) noexcept {
+    return std::as_bytes(std::span(text.data(), text.size()));
+}
+inline byte_span bytes_of(const std::vector<std::byte>& bytes) noexcept {
+    return bytes;
+}
+
+} // namespace chainring

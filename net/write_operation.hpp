@@ -1,0 +1,108 @@
+// write: a message that the queue owns. Its writer goes on at once, or, when the queue is above its high-water
+// mark, as soon as the queue has fallen to the low-water mark.
+#pragma once
+
+#include <chainring/net/sender.hpp>
+#include <chainring/net/shared_message.hpp>
+#include <chainring/runtime/frame_pool.hpp>
+#include <chainring/runtime/operation.hpp>
+
+#include <cstring>
+#include <new>
+
+namespace chainring {
+
+// Lives in the queue until it is sent, or has failed; nobody waits for it.
+class buffered_message : public outgoing_message {
+  public:
+    // Copies the bytes, or takes what owns them.
+    static buffered_message* copy_of(byte_span bytes);
+    static buffered_message* copy_of(byte_spans pieces);
+    template <class Payload> static buffered_message* holding(Payload payload);
+
+    void settled(fault) noexcept override { destroy(); }
+    void destroy() noexcept {
+        if (writer_ != nullptr) *writer_ = nullptr;
+        remove();
+    }
+    // Who is to know when the message has left the queue.
+    void tell(buffered_message** writer) noexcept { writer_ = writer; }
+
+  protected:
+    buffered_message() noexcept
+        : outgoing_message(buffered) {}
+    ~buffered_message() = default;
+
+  private:
+    virtual void remove() noexcept = 0;
+
+    buffered_message** writer_ = nullptr;
+};
+
+template <class Payload> class held_message final : public buffered_message {
+  public:
+    explicit held_message(Payload&& payload)
+        : payload_(std::move(payload)) {
+        set_bytes(bytes_of(payload_));
+    }
+    static void* operator new(std::size_t size) { return frame_pool::allocate(size); }
+    static void operator delete(void* memory, std::size_t size) noexcept {
+        frame_pool::release(memory, size);
+    }
+
+  private:
+    void remove() noexcept override { delete this; }
+
+    Payload payload_;
+};
+
+template <class Payload> buffered_message* buffered_message::holding(Payload payload) {
+    return new held_message<Payload>(std::move(payload));
+}
+
+// What is the same whatever the message is made of.
+class write_waiter : public operation<write_waiter, sender::writer> {
+  public:
+    void refuse(fault error) noexcept { error_ = error; }
+    bool start(executor&);
+    void cancel() noexcept override;
+    result<void> await_resume() const noexcept {
+        if (error_) [[unlikely]]
+            return failure(error_);
+        return {};
+    }
+
+  protected:
+    explicit write_waiter(sender* to) noexcept
+        : operation(to) {}
+    write_waiter(write_waiter&&) = default;
+    ~write_waiter() {
+        if (message_ != nullptr) message_->tell(nullptr);
+    }
+
+    // Called once, for a message that can be queued.
+    virtual buffered_message* make() = 0;
+
+  private:
+    buffered_message* message_ = nullptr; // while the writer waits and the message is in the queue
+};
+
+template <class Payload> class [[nodiscard("co_await it")]] write_operation : public write_waiter {
+  public:
+    write_operation(sender* to, Payload&& payload) noexcept
+        : write_waiter(to)
+        , payload_(std::move(payload)) {}
+    write_operation(write_operation&&) = default;
+
+  private:
+    buffered_message* make() override {
+        if constexpr (std::is_same_v<Payload, byte_span> || std::is_same_v<Payload, byte_spans>)
+            return buffered_message::copy_of(payload_);
+        else
+            return buffered_message::holding(std::move(payload_));
+    }
+
+    Payload payload_;
+};
+
+} // namespace chainring
