@@ -5,12 +5,12 @@
 namespace chainring {
 
 bool connect_waiter::start(executor& home) noexcept {
-    const int descriptor = open_socket(home.behind(), to_, SOCK_STREAM, options_);
+    const int descriptor = open_socket(home.behind(), to_, type_, options_);
     if (descriptor < 0) {
         error_ = fault::from_result(descriptor);
         return false;
     }
-    connection_.reset(new connection(home, descriptor));
+    connection_.reset(new connection(home, descriptor, type_));
     connection_->connect(to_, *this);
     return true;
 }

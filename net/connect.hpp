@@ -12,11 +12,13 @@ class connect_waiter : public operation<connect_waiter>, private connection::con
     void cancel() noexcept override { connection_->cancel_connect(); }
 
   protected:
-    connect_waiter(const endpoint& to, const socket_options& options) noexcept
-        : to_(to)
+    connect_waiter(int type, const endpoint& to, const socket_options& options) noexcept
+        : type_(type)
+        , to_(to)
         , options_(options) {}
     connect_waiter(connect_waiter&& other) noexcept
         : operation(std::move(other))
+        , type_(other.type_)
         , to_(other.to_)
         , options_(other.options_) {}
     ~connect_waiter();
@@ -25,6 +27,7 @@ class connect_waiter : public operation<connect_waiter>, private connection::con
   private:
     void connected(int result) noexcept override;
 
+    int type_;
     endpoint to_;
     socket_options options_;
     socket_pointer<connection> connection_;
@@ -39,7 +42,7 @@ class connect_waiter : public operation<connect_waiter>, private connection::con
 template <class Stream> class [[nodiscard("co_await it")]] connect_operation : public connect_waiter {
   public:
     connect_operation(const endpoint& to, const socket_options& options) noexcept
-        : connect_waiter(to, options) {}
+        : connect_waiter(Stream::socket_type, to, options) {}
 
     result<Stream> await_resume() noexcept {
         result<socket_pointer<connection>> connected = take();

@@ -9,10 +9,11 @@ namespace chainring {
 
 class connection final : public socket {
   public:
-    connection(executor& home, int descriptor) noexcept
+    // `type`: SOCK_STREAM or SOCK_SEQPACKET.
+    connection(executor& home, int descriptor, int type) noexcept
         : socket(home, descriptor)
-        , receiver_(*this)
-        , sender_(*this) {}
+        , receiver_(*this, framing_of(type))
+        , sender_(*this, framing_of(type)) {}
 
     receiver& receiving() noexcept { return receiver_; }
     sender& sending() noexcept { return sender_; }
@@ -35,6 +36,10 @@ class connection final : public socket {
     }
 
   private:
+    static framing framing_of(int type) noexcept {
+        return type == SOCK_STREAM ? framing::bytes : framing::messages;
+    }
+
     // A handle may outlive the executor; the close has emptied the queues.
     ~connection() override = default;
 

@@ -139,7 +139,7 @@ void accept_waiter::accepted(int result) noexcept {
 result<socket_pointer<connection>> accept_waiter::take() noexcept {
     acceptor_ = nullptr;
     if (error_) return failure(error_);
-    return socket_pointer<connection>(new connection(*home_, std::exchange(descriptor_, -1)));
+    return socket_pointer<connection>(new connection(*home_, std::exchange(descriptor_, -1), type_));
 }
 
 accept_waiter::~accept_waiter() {
@@ -149,11 +149,11 @@ accept_waiter::~accept_waiter() {
         acceptor_->leave(*this);
 }
 
-result<socket_pointer<acceptor>> listen_on(const endpoint& at, const listen_options& options) {
+result<socket_pointer<acceptor>> listen_on(int type, const endpoint& at, const listen_options& options) {
     const result<executor*> home = current_executor();
     if (!home) return failure(home.error());
     kernel& behind = (*home)->behind();
-    const int descriptor = open_socket(behind, at, SOCK_STREAM, options.socket);
+    const int descriptor = open_socket(behind, at, type, options.socket);
     if (descriptor < 0) return failure(from_errno(-descriptor));
 
     // So that a restarted server may bind while connections of the last one are in TIME_WAIT.

@@ -65,11 +65,13 @@ class accept_waiter : public operation<accept_waiter>, private acceptor::taker {
     void cancel() noexcept override { acceptor_->cancel(); }
 
   protected:
-    explicit accept_waiter(acceptor* from) noexcept
-        : acceptor_(from) {}
+    accept_waiter(acceptor* from, int type) noexcept
+        : acceptor_(from)
+        , type_(type) {}
     accept_waiter(accept_waiter&& other) noexcept
         : operation(std::move(other))
-        , acceptor_(other.acceptor_) {}
+        , acceptor_(other.acceptor_)
+        , type_(other.type_) {}
     ~accept_waiter();
     result<socket_pointer<connection>> take() noexcept;
 
@@ -77,6 +79,7 @@ class accept_waiter : public operation<accept_waiter>, private acceptor::taker {
     void accepted(int result) noexcept override;
 
     acceptor* acceptor_;
+    int type_;
     executor* home_ = nullptr;
     int descriptor_ = -1;
     fault error_;
@@ -85,7 +88,7 @@ class accept_waiter : public operation<accept_waiter>, private acceptor::taker {
 template <class Stream> class [[nodiscard("co_await it")]] accept_operation : public accept_waiter {
   public:
     explicit accept_operation(acceptor* from) noexcept
-        : accept_waiter(from) {}
+        : accept_waiter(from, Stream::socket_type) {}
 
     result<Stream> await_resume() noexcept {
         result<socket_pointer<connection>> accepted = take();
@@ -95,7 +98,7 @@ template <class Stream> class [[nodiscard("co_await it")]] accept_operation : pu
 };
 
 // Opens, binds and listens. errors: the errno of socket(2), setsockopt(2), bind(2) or listen(2)
-result<socket_pointer<acceptor>> listen_on(const endpoint& at, const listen_options& options);
+result<socket_pointer<acceptor>> listen_on(int type, const endpoint& at, const listen_options& options);
 
 // Move-only; destroying it closes it.
 template <class Stream> class listener {
@@ -105,7 +108,7 @@ template <class Stream> class listener {
     // Must be called on an executor's thread, by which the listener is served:
     // std::errc::operation_not_permitted otherwise. errors: address in use, permission denied, ...
     static result<listener> bind(const endpoint& at, const listen_options& options = {}) {
-        result<socket_pointer<acceptor>> opened = listen_on(at, options);
+        result<socket_pointer<acceptor>> opened = listen_on(Stream::socket_type, at, options);
         if (!opened) return failure(opened.error());
         listener made;
         made.acceptor_ = std::move(*opened);

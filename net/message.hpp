@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
@@ -16,6 +17,15 @@ namespace chainring {
 
 using byte_span = std::span<const std::byte>;
 using byte_spans = std::span<const byte_span>; // one message in several pieces
+
+// What a socket carries.
+enum class framing : std::uint8_t {
+    bytes,    // a stream: messages run together
+    messages, // each arrives as it was sent, or not at all
+};
+
+// Takes a place in the queue, is complete when all before it are, and is nothing on the wire.
+struct queue_marker {};
 
 struct message_tag;
 
@@ -30,6 +40,11 @@ class outgoing_message : public list_node<message_tag> {
 
     // Nobody waits for it: it is sent even if the stream is destroyed meanwhile.
     bool is_buffered() const noexcept { return buffered_; }
+    bool is_marker() const noexcept { return marker_; }
+
+    bool in_one_piece() const noexcept { return pieces_.empty(); }
+    byte_span bytes() const noexcept { return bytes_; } // of a message in one piece
+    byte_spans pieces() const noexcept { return pieces_; }
 
   protected:
     static constexpr bool buffered = true;
@@ -42,6 +57,7 @@ class outgoing_message : public list_node<message_tag> {
     ~outgoing_message() = default;
 
     // Before it is queued.
+    void set_bytes(queue_marker) noexcept { marker_ = true; }
     void set_bytes(byte_span bytes) noexcept { bytes_ = bytes; }
     void set_bytes(byte_spans pieces) noexcept {
         pieces_ = pieces;
@@ -52,8 +68,6 @@ class outgoing_message : public list_node<message_tag> {
 
   private:
     friend class send_queue;
-
-    bool in_one_piece() const noexcept { return pieces_.empty(); }
 
     // The pieces of what is not sent, empty ones left out. The visitor stops the walk by returning false.
     template <class Visitor> void for_each_unsent_piece(Visitor&& visit) const {
@@ -73,11 +87,15 @@ class outgoing_message : public list_node<message_tag> {
     byte_spans pieces_; // none: in one piece
     std::size_t sent_ = 0;
     bool buffered_ = false;
+    bool marker_ = false;
     bool in_batch_ = false;
     bool unwanted_ = false; // cancelled while in the batch
 };
 
 // The bytes of what a sender may hand over.
+inline queue_marker bytes_of(queue_marker marker) noexcept {
+    return marker;
+}
 inline byte_span bytes_of(byte_span bytes) noexcept {
     return bytes;
 }

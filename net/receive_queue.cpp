@@ -19,6 +19,15 @@ result<std::size_t> receive_queue::take_into(buffer_pool& pool, std::span<std::b
     return copied;
 }
 
+result<std::size_t>
+receive_queue::take_message_into(buffer_pool& pool, std::span<std::byte> target) noexcept {
+    result<buffer> message = take(pool);
+    if (!message) return failure(message.error());
+    if (message->size() > target.size()) return failure(from_errno(EMSGSIZE));
+    if (!message->empty()) std::memcpy(target.data(), message->data(), message->size());
+    return message->size();
+}
+
 void receive_queue::discard(buffer_pool& pool) noexcept {
     while (count_ != 0) pool.put_back(pop(pool));
 }

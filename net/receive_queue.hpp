@@ -38,10 +38,15 @@ class receive_queue {
             return outcome();
         const std::uint32_t offset = consumed_;
         const std::uint16_t block = pop(pool);
-        return pool.lease(block, offset, pool.size_of(block) - offset);
+        const std::uint32_t size = pool.size_of(block);
+        if (size > pool.block_size()) [[unlikely]]
+            return cut_off(pool, block);
+        return pool.lease(block, offset, size - offset);
     }
     // Copies what fits. 0: the end of the stream.
     result<std::size_t> take_into(buffer_pool& pool, std::span<std::byte> target) noexcept;
+    // One message into memory that should hold it.
+    result<std::size_t> take_message_into(buffer_pool& pool, std::span<std::byte> target) noexcept;
     void discard(buffer_pool& pool) noexcept;
 
   private:
@@ -51,6 +56,11 @@ class receive_queue {
         --count_;
         consumed_ = 0;
         return block;
+    }
+    // A message that was longer than a block: the kernel has dropped its rest.
+    static std::unexpected<std::error_code> cut_off(buffer_pool& pool, std::uint16_t block) noexcept {
+        pool.put_back(block);
+        return failure(from_errno(EMSGSIZE));
     }
     result<buffer> outcome() const noexcept {
         if (error_ != 0) return failure(from_errno(error_));

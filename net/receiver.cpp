@@ -6,7 +6,7 @@ fault receiver::wait_directly(reader& waiting, std::span<std::byte> target) noex
     if (const fault refused = admit(waiting)) return refused;
     direct_ = true;
     operation_ = socket_.start(*this, [&](io_uring_sqe& sqe) {
-        io_uring_prep_recv(&sqe, socket_.descriptor(), target.data(), target.size(), 0);
+        io_uring_prep_recv(&sqe, socket_.descriptor(), target.data(), target.size(), flags());
     });
     return {};
 }
@@ -22,7 +22,7 @@ void receiver::adjust() noexcept {
 void receiver::arm() noexcept {
     armed_ = true;
     operation_ = socket_.start(*this, [this](io_uring_sqe& sqe) {
-        io_uring_prep_recv_multishot(&sqe, socket_.descriptor(), nullptr, 0, 0);
+        io_uring_prep_recv_multishot(&sqe, socket_.descriptor(), nullptr, 0, flags());
         sqe.flags |= IOSQE_BUFFER_SELECT;
         sqe.buf_group = buffer_pool::group;
     });

@@ -2,6 +2,7 @@
 // when it has ended and a task waits again, stopped when the queue of what nobody took is full.
 #pragma once
 
+#include <chainring/net/message.hpp>
 #include <chainring/net/receive_queue.hpp>
 #include <chainring/net/socket.hpp>
 
@@ -31,9 +32,10 @@ class receiver final : private completion, private starved_receiver {
         friend receiver;
     };
 
-    explicit receiver(socket& of) noexcept
+    receiver(socket& of, framing carries) noexcept
         : socket_(of)
-        , home_(of.home()) {}
+        , home_(of.home())
+        , framing_(carries) {}
 
     executor& home() const noexcept { return home_; }
 
@@ -58,6 +60,7 @@ class receiver final : private completion, private starved_receiver {
     }
     result<std::size_t> take_into(reader& taking, std::span<std::byte> target) noexcept {
         leave(taking);
+        if (framing_ == framing::messages) return received_.take_message_into(home_.buffers(), target);
         return received_.take_into(home_.buffers(), target);
     }
     // The reader is resumed with this error; what arrives from now on is for the next one. The connection may
@@ -87,6 +90,10 @@ class receiver final : private completion, private starved_receiver {
     void close() noexcept;
 
   private:
+    // The result is then the size of the whole message, also of one that was cut off. On a stream the flag
+    // would throw data away.
+    int flags() const noexcept { return framing_ == framing::messages ? MSG_TRUNC : 0; }
+
     void complete(const io_uring_cqe& cqe) noexcept override;
     void buffers_came_home() noexcept override { socket_.ask_for_turn_end(); }
 
@@ -111,6 +118,7 @@ class receiver final : private completion, private starved_receiver {
     executor& home_;
     reader* reader_ = nullptr;
     receive_queue received_;
+    framing framing_;
     bool armed_ = false;  // the multishot receive is in flight
     bool told_ = false;   // the reader is on its way
     bool direct_ = false; // the reader's own operation is in flight

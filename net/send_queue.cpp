@@ -85,6 +85,73 @@ void send_queue::completed(int result, fault cause_if_short) noexcept {
     if (broken) fail_queued(errc::never_started, broken);
 }
 
+unsigned send_queue::form_chain(std::span<outgoing_message*> room) noexcept {
+    unsigned members = 0;
+    messages_.for_each([&](outgoing_message& message) {
+        if (!message.is_marker()) {
+            if (members == room.size()) return false;
+            room[members++] = &message;
+        }
+        message.in_batch_ = true;
+        ++batched_;
+        return true;
+    });
+    return members;
+}
+
+const msghdr* send_queue::gather(byte_spans pieces, submission_memory& memory) {
+    // More pieces than sendmsg takes are its own error, EMSGSIZE.
+    const std::size_t count = std::min(pieces.size(), most_vectors + 1);
+    const std::span<iovec> vectors = memory.take<iovec>(count);
+    for (std::size_t at = 0; at < count; ++at)
+        ::new (&vectors[at]) iovec{const_cast<std::byte*>(pieces[at].data()), pieces[at].size()};
+    auto* header = ::new (memory.take<msghdr>(1).data()) msghdr{};
+    header->msg_iov = vectors.data();
+    header->msg_iovlen = count;
+    return header;
+}
+
+std::size_t send_queue::chain_completed(unsigned member, int result) noexcept {
+    std::size_t moved = 0;
+    unsigned place = 0;
+    bool stopped = false; // what is still wanted goes first in the next batch
+    fault broken;
+    messages_.for_each([&](outgoing_message& message) {
+        if (batched_ == 0) return false;
+        --batched_;
+        message.in_batch_ = false;
+        if (broken) {
+            settle(message, errc::never_started);
+            return true;
+        }
+        if (message.is_marker()) {
+            if (!stopped) settle(message, {});
+            return true;
+        }
+        const int size = static_cast<int>(message.size());
+        const int outcome = place < member ? size : place == member ? result : -ECANCELED;
+        ++place;
+        if (outcome == size) {
+            moved += message.size();
+            advance(message, message.size());
+            settle(message, {});
+        } else if (outcome == -ECANCELED) {
+            stopped = true;
+            if (message.unwanted_) settle(message, errc::cancelled);
+        } else if (outcome == -EMSGSIZE) {
+            stopped = true;
+            settle(message, fault::from_result(outcome));
+        } else {
+            broken = outcome < 0 ? fault::from_result(outcome) : fault(errc::broken);
+            settle(message, broken);
+        }
+        return true;
+    });
+    stopping_ = false;
+    if (broken) fail_queued(errc::never_started, broken);
+    return moved;
+}
+
 void send_queue::fail_queued(fault error, fault cause) noexcept {
     if (!failure_) failure_ = cause;
     messages_.for_each([this, error](outgoing_message& message) {

@@ -77,6 +77,17 @@ class send_queue {
     // that was stopped keeps what is still wanted, to go on exactly where the batch ended.
     void completed(int result, fault cause_if_short) noexcept;
 
+    // The same for a socket that carries messages, whose batch is a linked chain of one SQE for each. Takes
+    // what is queued, up to the room given, and returns how many messages are for the wire; none: only markers,
+    // and `chain_completed(0, 0)` is due.
+    unsigned form_chain(std::span<outgoing_message*> room) noexcept;
+    // The chain's CQE: the place of the member that it is of, and its result. Members before it were sent. An
+    // error that is the member's own leaves the others to the next batch; any other fails the queue. Returns
+    // the bytes that were sent.
+    std::size_t chain_completed(unsigned member, int result) noexcept;
+    // One message in several pieces, as sendmsg takes it.
+    static const msghdr* gather(byte_spans pieces, submission_memory& memory);
+
     // Settles everything that is not in the batch. Nothing can be queued from now on, because of `cause`.
     void fail_queued(fault error, fault cause) noexcept;
 

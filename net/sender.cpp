@@ -21,9 +21,48 @@ void sender::submit_batch() noexcept {
     counters.messages_sent += batch.messages;
 }
 
+void sender::submit_chain() noexcept {
+    outgoing_message* room[operation_id::most_members];
+    const unsigned longest = home_.longest_chain();
+    const unsigned members = queue_.form_chain(std::span(room).first(longest));
+    if (members == 0) {
+        queue_.chain_completed(0, 0);
+        return;
+    }
+    members_ = static_cast<std::uint8_t>(members);
+    operation_ = socket_.start_chain(*this, members, [&](io_uring_sqe& sqe, unsigned member) {
+        const outgoing_message& message = *room[member];
+        if (message.in_one_piece()) {
+            const byte_span bytes = message.bytes();
+            io_uring_prep_send(&sqe, socket_.descriptor(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+        } else {
+            const msghdr* header = queue_.gather(message.pieces(), home_.until_submitted());
+            io_uring_prep_sendmsg(&sqe, socket_.descriptor(), header, MSG_NOSIGNAL);
+        }
+    });
+    ++home_.counters().batches_sent;
+    home_.counters().messages_sent += members;
+}
+
 void sender::complete(const io_uring_cqe& cqe) noexcept {
     // EINTR is the answer of an operation that had fallen to a worker thread and was told to end there.
     const int result = cqe.res == -EINTR ? -ECANCELED : cqe.res;
+    if (framing_ == framing::bytes) [[likely]] {
+        completed(result);
+    } else {
+        // Once this side closes, whatever ended the batch is a consequence of that.
+        const int told = state_ == state::closed && result < 0 ? -ECANCELED : result;
+        home_.counters().bytes_sent += queue_.chain_completed(operation_id::member_of(cqe), told);
+    }
+    if (state_ == state::closed) [[unlikely]]
+        queue_.fail_queued(errc::closed, errc::closed);
+    else if (queue_.wants_batch() || state_ == state::draining)
+        socket_.ask_for_turn_end();
+    if (!writers_.empty() && (queue_.failed() || below_low_water())) release_writers(queue_.failure());
+    socket_.operation_ended();
+}
+
+void sender::completed(int result) noexcept {
     if (result > 0) home_.counters().bytes_sent += static_cast<std::uint64_t>(result);
     if (queue_.is_all(result)) [[likely]]
         queue_.completed_whole();
@@ -31,12 +70,6 @@ void sender::complete(const io_uring_cqe& cqe) noexcept {
         queue_.completed(result, cause_of_short());
     else // Once this side closes, whatever ended the batch is a consequence of that.
         queue_.completed(state_ == state::closed ? -ECANCELED : result, {});
-    if (state_ == state::closed) [[unlikely]]
-        queue_.fail_queued(errc::closed, errc::closed);
-    else if (queue_.wants_batch() || state_ == state::draining)
-        socket_.ask_for_turn_end();
-    if (!writers_.empty() && (queue_.failed() || below_low_water())) release_writers(queue_.failure());
-    socket_.operation_ended();
 }
 
 void sender::release_writers(fault error) noexcept {
@@ -60,7 +93,7 @@ void sender::cancel(outgoing_message& message) noexcept {
 }
 
 void sender::abandon(outgoing_message& message) noexcept {
-    if (!queue_.cancel(message)) home_.cancel_and_wait(operation_);
+    if (!queue_.cancel(message)) home_.cancel_and_wait(operation_, members_);
     if (queue_.failed()) home_.behind().shutdown(socket_.descriptor(), SHUT_RDWR);
 }
 

@@ -36,9 +36,10 @@ class sender final : private completion {
         friend sender;
     };
 
-    explicit sender(socket& of) noexcept
+    sender(socket& of, framing carries) noexcept
         : socket_(of)
-        , home_(of.home()) {}
+        , home_(of.home())
+        , framing_(carries) {}
 
     executor& home() const noexcept { return home_; }
 
@@ -48,13 +49,17 @@ class sender final : private completion {
             return errc::closed;
         if (queue_.failed()) [[unlikely]]
             return errc::broken;
+        if (framing_ == framing::messages && message.size() == 0 && !message.is_marker()) [[unlikely]]
+            return errc::empty_message;
         queue_.push(message);
         if (queue_.wants_batch()) socket_.ask_for_turn_end();
         return {};
     }
     // A buffered message: nobody waits for it, and its failure is the connection's.
-    fault refuses_write() const noexcept {
-        return state_ == state::open ? queue_.failure() : fault(errc::closed);
+    fault refuses_write(std::size_t size) const noexcept {
+        if (state_ != state::open) return errc::closed;
+        if (framing_ == framing::messages && size == 0) return errc::empty_message;
+        return queue_.failure();
     }
     void write(outgoing_message& message) noexcept {
         queue_.push(message);
@@ -82,11 +87,15 @@ class sender final : private completion {
     // stream.
     void abandon(outgoing_message& message) noexcept;
 
-    void cancel_batch() noexcept { home_.request_cancel(operation_); }
+    void cancel_batch() noexcept { home_.request_cancel(operation_, members_); }
 
     // The turn's coroutines have run: what they queued becomes a batch.
     void at_turn_end() noexcept {
-        if (queue_.wants_batch()) submit_batch();
+        if (!queue_.wants_batch()) return;
+        if (framing_ == framing::bytes) [[likely]]
+            submit_batch();
+        else
+            submit_chain();
     }
 
     // The stream is destroyed: nothing can be queued any more. True: what was written is still to be sent, and
@@ -102,6 +111,8 @@ class sender final : private completion {
 
     void complete(const io_uring_cqe& cqe) noexcept override;
     void submit_batch() noexcept;
+    void submit_chain() noexcept;
+    void completed(int result) noexcept;
     fault cause_of_short() noexcept;
     bool below_low_water() const noexcept {
         return queue_.unsent() <= marks_.low_bytes && queue_.messages() <= marks_.low_messages;
@@ -111,6 +122,8 @@ class sender final : private completion {
     socket& socket_;
     executor& home_;
     state state_ = state::open;
+    framing framing_;
+    std::uint8_t members_ = 1; // SQEs of the batch
     send_queue queue_;
     operation_id operation_; // the batch
     send_marks marks_;

@@ -56,6 +56,11 @@ class socket : protected completion, private turn_end_work, private resource {
         ++in_flight_;
         return home_->submit(target, std::forward<Prepare>(prepare));
     }
+    template <class Prepare>
+    operation_id start_chain(completion& target, unsigned members, Prepare&& prepare) {
+        ++in_flight_;
+        return home_->submit_chain(target, members, std::forward<Prepare>(prepare));
+    }
     void ask_for_turn_end() noexcept { home_->at_turn_end(*this); }
     void operation_ended() noexcept {
         if (--in_flight_ == 0 && state_ == state::ending) [[unlikely]]

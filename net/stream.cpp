@@ -31,7 +31,11 @@ void receive_into_operation::cancel() noexcept {
 
 result<std::size_t> receive_into_operation::await_resume() noexcept {
     if (error_) return failure(error_);
-    if (direct_) return static_cast<std::size_t>(received_);
+    if (direct_) {
+        const auto size = static_cast<std::size_t>(received_);
+        if (size > target_.size()) return failure(from_errno(EMSGSIZE)); // a message that was cut off
+        return size;
+    }
     return from_->take_into(*this, target_);
 }
 
@@ -46,8 +50,7 @@ void receive_into_operation::end() noexcept {
 // stream
 
 task<result<void>> stream::flush() {
-    // An empty message is complete when all before it are.
-    const result<std::size_t> flushed = co_await send(byte_span());
+    const result<std::size_t> flushed = co_await send_operation<queue_marker>(sending(), queue_marker());
     if (flushed) co_return result<void>();
     // What it was told is what became of a message that failed before it.
     const bool followed = flushed.error() == errc::never_started || flushed.error() == errc::broken;

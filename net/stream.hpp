@@ -59,6 +59,8 @@ class [[nodiscard("co_await it")]] receive_into_operation
 
 class stream {
   public:
+    static constexpr int socket_type = SOCK_STREAM;
+
     stream() noexcept = default; // closed
     explicit stream(socket_pointer<connection> connected) noexcept
         : connection_(std::move(connected)) {}

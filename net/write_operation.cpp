@@ -40,7 +40,7 @@ buffered_message* buffered_message::copy_of(byte_spans pieces) {
 }
 
 bool write_waiter::start(executor&) {
-    error_ = to_ != nullptr ? to_->refuses_write() : fault(errc::closed);
+    error_ = to_ != nullptr ? to_->refuses_write(size()) : fault(errc::closed);
     if (error_) return false;
     buffered_message* message = make();
     to_->write(*message);

@@ -80,6 +80,7 @@ class write_waiter : public operation<write_waiter, sender::writer> {
         if (message_ != nullptr) message_->tell(nullptr);
     }
 
+    virtual std::size_t size() const noexcept = 0; // of the message, in bytes
     // Called once, for a message that can be queued.
     virtual buffered_message* make() = 0;
 
@@ -95,6 +96,15 @@ template <class Payload> class [[nodiscard("co_await it")]] write_operation : pu
     write_operation(write_operation&&) = default;
 
   private:
+    std::size_t size() const noexcept override {
+        std::size_t total = 0;
+        if constexpr (std::is_same_v<Payload, byte_spans>) {
+            for (const byte_span piece : payload_) total += piece.size();
+        } else {
+            total = bytes_of(payload_).size();
+        }
+        return total;
+    }
     buffered_message* make() override {
         if constexpr (std::is_same_v<Payload, byte_span> || std::is_same_v<Payload, byte_spans>)
             return buffered_message::copy_of(payload_);

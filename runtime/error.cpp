@@ -21,6 +21,8 @@ class chainring_category final : public std::error_category {
         case errc::invalid_endpoint:
             return "not an endpoint; expected 127.0.0.1:7000, [::1]:7000, unix:/path or unix:@name";
         case errc::path_too_long: return "a unix socket path has at most 107 bytes";
+        case errc::empty_message:
+            return "an empty message cannot be told from the end of the connection; send at least one byte";
         case errc::unsupported_sqe_flag:
             return "links, CQE_SKIP_SUCCESS and buffer selection are not allowed on a hand-made SQE";
         }
@@ -35,7 +37,8 @@ class chainring_category final : public std::error_category {
         case errc::closed: return std::errc::bad_file_descriptor;
         case errc::broken: return std::errc::broken_pipe;
         case errc::busy: return std::errc::device_or_resource_busy;
-        case errc::invalid_endpoint: return std::errc::invalid_argument;
+        case errc::invalid_endpoint:
+        case errc::empty_message: return std::errc::invalid_argument;
         case errc::path_too_long: return std::errc::filename_too_long;
         default: return {value, *this};
         }

@@ -205,11 +205,11 @@ void executor::cancels_to_repeat::fire() noexcept {
     for (const operation_id id : std::exchange(ids_, {})) home_.request_cancel(id);
 }
 
-void executor::cancel_and_wait(operation_id id) noexcept {
-    request_cancel(id);
+void executor::cancel_and_wait(operation_id id, unsigned members) noexcept {
+    request_cancel(id, members);
     while (in_flight(id)) {
         submit_and_wait();
-        if (cancels_in_flight_ == 0) request_cancel(id);
+        if (cancels_in_flight_ == 0) request_cancel(id, members);
     }
 }
 

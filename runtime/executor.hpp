@@ -21,6 +21,7 @@
 #include <chainring/runtime/task.hpp>
 #include <chainring/runtime/timer_wheel.hpp>
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <thread>
@@ -105,6 +106,24 @@ class executor final : private turn_end_work {
         return id;
     }
 
+    // A linked chain: each of its SQEs, which `prepare(sqe, member)` fills, starts when the one before it has
+    // succeeded. All of them are one operation with one CQE: the last member's, or that of the one that failed.
+    template <class Prepare>
+    operation_id submit_chain(completion& target, unsigned members, Prepare&& prepare) {
+        assert(members > 0 && members <= longest_chain());
+        make_room(members); // a chain that a submission cuts in two goes to a worker thread, and is overtaken
+        operation_id id;
+        for (unsigned member = 0; member < members; ++member) {
+            io_uring_sqe& sqe = take_sqe();
+            prepare(sqe, member);
+            if (member == 0) id = slots_.acquire(target, sqe.opcode, sqe.fd, now_);
+            if (member + 1 < members) sqe.flags |= IOSQE_IO_LINK | IOSQE_CQE_SKIP_SUCCESS;
+            sqe.user_data = id.user_data_of(member);
+        }
+        return id;
+    }
+    unsigned longest_chain() const noexcept { return std::min(ring_.capacity(), operation_id::most_members); }
+
     // After this `count` SQEs can be taken with no submission in between.
     void make_room(unsigned count) noexcept {
         while (ring_.space_left() < count) [[unlikely]]
@@ -114,10 +133,15 @@ class executor final : private turn_end_work {
     // Asks for the operation's end; its own CQE tells what became of it. An operation that has ended is no
     // error.
     void request_cancel(operation_id id) noexcept;
+    // The same for a chain: which of its members runs is not known here, and the kernel finds no other.
+    void request_cancel(operation_id id, unsigned members) noexcept {
+        for (unsigned member = 0; member < members; ++member)
+            request_cancel(operation_id(id.user_data_of(member)));
+    }
 
     // Returns when the operation's terminal CQE has been reaped. For memory that dies while the kernel may
     // use it.
-    void cancel_and_wait(operation_id id) noexcept;
+    void cancel_and_wait(operation_id id, unsigned members = 1) noexcept;
     bool in_flight(operation_id id) noexcept { return slots_.find(id) != nullptr; }
 
     void at_turn_end(turn_end_work& work) noexcept { turn_end_.push_back(work); }

@@ -20,6 +20,7 @@ class ring {
     // constructor does.
     void enable();
 
+    unsigned capacity() const noexcept { return queues_.sq.ring_entries; } // SQEs
     unsigned space_left() const noexcept { return io_uring_sq_space_left(&queues_); }
 
     // nullptr when the queue is full. The SQE belongs to the ring from here to its terminal CQE, whatever

@@ -49,12 +49,21 @@ class operation_id {
         : value_(user_data) {}
 
     std::uint64_t user_data() const noexcept { return value_; }
+    // The SQEs of a linked chain are one operation; each knows its place.
+    static constexpr unsigned most_members = 64;
+    std::uint64_t user_data_of(unsigned member) const noexcept {
+        return value_ | std::uint64_t{member} << member_shift;
+    }
+    static unsigned member_of(const io_uring_cqe& cqe) noexcept {
+        return static_cast<unsigned>(cqe.user_data >> member_shift) & (most_members - 1);
+    }
     std::uint32_t index() const noexcept { return static_cast<std::uint32_t>(value_) & 0xffffff; }
     std::uint32_t generation() const noexcept { return static_cast<std::uint32_t>(value_ >> 24); }
     explicit operator bool() const noexcept { return value_ != none; }
 
   private:
     static constexpr std::uint64_t none = ~std::uint64_t{0};
+    static constexpr unsigned member_shift = 56; // above 24 bits of index and 32 of generation
     std::uint64_t value_ = none;
 };
 

@@ -43,6 +43,14 @@ struct over_unix {
     static endpoint somewhere() { return endpoint::from_abstract_name(unique_name()).value(); }
 };
 
+struct over_seqpacket {
+    using stream = seqpacket_stream;
+    using listener = seqpacket_listener;
+    static constexpr bool tcp = false;
+    static endpoint somewhere() { return endpoint::from_abstract_name(unique_name()).value(); }
+};
+
+// Of byte streams.
 #define EACH_TRANSPORT chainring::test::over_tcp, chainring::test::over_unix
 
 template <class T> T must(result<T> outcome) {

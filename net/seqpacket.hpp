@@ -1,0 +1,31 @@
+// seqpacket_stream and seqpacket_listener: unix sockets that carry records. Each send or write is one record; each
+// receive yields one, whole.
+//
+// A batch is a linked chain of one SQE for each record, so that records arrive in the order of the calls also when
+// the peer is slow. What differs from a stream:
+//   - an empty record is refused (errc::empty_message): its receiver would take it for the end
+//   - a record that the socket cannot hold fails alone, with std::errc::message_size; those behind it are sent
+//   - a record longer than a receive buffer (buffer_options::block_size), or than the memory given to receive_into,
+//     is lost to the receiver, who gets std::errc::message_size; the connection goes on
+#pragma once
+
+#include <chainring/net/connect.hpp>
+#include <chainring/net/listener.hpp>
+
+namespace chainring {
+
+class seqpacket_stream : public stream {
+  public:
+    static constexpr int socket_type = SOCK_SEQPACKET;
+
+    using stream::stream;
+
+    static connect_operation<seqpacket_stream>
+    connect(const endpoint& to, const socket_options& options = {}) noexcept {
+        return {to, options};
+    }
+};
+
+using seqpacket_listener = listener<seqpacket_stream>;
+
+} // namespace chainring
