@@ -91,7 +91,7 @@ task<> deep(probe& used, int levels) {
 }
 
 task<> in_deep_await(probe& used) {
-    return deep(used, 1000);
+    return deep(used, 10'000);
 }
 
 task<> in_join(probe& used) {
