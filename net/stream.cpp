@@ -49,6 +49,15 @@ void receive_into_operation::end() noexcept {
 
 // stream
 
+result<void> stream::try_write(shared_message shared) {
+    sender* to = sending();
+    const fault refused = to != nullptr ? to->refuses_write(shared.size()) : fault(errc::closed);
+    if (refused) return failure(refused);
+    if (to->above_high_water()) return failure(errc::queue_full);
+    to->write(*buffered_message::holding(std::move(shared)));
+    return {};
+}
+
 task<result<void>> stream::flush() {
     const result<std::size_t> flushed = co_await send_operation<queue_marker>(sending(), queue_marker());
     if (flushed) co_return result<void>();

@@ -138,6 +138,12 @@ class stream {
         return {sending(), std::move(shared)};
     }
 
+    // The same for a writer that must not wait: one message for many connections, of which some are slow.
+    //
+    // errors:         errc::queue_full, and the message is not queued, while the queue is above its high-water mark;
+    //                 otherwise as those of write
+    result<void> try_write(shared_message shared);
+
     // Completes when everything queued before it has been sent. errors: as those of write
     task<result<void>> flush();
 

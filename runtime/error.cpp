@@ -21,6 +21,8 @@ class chainring_category final : public std::error_category {
         case errc::invalid_endpoint:
             return "not an endpoint; expected 127.0.0.1:7000, [::1]:7000, unix:/path or unix:@name";
         case errc::path_too_long: return "a unix socket path has at most 107 bytes";
+        case errc::queue_full:
+            return "the peer does not read fast enough: its queue is above the high-water mark";
         case errc::empty_message:
             return "an empty message cannot be told from the end of the connection; send at least one byte";
         case errc::unsupported_sqe_flag:
@@ -37,6 +39,7 @@ class chainring_category final : public std::error_category {
         case errc::closed: return std::errc::bad_file_descriptor;
         case errc::broken: return std::errc::broken_pipe;
         case errc::busy: return std::errc::device_or_resource_busy;
+        case errc::queue_full: return std::errc::operation_would_block;
         case errc::invalid_endpoint:
         case errc::empty_message: return std::errc::invalid_argument;
         case errc::path_too_long: return std::errc::filename_too_long;

@@ -294,6 +294,27 @@ TEMPLATE_TEST_CASE("a_writer_that_waits_has_written_when_the_stream_is_destroyed
     });
 }
 
+TEMPLATE_TEST_CASE("a_writer_that_must_not_wait_is_told_when_the_queue_is_full", "", EACH_TRANSPORT) {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto pair = co_await connected_to_plain<TestType>(4096);
+        pair.stream.set_send_marks(tight);
+        const std::size_t before = co_await congest(pair);
+        const shared_message message(std::string(600, 'm'));
+        must(pair.stream.try_write(message));
+        must(pair.stream.try_write(message));
+        CHECK(error_of(pair.stream.try_write(message)) == errc::queue_full);
+        CHECK(error_of(pair.stream.try_write(message)) == std::errc::operation_would_block);
+        CHECK(pair.stream.unsent() == 1200);
+        std::string all = co_await read_plain(pair.peer, before + 1200);
+        must(co_await pair.stream.flush());
+        must(pair.stream.try_write(message));
+        const std::string rest = co_await read_plain(pair.peer, 600);
+        CHECK((all + rest).substr(before) == std::string(1800, 'm'));
+        pair.stream.abort();
+        CHECK(error_of(pair.stream.try_write(message)) == errc::closed);
+    });
+}
+
 TEST_CASE("an_aborted_stream_resets_its_peer_and_fails_what_is_queued") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         auto pair = co_await connected_to_plain<over_tcp>(4096);
