@@ -1,0 +1,103 @@
+// A chat server: every line goes to every member. Try it with two of these:  socat - TCP:127.0.0.1:7001
+//
+// A line is one shared message in as many send queues as there are members. A member that does not read is
+// disconnected when its queue is full, and costs the others nothing.
+#include "command_line.hpp"
+
+#include <chainring/chainring.hpp>
+
+#include <cstdio>
+#include <list>
+#include <string>
+
+namespace cr = chainring;
+
+namespace {
+
+constexpr std::size_t longest_line = 4096; // bytes
+
+class room {
+  public:
+    explicit room(unsigned most_unsent)
+        : marks_{.high_bytes = most_unsent, .low_bytes = most_unsent / 2, .high_messages = 1U << 30} {}
+
+    // A member from the first line to the last.
+    cr::task<> serve(cr::tcp_stream member) {
+        member.set_send_marks(marks_);
+        const auto seat = members_.insert(members_.end(), &member);
+        std::string line;
+        while (auto chunk = co_await member.receive()) {
+            if (chunk->empty()) break; // end of stream
+            if (!take(line, chunk->text())) break;
+        }
+        members_.erase(seat);
+    }
+
+  private:
+    // False: a line is too long.
+    bool take(std::string& line, std::string_view text) {
+        for (const char each : text) {
+            line += each;
+            if (each == '\n')
+                say(cr::shared_message(std::exchange(line, {})));
+            else if (line.size() == longest_line)
+                return false;
+        }
+        return true;
+    }
+
+    void say(const cr::shared_message& line) {
+        for (cr::tcp_stream* member : members_) {
+            if (const auto written = member->try_write(line);
+                !written && written.error() == cr::errc::queue_full)
+                member->abort(); // its own receive ends, and takes it out of the room
+        }
+    }
+
+    cr::send_marks marks_;
+    std::list<cr::tcp_stream*> members_;
+};
+
+cr::task<cr::result<void>> serve(cr::endpoint at, room& members) {
+    auto listener = co_await cr::try_(cr::tcp_listener::bind(at));
+    const auto local = co_await cr::try_(listener.local());
+    std::printf("listening on %s\n", local.to_string().c_str());
+    std::fflush(stdout);
+    co_return co_await cr::scope([&](cr::task_group& sessions) -> cr::task<cr::result<void>> {
+        for (;;) {
+            cr::tcp_stream member = co_await cr::try_(listener.accept());
+            sessions.spawn(members.serve(std::move(member)));
+        }
+    });
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    std::string listen = "127.0.0.1:7001";
+    unsigned most_unsent = 256 * 1024;
+    command_line arguments("A chat server on chainring: every line goes to every member");
+    arguments.option("--listen", listen, "where to listen, as 127.0.0.1:7001 or [::1]:7001");
+    arguments.option("--limit", most_unsent, "unsent bytes above which a member is disconnected")
+        .between(4096, 1U << 30);
+    if (const auto status = arguments.parse(argc, argv)) return *status;
+
+    const auto at = cr::endpoint::parse(listen);
+    if (!at) {
+        std::fprintf(stderr, "chat: %s: %s\n", listen.c_str(), at.error().message().c_str());
+        return 1;
+    }
+    try {
+        cr::runtime runtime;
+        room members(most_unsent);
+        const cr::result<void> served = runtime.block_on(serve(*at, members));
+        if (!served && served.error() != cr::errc::cancelled) {
+            std::fprintf(stderr, "chat: %s: %s\n", listen.c_str(), served.error().message().c_str());
+            return 1;
+        }
+        return 0;
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "chat: %s\n", error.what());
+        return 1;
+    }
+}

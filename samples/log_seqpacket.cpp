@@ -1,0 +1,87 @@
+// A log collector over SEQPACKET: each line of a client's standard input is one record, and the server prints the
+// records of a client whole and in their order.
+//
+//     build/samples/log_seqpacket --listen unix:/tmp/log.sock
+//     build/samples/log_seqpacket --send unix:/tmp/log.sock < some.log
+#include "command_line.hpp"
+
+#include <chainring/chainring.hpp>
+
+#include <cstdio>
+#include <iostream>
+#include <string>
+
+namespace cr = chainring;
+
+namespace {
+
+cr::task<> print_records(cr::seqpacket_stream client) {
+    for (;;) {
+        const auto record = co_await client.receive();
+        if (!record && record.error() == std::errc::message_size) {
+            std::fprintf(stderr, "log_seqpacket: a record longer than a buffer is lost\n");
+            continue;
+        }
+        if (!record || record->empty()) co_return;
+        const std::string_view text = record->text();
+        std::printf("%.*s\n", static_cast<int>(text.size()), text.data());
+        std::fflush(stdout);
+    }
+}
+
+cr::task<cr::result<void>> serve(cr::endpoint at) {
+    auto listener = co_await cr::try_(cr::seqpacket_listener::bind(at));
+    std::fprintf(stderr, "listening on %s\n", at.to_string().c_str());
+    co_return co_await cr::scope([&](cr::task_group& sessions) -> cr::task<cr::result<void>> {
+        for (;;) {
+            cr::seqpacket_stream client = co_await cr::try_(listener.accept());
+            sessions.spawn(print_records(std::move(client)));
+        }
+    });
+}
+
+// Lines are read in the order in which they stand; writing waits only when the server is slow.
+cr::task<cr::result<void>> send_lines(cr::endpoint to) {
+    auto server = co_await cr::try_(cr::seqpacket_stream::connect(to));
+    std::string line;
+    while (std::getline(std::cin, line)) {
+        if (line.empty()) line = " "; // a record has at least one byte
+        co_await cr::try_(server.write(std::move(line)));
+        line = {};
+    }
+    co_return co_await server.close();
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    std::string listen;
+    std::string send;
+    command_line arguments("A log collector over unix SEQPACKET sockets, and its client");
+    arguments.option("--listen", listen, "print the records that arrive here, as unix:/path or unix:@name");
+    arguments.option("--send", send, "send the lines of standard input there");
+    if (const auto status = arguments.parse(argc, argv)) return *status;
+    if (listen.empty() == send.empty()) {
+        std::fprintf(stderr, "log_seqpacket: one of --listen and --send is needed\n");
+        return 1;
+    }
+
+    const std::string& address = listen.empty() ? send : listen;
+    const auto at = cr::endpoint::parse(address);
+    if (!at) {
+        std::fprintf(stderr, "log_seqpacket: %s: %s\n", address.c_str(), at.error().message().c_str());
+        return 1;
+    }
+    try {
+        cr::runtime runtime;
+        const cr::result<void> done = runtime.block_on(listen.empty() ? send_lines(*at) : serve(*at));
+        if (!done && done.error() != cr::errc::cancelled) {
+            std::fprintf(stderr, "log_seqpacket: %s: %s\n", address.c_str(), done.error().message().c_str());
+            return 1;
+        }
+        return 0;
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "log_seqpacket: %s\n", error.what());
+        return 1;
+    }
+}

@@ -1,0 +1,95 @@
+// A TCP proxy. Try it:  build/samples/proxy --listen 127.0.0.1:7002 --connect 127.0.0.1:7000
+//
+// What one side sends goes to the other's queue in the buffers it came in: no byte is copied. A side that does not
+// read fills its queue to the high-water mark, and then the other is not read from.
+#include "command_line.hpp"
+
+#include <chainring/chainring.hpp>
+
+#include <cstdio>
+#include <string>
+
+namespace cr = chainring;
+
+namespace {
+
+// A chunk in a queue is a block of the pool that all connections share.
+constexpr cr::send_marks marks{.high_bytes = 64 * 1024, .low_bytes = 32 * 1024};
+
+// One direction: to the end of the stream, which is passed on.
+cr::task<> relay(cr::tcp_stream& from, cr::tcp_stream& to) {
+    for (;;) {
+        auto chunk = co_await from.receive();
+        if (!chunk) break;
+        if (chunk->empty()) {
+            (void)co_await to.shutdown();
+            co_return; // the other direction may go on
+        }
+        const auto written = co_await to.write(std::move(*chunk));
+        if (!written) break;
+    }
+    from.abort();
+    to.abort();
+}
+
+cr::task<> session(cr::tcp_stream client, cr::endpoint upstream) {
+    auto server = co_await cr::tcp_stream::connect(upstream);
+    if (!server) {
+        std::fprintf(
+            stderr, "proxy: %s: %s\n", upstream.to_string().c_str(), server.error().message().c_str());
+        client.abort();
+        co_return;
+    }
+    client.set_send_marks(marks);
+    server->set_send_marks(marks);
+    co_await cr::scope([&](cr::task_group& directions) -> cr::task<> {
+        directions.spawn(relay(client, *server));
+        directions.spawn(relay(*server, client));
+        co_return;
+    });
+}
+
+cr::task<cr::result<void>> serve(cr::endpoint at, cr::endpoint upstream) {
+    auto listener = co_await cr::try_(cr::tcp_listener::bind(at));
+    const auto local = co_await cr::try_(listener.local());
+    std::printf("listening on %s\n", local.to_string().c_str());
+    std::fflush(stdout);
+    co_return co_await cr::scope([&](cr::task_group& sessions) -> cr::task<cr::result<void>> {
+        for (;;) {
+            cr::tcp_stream client = co_await cr::try_(listener.accept());
+            sessions.spawn(session(std::move(client), upstream));
+        }
+    });
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    std::string listen = "127.0.0.1:7002";
+    std::string connect = "127.0.0.1:7000";
+    command_line arguments("A TCP proxy on chainring");
+    arguments.option("--listen", listen, "where to listen, as 127.0.0.1:7002");
+    arguments.option("--connect", connect, "the server behind it, as 127.0.0.1:7000");
+    if (const auto status = arguments.parse(argc, argv)) return *status;
+
+    const auto at = cr::endpoint::parse(listen);
+    const auto upstream = cr::endpoint::parse(connect);
+    if (!at || !upstream) {
+        const std::string& wrong = at ? connect : listen;
+        const std::error_code reason = at ? upstream.error() : at.error();
+        std::fprintf(stderr, "proxy: %s: %s\n", wrong.c_str(), reason.message().c_str());
+        return 1;
+    }
+    try {
+        cr::runtime runtime;
+        const cr::result<void> served = runtime.block_on(serve(*at, *upstream));
+        if (!served && served.error() != cr::errc::cancelled) {
+            std::fprintf(stderr, "proxy: %s: %s\n", listen.c_str(), served.error().message().c_str());
+            return 1;
+        }
+        return 0;
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "proxy: %s\n", error.what());
+        return 1;
+    }
+}
