@@ -109,10 +109,10 @@ void socket::complete(const io_uring_cqe& cqe) noexcept {
 }
 
 void socket::at_turn_end() noexcept {
-    if (state_ == state::draining && drained()) {
-        begin_close(manner::orderly);
-    } else if (state_ == state::open || state_ == state::draining) {
+    if (state_ == state::open || state_ == state::draining) {
         submit_pending();
+        // Afterwards: a batch of nothing is complete as soon as it is formed.
+        if (state_ == state::draining && drained()) begin_close(manner::orderly);
     } else if (state_ == state::ending && in_flight_ == 0) {
         state_ = state::closing;
         home_->submit(*this, [this](io_uring_sqe& sqe) { io_uring_prep_close(&sqe, descriptor_); });
