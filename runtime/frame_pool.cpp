@@ -2,6 +2,8 @@
 
 namespace chainring {
 
+constinit frame_pool::block frame_pool::end_of_list_{nullptr, 0};
+constinit frame_pool::block frame_pool::closed_list_{nullptr, most_kept};
 constinit thread_local frame_pool::state frame_pool::local_{};
 
 namespace {
@@ -14,11 +16,10 @@ struct trim_at_thread_exit {
 } // namespace
 
 void* frame_pool::allocate_new(std::size_t size_class, std::size_t size) {
-    if (!local_.open) {
+    if (local_.free[0] == &closed_list_) {
         static thread_local trim_at_thread_exit trimmer;
         (void)trimmer;
-        local_.open = true;
-        for (free_list& list : local_.free) list.room = most_kept;
+        std::ranges::fill(local_.free, &end_of_list_);
     }
     void* memory = ::operator new(size_class < classes ? size_of(size_class) : size);
     ++local_.blocks;
@@ -32,19 +33,19 @@ void frame_pool::release_now(void* memory) noexcept {
 
 std::int64_t frame_pool::live() noexcept {
     std::int64_t live = local_.blocks;
-    if (local_.open)
-        for (const free_list& list : local_.free) live -= most_kept - list.room;
+    for (const block* first : local_.free)
+        if (first->next != nullptr) live -= first->kept;
     return live;
 }
 
 void frame_pool::trim() noexcept {
-    local_.open = false; // a frame that dies after the thread's own objects goes straight to the heap
-    for (free_list& list : local_.free) {
-        while (block* kept = list.first) {
-            list.first = kept->next;
+    for (block*& first : local_.free) {
+        while (first->next != nullptr) {
+            block* const kept = first;
+            first = kept->next;
             release_now(kept);
         }
-        list.room = 0;
+        first = &closed_list_; // a frame that dies after the thread's own objects goes straight to the heap
     }
 }
 

@@ -2,6 +2,7 @@
 // steady state. Classes go up to 8 KiB because GCC's frames are big; larger frames go to operator new.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <new>
@@ -22,10 +23,10 @@ class frame_pool {
     static void* allocate(std::size_t size) {
         const std::size_t size_class = class_of(size);
         if (size_class < classes) {
-            free_list& list = local_.free[size_class];
-            if (block* reused = list.first) {
-                list.first = reused->next;
-                ++list.room;
+            block*& first = local_.free[size_class];
+            block* const reused = first;
+            if (reused->next != nullptr) {
+                first = reused->next;
                 return reused;
             }
         }
@@ -35,12 +36,13 @@ class frame_pool {
     static void release(void* memory, std::size_t size) noexcept {
         const std::size_t size_class = class_of(size);
         if (recycles && size_class < classes) {
-            free_list& list = local_.free[size_class];
-            if (list.room != 0) {
+            block*& first = local_.free[size_class];
+            const std::uint32_t kept = first->kept;
+            if (kept < most_kept) {
                 auto* freed = static_cast<block*>(memory);
-                freed->next = list.first;
-                list.first = freed;
-                --list.room;
+                freed->next = first;
+                freed->kept = kept + 1;
+                first = freed;
                 return;
             }
         }
@@ -57,21 +59,23 @@ class frame_pool {
     // The block sizes, 16 n + 8 bytes, are those that malloc gives without waste.
     static constexpr std::size_t granularity = 16;
     static constexpr std::size_t classes = 8192 / granularity + 1;
+
     static constexpr std::uint32_t most_kept = 4096; // blocks of a class
 
+    // Every list ends in one of two that are no memory to hand out. They spare the fast paths a test.
     struct block {
         block* next;
+        std::uint32_t kept; // blocks from this one to the end of its list
     };
-    struct free_list {
-        block* first;
-        std::uint32_t room; // blocks that may still be kept; 0 before a thread's first frame and at its end
-    };
+    static constinit block end_of_list_;
+    static constinit block closed_list_; // full: before a thread's first frame, and at the thread's end
+
     // Trivially destructible, so that the inline paths need no guard; a separate object frees it at thread
     // exit.
     struct state {
-        free_list free[classes];
-        std::int64_t blocks; // from the heap, in use or in a list
-        bool open;           // between a thread's first frame and its end
+        constexpr state() noexcept { std::ranges::fill(free, &closed_list_); }
+        block* free[classes]{};
+        std::int64_t blocks = 0; // from the heap, in use or in a list
     };
 
     static std::size_t class_of(std::size_t size) noexcept { return (size + 7) / granularity; }
