@@ -21,7 +21,7 @@ template <class Tag> class list_node {
         if (!linked()) return;
         previous_->next_ = next_;
         next_->previous_ = previous_;
-        previous_ = next_ = nullptr;
+        next_ = nullptr;
     }
 
   private:
@@ -34,7 +34,7 @@ template <class Tag> class list_node {
         other.previous_ = this;
     }
 
-    list_node* previous_ = nullptr;
+    list_node* previous_; // means something while there is a next one
     list_node* next_ = nullptr;
 };
 
@@ -48,7 +48,7 @@ template <class T, class Tag> class intrusive_list {
     intrusive_list& operator=(const intrusive_list&) = delete;
     ~intrusive_list() {
         while (!empty()) head_.next_->unlink();
-        head_.previous_ = head_.next_ = nullptr;
+        head_.next_ = nullptr;
     }
 
     bool empty() const noexcept { return head_.next_ == &head_; }

@@ -69,6 +69,17 @@ class promise_base {
         return state_ != state::running;
     }
 
+    // Puts the start off: `start_postponed` follows.
+    void postpone(cancel_scope& scope) noexcept {
+        scope_ = &scope;
+        state_ = state::postponed;
+    }
+    bool postponed() const noexcept { return state_ == state::postponed; }
+    bool start_postponed(std::coroutine_handle<> frame) noexcept {
+        state_ = state::running;
+        return start(*scope_, frame);
+    }
+
     // The owner of a task that has not ended will hear of it.
     void wait_for_end(task_owner& owner) noexcept { owner_ = &owner; }
 
@@ -79,7 +90,7 @@ class promise_base {
     }
 
   protected:
-    enum class state : std::uint8_t { running, value, exception };
+    enum class state : std::uint8_t { running, postponed, value, exception };
     state state_ = state::running;
 
   private:
@@ -196,14 +207,14 @@ class task_list {
     promise_base* last_ = nullptr;
 };
 
-// Owns a task from the co_await on, and waits for it.
-template <class T> class task_awaiter : public task_owner {
+// Owns a task and waits for its end.
+template <class T> class task_waiter : public task_owner {
   public:
-    explicit task_awaiter(std::coroutine_handle<task_promise<T>> child) noexcept
+    explicit task_waiter(std::coroutine_handle<task_promise<T>> child) noexcept
         : child_(child) {}
-    task_awaiter(task_awaiter&& other) noexcept
+    task_waiter(task_waiter&& other) noexcept
         : child_(std::exchange(other.child_, nullptr)) {}
-    ~task_awaiter() {
+    ~task_waiter() {
         if (child_) child_.destroy();
     }
 
@@ -213,40 +224,52 @@ template <class T> class task_awaiter : public task_owner {
         return begin(parent, parent.promise().scope());
     }
 
-    T await_resume() {
-        // The child's locals die before its caller goes on, as those of a called function do.
-        struct destroy_frame {
-            std::coroutine_handle<> frame;
-            ~destroy_frame() { frame.destroy(); }
-        } const guard{child_};
-        task_promise<T>& promise = std::exchange(child_, nullptr).promise();
-        return promise.take_value();
-    }
+    T await_resume() { return take_value_of(child_); }
 
     void resume() noexcept override {
         if (child_ended()) coroutine_.resume();
     }
 
-  protected:
     // True: `parent` stays suspended.
     bool begin(std::coroutine_handle<> parent, cancel_scope& scope) noexcept {
-        ready_queue& ready = ready_queue_of(scope.home());
-        coroutine_ = parent;
-        if (!ready.may_nest()) [[unlikely]] {
-            scope_to_start_in_ = &scope;
-            ready.push_next(*this);
+        if (!ready_queue_of(scope.home()).may_nest()) [[unlikely]] {
+            start_later(parent, scope);
             return true;
         }
-        const bool ended = child_.promise().start(scope, child_);
-        if (!ended) child_.promise().wait_for_end(*this);
-        return !ended;
+        if (child_.promise().start(scope, child_)) return false;
+        wait(parent);
+        return true;
     }
 
-    // Starts the child where it was nested too deeply to start on its caller's stack.
+    // The child runs and has not ended.
+    void wait(std::coroutine_handle<> parent) noexcept {
+        coroutine_ = parent;
+        child_.promise().wait_for_end(*this);
+    }
+
+    // The stack is too deep already to start the child on it.
+    void start_later(std::coroutine_handle<> parent, cancel_scope& scope) noexcept {
+        coroutine_ = parent;
+        child_.promise().postpone(scope);
+        ready_queue_of(scope.home()).push_next(*this);
+    }
+
+    // The value of a child that has ended. Its locals die before its caller goes on, as those of a called
+    // function do.
+    static T take_value_of(std::coroutine_handle<task_promise<T>>& child) {
+        struct destroy_frame {
+            std::coroutine_handle<> frame;
+            ~destroy_frame() { frame.destroy(); }
+        } const guard{child};
+        return std::exchange(child, nullptr).promise().take_value();
+    }
+
+  protected:
+    // False: it was only started now, and runs.
     bool child_ended() noexcept {
-        if (scope_to_start_in_ == nullptr) [[likely]]
+        if (!child_.promise().postponed()) [[likely]]
             return true;
-        if (child_.promise().start(*std::exchange(scope_to_start_in_, nullptr), child_)) return true;
+        if (child_.promise().start_postponed(child_)) return true;
         child_.promise().wait_for_end(*this);
         return false;
     }
@@ -257,7 +280,46 @@ template <class T> class task_awaiter : public task_owner {
     }
 
     std::coroutine_handle<task_promise<T>> child_;
-    cancel_scope* scope_to_start_in_ = nullptr;
+};
+
+// What `co_await` makes of a task. Becomes a waiter only if the child does not end at once: awaiting one that
+// does is bound by the number of its stores.
+template <class T> class task_awaiter {
+  public:
+    explicit task_awaiter(std::coroutine_handle<task_promise<T>> child) noexcept
+        : child_(child) {}
+    task_awaiter(const task_awaiter&) = delete;
+    task_awaiter& operator=(const task_awaiter&) = delete;
+    ~task_awaiter() {
+        if (child_) child_.destroy();
+    }
+
+    bool await_ready() const noexcept { return false; }
+
+    template <class Promise> bool await_suspend(std::coroutine_handle<Promise> parent) noexcept {
+        cancel_scope& scope = parent.promise().scope();
+        if (!ready_queue_of(scope.home()).may_nest()) [[unlikely]] {
+            waiter_.emplace(std::exchange(child_, nullptr)).start_later(parent, scope);
+            return true;
+        }
+        if (child_.promise().start(scope, child_)) return false;
+        waiter_.emplace(std::exchange(child_, nullptr)).wait(parent);
+        return true;
+    }
+
+    T await_resume() {
+        if (waiter_) [[unlikely]]
+            return waiter_->await_resume();
+        return task_waiter<T>::take_value_of(child_);
+    }
+
+  private:
+    class waiter final : public task_waiter<T> {
+        using task_waiter<T>::task_waiter;
+    };
+
+    std::coroutine_handle<task_promise<T>> child_;
+    std::optional<waiter> waiter_;
 };
 
 // Move-only; an unstarted task that is destroyed never runs.

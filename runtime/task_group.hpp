@@ -116,10 +116,10 @@ struct this_scope {
 };
 
 // Awaits a task in another scope than that of the task which awaits it.
-template <class T> class task_in_scope final : public task_awaiter<T> {
+template <class T> class task_in_scope final : public task_waiter<T> {
   public:
     task_in_scope(cancel_scope& scope, task<T>&& child) noexcept
-        : task_awaiter<T>(child.release())
+        : task_waiter<T>(child.release())
         , scope_(scope) {}
     bool await_suspend(std::coroutine_handle<> parent) noexcept { return this->begin(parent, scope_); }
 

@@ -101,7 +101,7 @@ template <class T> auto try_(result<T> outcome) noexcept {
 }
 
 template <class T> auto try_(task<result<T>> child) noexcept {
-    return detail::try_awaiter<task_awaiter<result<T>>>(std::move(child).operator co_await());
+    return detail::try_awaiter<task_waiter<result<T>>>(task_waiter<result<T>>(child.release()));
 }
 
 template <detail::awaiter_of_result Operation>
