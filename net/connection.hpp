@@ -2,6 +2,7 @@
 // complete.
 #pragma once
 
+#include <chainring/net/connection_count.hpp>
 #include <chainring/net/receiver.hpp>
 #include <chainring/net/sender.hpp>
 
@@ -10,10 +11,11 @@ namespace chainring {
 class connection final : public socket {
   public:
     // `type`: SOCK_STREAM or SOCK_SEQPACKET.
-    connection(executor& home, int descriptor, int type) noexcept
+    connection(executor& home, int descriptor, int type, counted_connection counted = {}) noexcept
         : socket(home, descriptor)
         , receiver_(*this, framing_of(type))
-        , sender_(*this, framing_of(type)) {}
+        , sender_(*this, framing_of(type))
+        , counted_(std::move(counted)) {}
 
     receiver& receiving() noexcept { return receiver_; }
     sender& sending() noexcept { return sender_; }
@@ -55,9 +57,11 @@ class connection final : public socket {
     bool drained() noexcept override { return sender_.drained(); }
     void closing() noexcept override;
     void cancel_in_flight() noexcept override;
+    void let_go() noexcept override { counted_.end(); }
 
     receiver receiver_;
     sender sender_;
+    counted_connection counted_;
     operation_id connecting_;
     connector* connector_ = nullptr;
 };

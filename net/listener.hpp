@@ -1,62 +1,10 @@
-// Listening sockets. A listener accepts one connection at a time, for one waiting task; what it needs when
-// descriptors or memory run out is time, so it backs off and tries again, and the connection waits in the
-// backlog meanwhile.
+// Listening sockets: tcp_listener, unix_listener and seqpacket_listener are this for their kind of stream.
 #pragma once
 
+#include <chainring/net/acceptor.hpp>
 #include <chainring/net/stream.hpp>
-#include <chainring/runtime/timer_wheel.hpp>
-
-#include <string>
 
 namespace chainring {
-
-struct listen_options {
-    socket_options socket; // inherited by the accepted connections
-    int backlog = 4096;    // connections; the kernel caps it at net.core.somaxconn
-};
-
-class acceptor final : public socket, private timer {
-  public:
-    class taker {
-      public:
-        // A descriptor that the taker owns from here, or a negative errno.
-        virtual void accepted(int result) noexcept = 0;
-
-      protected:
-        ~taker() = default;
-    };
-
-    // `path`: a unix socket's file, removed when the listener closes.
-    acceptor(executor& home, int descriptor, std::string path, const socket_options& not_inherited)
-        : socket(home, descriptor)
-        , path_(std::move(path))
-        , not_inherited_(not_inherited) {}
-
-    // False: another task waits already.
-    bool wait(taker& waiting) noexcept;
-    // The task no longer waits; a connection that was accepted for it is closed.
-    void leave(taker& waiting) noexcept;
-    // The task is told when it is certain that nothing was accepted for it.
-    void cancel() noexcept;
-
-  private:
-    ~acceptor() override = default;
-
-    void completed(const io_uring_cqe& cqe) noexcept override;
-    void submit_pending() noexcept override;
-    void closing() noexcept override;
-    void cancel_in_flight() noexcept override;
-    void fire() noexcept override { ask_for_turn_end(); }
-    void tell(int result) noexcept;
-    void back_off() noexcept;
-
-    std::string path_;
-    socket_options not_inherited_; // what the kernel does not hand down to connections
-    operation_id accept_;
-    taker* taker_ = nullptr;
-    duration pause_{};
-    bool cancelled_ = false;
-};
 
 class accept_waiter : public operation<accept_waiter>, private acceptor::taker {
   public:
@@ -76,12 +24,12 @@ class accept_waiter : public operation<accept_waiter>, private acceptor::taker {
     result<socket_pointer<connection>> take() noexcept;
 
   private:
-    void accepted(int result) noexcept override;
+    void accepted(accepted_connection taken) noexcept override;
 
     acceptor* acceptor_;
     int type_;
     executor* home_ = nullptr;
-    int descriptor_ = -1;
+    accepted_connection taken_;
     fault error_;
 };
 
@@ -100,6 +48,20 @@ template <class Stream> class [[nodiscard("co_await it")]] accept_operation : pu
 // Opens, binds and listens. errors: the errno of socket(2), setsockopt(2), bind(2) or listen(2)
 result<socket_pointer<acceptor>> listen_on(int type, const endpoint& at, const listen_options& options);
 
+template <class Stream> class listener;
+
+// The connections of a listener, one after another. While it exists up to 32 of them are accepted ahead of `next`,
+// by one multishot accept for all, unless the listener has a limit of connections; those that nobody took are
+// closed with the listener.
+template <class Stream> class [[nodiscard]] connection_stream : private acceptor::stream {
+  public:
+    explicit connection_stream(listener<Stream>& from) noexcept
+        : acceptor::stream(from.acceptor_.get()) {}
+
+    // As listener::accept.
+    accept_operation<Stream> next() noexcept { return accept_operation<Stream>(from_); }
+};
+
 // Move-only; destroying it closes it.
 template <class Stream> class listener {
   public:
@@ -117,13 +79,16 @@ template <class Stream> class listener {
 
     // The next connection.
     //
-    // completes when: there is one; while descriptors or memory are short (EMFILE, ENFILE, ENOBUFS, ENOMEM) it
-    //                 waits and tries again, and the connection stays in the backlog
+    // completes when: there is one; at the limit of connections, and while descriptors or memory are short (EMFILE,
+    //                 ENFILE, ENOBUFS, ENOMEM), it waits, and the connection stays in the backlog
     // errors:         errc::closed; errc::busy while another task accepts; errc::cancelled
     // cancellation:   waits for the kernel; a connection that was accepted by then is the result
     // ownership:      the stream is the caller's; one that nobody took is closed
     // thread:         the executor's
     accept_operation<Stream> accept() noexcept { return accept_operation<Stream>(acceptor_.get()); }
+
+    // The same for a server that takes all of them.
+    connection_stream<Stream> connections() noexcept { return connection_stream<Stream>(*this); }
 
     // Stops listening, and completes when the kernel has let go of the descriptor.
     task<result<void>> close() {
@@ -139,6 +104,8 @@ template <class Stream> class listener {
     result<endpoint> local() const { return is_open() ? acceptor_->local() : failure(errc::closed); }
 
   private:
+    friend connection_stream<Stream>;
+
     socket_pointer<acceptor> acceptor_;
 };
 

@@ -123,6 +123,7 @@ void socket::finish_close() noexcept {
     state_ = state::closed;
     descriptor_ = -1;
     resource::unlink();
+    let_go();
     home_->close_ended();
     ++home_->counters().descriptors_closed;
     while (!waiting_for_close_.empty()) home_->ready().push(waiting_for_close_.front());

@@ -102,6 +102,11 @@ class socket : protected completion, private turn_end_work, private resource {
     // Nothing may be waited for any more; operations in flight will be cancelled next.
     virtual void closing() noexcept = 0;
     virtual void cancel_in_flight() noexcept = 0;
+    // The kernel has let go of the descriptor.
+    virtual void let_go() noexcept {}
+
+    // submit_pending follows the end of the next close, of whatever socket.
+    void ask_for_close_end() noexcept { home_->at_close_end(*this); }
 
   private:
     enum class state : std::uint8_t { open, draining, ending, closing, closed };

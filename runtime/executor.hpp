@@ -145,13 +145,18 @@ class executor final : private turn_end_work {
     bool in_flight(operation_id id) noexcept { return slots_.find(id) != nullptr; }
 
     void at_turn_end(turn_end_work& work) noexcept { turn_end_.push_back(work); }
+    // At the end of the turn in which the next close has ended: for who needs what a close gives back.
+    void at_close_end(turn_end_work& work) noexcept { close_end_.push_back(work); }
     void add(resource& held) noexcept { resources_.push_back(held); }
 
     // Closes, at the turn's end, a descriptor that the kernel produced and nobody took. May be called while
     // reaping.
     void dispose_descriptor(int descriptor) noexcept;
     void close_begun() noexcept { ++counters_.pending_closes; }
-    void close_ended() noexcept { --counters_.pending_closes; }
+    void close_ended() noexcept {
+        --counters_.pending_closes;
+        turn_end_.take_all(close_end_);
+    }
 
   private:
     // The read of the inbox's event: a wake-up by another thread.
@@ -232,6 +237,7 @@ class executor final : private turn_end_work {
     timer_wheel timers_;
     submission_memory until_submitted_;
     intrusive_list<turn_end_work, turn_end_tag> turn_end_;
+    intrusive_list<turn_end_work, turn_end_tag> close_end_;
     intrusive_list<resource, resource_tag> resources_;
     std::vector<int> to_dispose_;
     std::vector<operation_id> to_cancel_;

@@ -21,7 +21,8 @@ struct statistics {
     std::uint64_t batches_sent = 0;   // the batches that they went in
     std::uint64_t bytes_sent = 0;
     std::uint64_t bytes_received = 0;
-    std::uint64_t accepts_deferred = 0; // accepts put off because descriptors or memory ran out
+    std::uint64_t accepts_deferred = 0;    // accepts put off because descriptors or memory ran out
+    std::uint64_t connections_refused = 0; // reset at once, because no descriptor was left for them
     std::uint64_t descriptors_opened = 0;
     std::uint64_t descriptors_closed = 0;
 

@@ -1,37 +1,12 @@
 // Accepting when descriptors have run out: the listener waits, does not spin, and loses no connection.
-#include "../runtime/forwarding_kernel.hpp"
+#include "short_of_descriptors.hpp"
 #include "sockets.hpp"
-
-#include <sys/resource.h>
 
 using namespace chainring;
 using namespace chainring::test;
 using namespace std::literals;
 
 namespace {
-
-// Linux, out of descriptors whenever `exhausted`. The process's own limit is lowered around `enter` only,
-// where accept takes its descriptor: sanitizers need some in between.
-class short_of_descriptors final : public forwarding_kernel {
-  public:
-    bool exhausted = false;
-
-    int enter(
-        io_uring& ring, unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout,
-        unsigned flags) noexcept override {
-        if (!exhausted) return forwarding_kernel::enter(ring, to_submit, wait_for, timeout, flags);
-        rlimit before{};
-        ::getrlimit(RLIMIT_NOFILE, &before);
-        // Descriptors are given out lowest first: below the first free one there is no room.
-        const int first_free = ::dup(0);
-        ::close(first_free);
-        const rlimit lowered{.rlim_cur = static_cast<rlim_t>(first_free), .rlim_max = before.rlim_max};
-        ::setrlimit(RLIMIT_NOFILE, &lowered);
-        const int returned = forwarding_kernel::enter(ring, to_submit, wait_for, timeout, flags);
-        ::setrlimit(RLIMIT_NOFILE, &before);
-        return returned;
-    }
-};
 
 struct accepted_outcome {
     bool done = false;
@@ -67,7 +42,7 @@ TEMPLATE_TEST_CASE("out_of_descriptors_a_listener_waits_and_loses_no_connection"
                 }
             };
             co_await scope([&](task_group& group) -> task<> {
-                limit.exhausted = true;
+                limit.begin();
                 const statistics begun = running.stats();
                 group.spawn(serve());
                 // The pauses double from 5 ms on, so by the fifth attempt 75 ms have gone by.
@@ -78,7 +53,7 @@ TEMPLATE_TEST_CASE("out_of_descriptors_a_listener_waits_and_loses_no_connection"
                 // Each turn was one of the test's own sleeps or one attempt: nothing spins.
                 CHECK(now.cqes - begun.cqes < 10);
                 CHECK(now.sqes - begun.sqes < 10);
-                limit.exhausted = false;
+                limit.end();
             });
             CHECK(served == clients);
             CHECK(listener.is_open());
@@ -97,7 +72,7 @@ TEST_CASE("an_accept_that_waits_for_descriptors_can_be_cancelled_and_its_listene
         auto listener = must(tcp_listener::bind({"127.0.0.1", 0}));
         accepted_outcome cancelled;
         accepted_outcome closed;
-        limit.exhausted = true;
+        limit.begin();
         const auto deferred = running.stats().accepts_deferred;
         co_await scope([&](task_group& group) -> task<> {
             group.spawn(accept_one(listener, cancelled));
@@ -111,6 +86,68 @@ TEST_CASE("an_accept_that_waits_for_descriptors_can_be_cancelled_and_its_listene
             must(co_await listener.close());
         });
         CHECK(closed.error == errc::closed);
+    }(home, behind));
+    check_baseline(home);
+}
+
+TEST_CASE("a_listener_may_refuse_connections_for_which_no_descriptor_is_left") {
+    const std::size_t before = open_descriptors();
+    {
+        short_of_descriptors behind;
+        executor home(options_for(GENERATE(both_modes())), behind);
+        home.run([](executor& running, short_of_descriptors& limit) -> task<> {
+            listen_options options;
+            options.refuse_when_out_of_descriptors = true;
+            auto listener = must(tcp_listener::bind({"127.0.0.1", 0}, options));
+            const endpoint at = must(listener.local());
+            accepted_outcome accepted;
+            co_await scope([&](task_group& group) -> task<> {
+                std::vector<plain_socket> refused;
+                for (int client = 0; client < 3; ++client) refused.push_back(plain_socket::connected_to(at));
+                limit.begin();
+                group.spawn(accept_one(listener, accepted));
+                for (const plain_socket& client : refused) {
+                    bool ended = false;
+                    co_await until([&] {
+                        client.read_now(&ended);
+                        return ended;
+                    });
+                }
+                CHECK_FALSE(accepted.done);
+                CHECK(running.stats().connections_refused == 3);
+                limit.end();
+                const plain_socket welcome = plain_socket::connected_to(at);
+                co_await until([&] { return accepted.done; });
+            });
+            CHECK_FALSE(accepted.error);
+            CHECK(running.stats().connections_refused == 3);
+        }(home, behind));
+        check_baseline(home);
+    }
+    CHECK(open_descriptors() == before);
+}
+
+TEST_CASE("an_accept_that_waits_for_descriptors_goes_on_when_a_connection_has_closed") {
+    short_of_descriptors behind;
+    executor home(options_for(GENERATE(both_modes())), behind);
+    home.run([](executor& running, short_of_descriptors& limit) -> task<> {
+        auto listener = must(tcp_listener::bind({"127.0.0.1", 0}));
+        const plain_socket first = plain_socket::connected_to(must(listener.local()));
+        auto peer = must(co_await listener.accept());
+        const plain_socket second = plain_socket::connected_to(must(listener.local()));
+        accepted_outcome accepted;
+        co_await scope([&](task_group& group) -> task<> {
+            limit.begin();
+            group.spawn(accept_one(listener, accepted));
+            // The pause is then a second, and the test's patience with the close is shorter than its own.
+            co_await until([&] { return running.stats().accepts_deferred >= 3; });
+            const auto deferred = running.stats().accepts_deferred;
+            must(co_await peer.close());
+            co_await until([&] { return accepted.done; });
+            CHECK(running.stats().accepts_deferred == deferred);
+        });
+        CHECK_FALSE(accepted.error);
+        limit.end();
     }(home, behind));
     check_baseline(home);
 }
