@@ -170,7 +170,7 @@ bool acceptor::refuse(int descriptor) noexcept {
     open_reserve();
     if (reserve_ >= 0) return false;
     kernel& behind = home().behind();
-    const linger at_once{.l_onoff = 1, .l_linger = 0};
+    const ::linger at_once{.l_onoff = 1, .l_linger = 0};
     behind.set_option(descriptor, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
     behind.close(descriptor); // no operation was ever started on it
     ++home().counters().connections_refused;

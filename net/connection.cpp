@@ -23,6 +23,18 @@ void connection::completed(const io_uring_cqe& cqe) noexcept {
         std::exchange(connector_, nullptr)->connected(cqe.res == -EINTR ? -ECANCELED : cqe.res);
 }
 
+// Only TCP resets; and only what this side has sent can be lost by that.
+bool connection::linger() noexcept {
+    if (!sender_.has_sent() || !receiver_.peer_still_sends()) return false;
+    int family = 0;
+    socklen_t length = sizeof family;
+    home().behind().get_option(descriptor(), SOL_SOCKET, SO_DOMAIN, &family, length);
+    if (family == AF_UNIX) return false;
+    home().behind().shutdown(descriptor(), SHUT_WR);
+    receiver_.discard();
+    return true;
+}
+
 void connection::closing() noexcept {
     receiver_.close();
     sender_.close();

@@ -50,11 +50,14 @@ class connection final : public socket {
         sender_.at_turn_end();
         receiver_.at_turn_end();
     }
-    bool drain() noexcept override {
-        receiver_.close(); // what still arrives is dropped
-        return sender_.drain();
+    void drain(last_messages sent) noexcept override {
+        receiver_.close(); // what still arrives is thrown away
+        sender_.drain(sent == last_messages::all);
     }
     bool drained() noexcept override { return sender_.drained(); }
+    fault drain_failure() noexcept override { return sender_.failure(); }
+    bool linger() noexcept override;
+    bool lingered() noexcept override { return receiver_.peer_ended(); }
     void closing() noexcept override;
     void cancel_in_flight() noexcept override;
     void let_go() noexcept override { counted_.end(); }

@@ -91,12 +91,7 @@ template <class Stream> class listener {
     connection_stream<Stream> connections() noexcept { return connection_stream<Stream>(*this); }
 
     // Stops listening, and completes when the kernel has let go of the descriptor.
-    task<result<void>> close() {
-        if (!is_open()) co_return failure(errc::closed);
-        acceptor_->begin_close();
-        co_await socket::closed_operation(*acceptor_);
-        co_return result<void>();
-    }
+    close_operation close() noexcept { return {acceptor_.get(), duration::zero()}; }
 
     bool is_open() const noexcept { return acceptor_ != nullptr && acceptor_->open(); }
     int native_handle() const noexcept { return is_open() ? acceptor_->descriptor() : -1; }

@@ -14,7 +14,7 @@ fault receiver::wait_directly(reader& waiting, std::span<std::byte> target) noex
 void receiver::adjust() noexcept {
     if (armed_) {
         if (received_.full()) cancel();
-    } else if (reader_waits() && received_.empty() && !starved_receiver::linked()) {
+    } else if (wants_data() && received_.empty() && !starved_receiver::linked()) {
         arm();
     }
 }
@@ -42,38 +42,44 @@ void receiver::received(const io_uring_cqe& cqe) noexcept {
     if ((cqe.flags & IORING_CQE_F_BUFFER) != 0) {
         buffer_pool& pool = home_.buffers();
         const std::uint16_t block = pool.taken_by_kernel(cqe);
-        if (cqe.res > 0 && !closed_) [[likely]]
+        if (cqe.res > 0 && !closed_) [[likely]] {
             received_.push(pool, block, static_cast<std::uint32_t>(cqe.res));
-        else
+        } else {
             pool.put_back(block);
+            unwanted_ |= cqe.res > 0;
+        }
     }
     // A multishot ends on an error, at the end of the stream, on an empty buffer ring, on a full completion
     // queue, and when it was cancelled: never assume that it goes on.
     if (is_terminal(cqe)) [[unlikely]] {
         armed_ = false;
-        if (!closed_) ended(cqe.res);
+        multishot_ended(cqe.res);
     } else if (received_.full()) [[unlikely]] {
         socket_.ask_for_turn_end(); // to stop it
     }
     if (reader_waits() && received_.has_news()) tell();
 }
 
-void receiver::ended(int result) noexcept {
-    if (result == 0) {
-        received_.push_end();
-    } else if (result == -ENOBUFS) {
+void receiver::multishot_ended(int result) noexcept {
+    if (result == -ENOBUFS) {
         ++home_.counters().no_buffers;
         // Data stays in the socket. Re-arming before a block has come home would spin.
-        if (reader_waits() && received_.empty()) home_.buffers().starve(*this);
+        if (wants_data() && received_.empty()) home_.buffers().starve(*this);
+    } else if (result == 0) {
+        peer_ended_ = true;
+        if (!closed_) received_.push_end();
     } else if (result < 0 && result != -ECANCELED && result != -EINTR && result != -EAGAIN) {
-        received_.push_error(-result);
-    } else if (reader_waits() && received_.empty()) {
+        peer_ended_ = true;
+        if (!closed_) received_.push_error(-result);
+    } else if (wants_data() && received_.empty()) {
         socket_.ask_for_turn_end(); // to re-arm it
     }
+    if (discarding_) socket_.ask_for_turn_end();
 }
 
 void receiver::received_directly(int result) noexcept {
     direct_ = false;
+    if (discarding_) socket_.ask_for_turn_end(); // its turn has come
     if (reader_ == nullptr) return;
     reader& waiting = *reader_;
     leave(waiting);
@@ -89,10 +95,16 @@ void receiver::received_directly(int result) noexcept {
 
 void receiver::close() noexcept {
     closed_ = true;
+    unwanted_ = !received_.empty();
     starved_receiver::unlink();
     received_.discard(home_.buffers());
     // A reader whose own operation is in flight hears of its CQE instead.
     if (reader_ != nullptr && !direct_) dismiss(*reader_, errc::closed);
+}
+
+bool receiver::peer_still_sends() const noexcept {
+    if (peer_ended_) return false;
+    return unwanted_ || home_.behind().unread(socket_.descriptor()) > 0;
 }
 
 } // namespace chainring

@@ -83,11 +83,19 @@ class receiver final : private completion, private starved_receiver {
 
     // The turn's coroutines have run: arms or stops the multishot receive.
     void at_turn_end() noexcept {
-        if (reader_waits() ? !armed_ : received_.full()) adjust();
+        if (wants_data() ? !armed_ : received_.full()) adjust();
     }
 
     // The connection closes: nothing can be received any more.
     void close() noexcept;
+    // After `close`: there is data that nobody took, or has been since.
+    bool peer_still_sends() const noexcept;
+    // After `close`: throws away what arrives, to the peer's end.
+    void discard() noexcept {
+        discarding_ = true;
+        socket_.ask_for_turn_end();
+    }
+    bool peer_ended() const noexcept { return peer_ended_; }
 
   private:
     // The result is then the size of the whole message, also of one that was cut off. On a stream the flag
@@ -107,8 +115,9 @@ class receiver final : private completion, private starved_receiver {
     void arm() noexcept;
     void received(const io_uring_cqe& cqe) noexcept;
     void received_directly(int result) noexcept;
-    void ended(int result) noexcept;
+    void multishot_ended(int result) noexcept;
     bool reader_waits() const noexcept { return reader_ != nullptr && !told_; }
+    bool wants_data() const noexcept { return reader_waits() || (discarding_ && !direct_ && !peer_ended_); }
     void tell() noexcept {
         told_ = true;
         home_.ready().push(*reader_);
@@ -123,6 +132,9 @@ class receiver final : private completion, private starved_receiver {
     bool told_ = false;   // the reader is on its way
     bool direct_ = false; // the reader's own operation is in flight
     bool closed_ = false;
+    bool peer_ended_ = false; // or the connection is broken
+    bool unwanted_ = false;   // data has been thrown away
+    bool discarding_ = false; // all that still comes is
     operation_id operation_;
 };
 

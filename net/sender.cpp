@@ -97,10 +97,10 @@ void sender::abandon(outgoing_message& message) noexcept {
     if (queue_.failed()) home_.behind().shutdown(socket_.descriptor(), SHUT_RDWR);
 }
 
-bool sender::drain() noexcept {
+void sender::drain(bool awaited_too) noexcept {
     state_ = state::draining;
     release_writers({}); // what they wrote will be sent
-    return queue_.settle_awaited(errc::closed) && !queue_.failed();
+    if (!awaited_too && !queue_.settle_awaited(errc::closed) && !queue_.idle()) close();
 }
 
 void sender::close() noexcept {

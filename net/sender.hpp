@@ -78,6 +78,7 @@ class sender final : private completion {
     // Why nothing can be sent any more.
     fault failure() const noexcept { return queue_.failure(); }
     std::size_t unsent() const noexcept { return queue_.unsent(); } // in bytes
+    bool has_sent() const noexcept { return static_cast<bool>(operation_); }
 
     // The sender no longer wants it. What is not with the kernel is settled as cancelled at once.
     void cancel(outgoing_message& message) noexcept;
@@ -98,10 +99,10 @@ class sender final : private completion {
             submit_chain();
     }
 
-    // The stream is destroyed: nothing can be queued any more. True: what was written is still to be sent, and
-    // `drained` will say when that is over.
-    bool drain() noexcept;
-    bool drained() const noexcept { return queue_.idle() || queue_.failed(); }
+    // Nothing can be queued any more. What was written is still sent; what somebody waits for too, if asked to,
+    // or else fails unless it is with the kernel.
+    void drain(bool awaited_too) noexcept;
+    bool drained() const noexcept { return queue_.idle() || queue_.failed() || state_ == state::closed; }
 
     // The connection closes: what is not with the kernel fails.
     void close() noexcept;

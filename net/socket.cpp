@@ -3,6 +3,8 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
+#include <algorithm>
+
 namespace chainring {
 
 namespace {
@@ -81,14 +83,50 @@ result<int> socket::get(int level, int name) const noexcept {
     return value;
 }
 
+void socket::close_gracefully(last_messages sent, duration limit) noexcept {
+    if (state_ != state::open) return;
+    state_ = state::draining;
+    home_->close_begun();
+    drain(sent);
+    go_on_closing();
+    if (!ending()) limit_close(limit);
+}
+
+void socket::limit_close(duration limit) noexcept {
+    if (close_limit_ == nullptr) close_limit_ = std::make_unique<close_limit>(*this);
+    // Beyond some centuries a limit is none, and a sum would overflow.
+    constexpr duration longest = std::chrono::years(100);
+    home_->timers().arm(*close_limit_, home_->behind().now() + std::clamp(limit, duration::zero(), longest));
+}
+
+void socket::close_at_limit(fault cause) noexcept {
+    if (state_ == state::draining) close_outcome_ = cause;
+    begin_close(state_ == state::draining ? manner::reset : manner::orderly);
+}
+
+void socket::go_on_closing() noexcept {
+    if (state_ == state::draining && drained()) {
+        close_outcome_ = drain_failure();
+        constexpr duration longest_linger = std::chrono::seconds(1);
+        if (!close_outcome_ && linger()) {
+            state_ = state::lingering;
+            limit_close(longest_linger);
+            return;
+        }
+        begin_close(manner::orderly);
+    } else if (state_ == state::lingering && lingered()) {
+        begin_close(manner::orderly);
+    }
+}
+
 void socket::begin_close(manner how) noexcept {
-    if (state_ != state::open && state_ != state::draining) return;
+    if (ending()) return;
     if (state_ == state::open) home_->close_begun();
     state_ = state::ending;
-    drain_limit_.reset();
+    close_limit_.reset();
     closing();
     // A reset is what the close itself makes of an unsent rest; a shutdown before it would send an end.
-    const linger at_once{.l_onoff = 1, .l_linger = 0};
+    const ::linger at_once{.l_onoff = 1, .l_linger = 0};
     if (how == manner::reset)
         home_->behind().set_option(descriptor_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
     if (in_flight_ != 0) {
@@ -109,10 +147,9 @@ void socket::complete(const io_uring_cqe& cqe) noexcept {
 }
 
 void socket::at_turn_end() noexcept {
-    if (state_ == state::open || state_ == state::draining) {
+    if (!ending()) {
         submit_pending();
-        // Afterwards: a batch of nothing is complete as soon as it is formed.
-        if (state_ == state::draining && drained()) begin_close(manner::orderly);
+        go_on_closing(); // afterwards: a batch of nothing is complete as soon as it is formed
     } else if (state_ == state::ending && in_flight_ == 0) {
         state_ = state::closing;
         home_->submit(*this, [this](io_uring_sqe& sqe) { io_uring_prep_close(&sqe, descriptor_); });
@@ -126,23 +163,31 @@ void socket::finish_close() noexcept {
     let_go();
     home_->close_ended();
     ++home_->counters().descriptors_closed;
-    while (!waiting_for_close_.empty()) home_->ready().push(waiting_for_close_.front());
+    while (!waiting_for_close_.empty()) {
+        close_operation& waiting = waiting_for_close_.pop_front();
+        waiting.error_ = close_outcome_;
+        home_->ready().push(waiting);
+    }
     if (released_) delete this;
 }
 
 void socket::user_let_go() noexcept {
     released_ = true;
-    if (state_ == state::closed) {
+    constexpr duration longest = std::chrono::seconds(5);
+    if (state_ == state::closed)
         delete this;
-    } else if (state_ == state::open && drain()) {
-        constexpr duration longest_drain = std::chrono::seconds(5);
-        state_ = state::draining;
-        home_->close_begun();
-        drain_limit_ = std::make_unique<drain_limit>(*this);
-        home_->timers().arm(*drain_limit_, home_->behind().now() + longest_drain);
-    } else {
-        begin_close(manner::orderly);
+    else
+        close_gracefully(last_messages::buffered, longest);
+}
+
+bool close_operation::start(executor&) noexcept {
+    if (socket_ == nullptr || !socket_->open()) {
+        error_ = errc::closed;
+        return false;
     }
+    socket_->close_gracefully(socket::last_messages::all, limit_);
+    socket_->waiting_for_close_.push_back(*this);
+    return true;
 }
 
 } // namespace chainring

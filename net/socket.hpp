@@ -1,14 +1,16 @@
 // socket: a descriptor, the operations in flight on it, and the protocol by which it closes.
 //
-//     open -> draining -> ending -> closing -> closed
-//             |           |         |          the kernel has let go of the descriptor
-//             |           |         IORING_OP_CLOSE is on its way
-//             |           shutdown(2) done, everything cancelled, waiting for the last CQE
-//             the user has let go, and what was written is still being sent
+//     open -> draining -> lingering -> ending -> closing -> closed
+//             |           |            |         |          the kernel has let go of the descriptor
+//             |           |            |         IORING_OP_CLOSE is on its way
+//             |           |            shutdown(2) done, everything cancelled, waiting for the last CQE
+//             |           all is sent, the peer knows, and what it still sends is thrown away
+//             nothing new is taken, and what was queued is still being sent
 //
 // A descriptor with operations in flight does not close: close(2) would send no FIN, and the number could
 // name another connection while an operation still runs (L#932, L#568). So the socket lives on, held by the
-// executor, until its last CQE has come.
+// executor, until its last CQE has come. It lingers only for a peer that is known to send: a TCP socket that
+// closes over unread data resets the connection, and the peer may lose the last response.
 #pragma once
 
 #include <chainring/net/endpoint.hpp>
@@ -28,6 +30,9 @@ struct socket_options {
     int receive_buffer = 0;  // SO_RCVBUF in bytes; 0: the kernel's choice
 };
 
+struct close_tag;
+class close_operation;
+
 class socket : protected completion, private turn_end_work, private resource {
   public:
     // For unique_ptr: the user has let go. The socket ends by itself, after its close.
@@ -44,11 +49,12 @@ class socket : protected completion, private turn_end_work, private resource {
     result<void> set(int level, int name, int value) noexcept;
     result<int> get(int level, int name) const noexcept;
 
-    // Begins the close; nothing can be started any more. Idempotent.
-    void begin_close() noexcept { begin_close(manner::orderly); }
-    // The same, and a TCP peer sees a reset.
+    // Sends what is queued, of buffered messages only or of all, then closes; within the limit, or else by a
+    // reset. Nothing can be queued or received any more.
+    enum class last_messages : bool { buffered, all };
+    void close_gracefully(last_messages sent, duration limit) noexcept;
+    // What is queued fails. A TCP peer sees a reset.
     void abort() noexcept { begin_close(manner::reset); }
-    bool closed() const noexcept { return state_ == state::closed; }
 
     // For the parts of a socket that have operations of their own: the socket closes when all have ended.
     // Each terminal CQE that arrives at `target` is followed by a call of operation_ended.
@@ -67,23 +73,6 @@ class socket : protected completion, private turn_end_work, private resource {
             ask_for_turn_end();
     }
 
-    // Resumed when the socket is closed.
-    class [[nodiscard("co_await it")]] closed_operation final : public waiter {
-      public:
-        explicit closed_operation(socket& closing) noexcept
-            : socket_(&closing) {}
-        bool await_ready() const noexcept { return socket_->closed(); }
-        void await_suspend(std::coroutine_handle<> caller) noexcept {
-            coroutine_ = caller;
-            socket_->waiting_for_close_.push_back(*this);
-        }
-        void await_resume() const noexcept {}
-        void cancel() noexcept override {} // in no scope: a close ends by itself
-
-      private:
-        socket* socket_;
-    };
-
   protected:
     socket(executor& home, int descriptor) noexcept;
     virtual ~socket() = default;
@@ -94,11 +83,16 @@ class socket : protected completion, private turn_end_work, private resource {
     }
     // A CQE of an operation that `start` began. Runs while reaping: no user code, no SQEs.
     virtual void completed(const io_uring_cqe& cqe) noexcept = 0;
-    // The turn's coroutines have run; SQEs may be taken. Called only while open or draining.
+    // The turn's coroutines have run; SQEs may be taken. Not called once the socket is ending.
     virtual void submit_pending() noexcept {}
-    // The user has let go. True: something is left to be sent, until `drained`.
-    virtual bool drain() noexcept { return false; }
+    // Nothing new is taken any more; what was queued is sent, until it is gone or cannot be sent.
+    virtual void drain(last_messages) noexcept {}
     virtual bool drained() noexcept { return true; }
+    virtual fault drain_failure() noexcept { return {}; }
+    // True: the peer still sends, and is told that nothing more will come; what it sends is thrown away until
+    // it has ended.
+    virtual bool linger() noexcept { return false; }
+    virtual bool lingered() noexcept { return true; }
     // Nothing may be waited for any more; operations in flight will be cancelled next.
     virtual void closing() noexcept = 0;
     virtual void cancel_in_flight() noexcept = 0;
@@ -109,25 +103,31 @@ class socket : protected completion, private turn_end_work, private resource {
     void ask_for_close_end() noexcept { home_->at_close_end(*this); }
 
   private:
-    enum class state : std::uint8_t { open, draining, ending, closing, closed };
+    friend class close_operation;
+
+    enum class state : std::uint8_t { open, draining, lingering, ending, closing, closed };
     enum class manner : std::uint8_t { orderly, reset };
 
-    // A peer that does not read must not hold the connection for ever.
-    class drain_limit final : public timer {
+    // A peer that does not read, or does not end, must not hold the connection for ever.
+    class close_limit final : public timer {
       public:
-        explicit drain_limit(socket& draining) noexcept
-            : socket_(draining) {}
-        void fire() noexcept override { socket_.abort(); }
+        explicit close_limit(socket& closing) noexcept
+            : socket_(closing) {}
+        void fire() noexcept override { socket_.close_at_limit(errc::timed_out); }
 
       private:
         socket& socket_;
     };
 
+    bool ending() const noexcept { return state_ >= state::ending; }
     void begin_close(manner how) noexcept;
+    void limit_close(duration limit) noexcept;
+    void close_at_limit(fault cause) noexcept;
+    void go_on_closing() noexcept;
 
     void complete(const io_uring_cqe& cqe) noexcept final;
     void at_turn_end() noexcept final;
-    void abandon() noexcept final { begin_close(); }
+    void abandon() noexcept final { begin_close(manner::orderly); }
     void user_let_go() noexcept;
     void finish_close() noexcept;
 
@@ -136,8 +136,36 @@ class socket : protected completion, private turn_end_work, private resource {
     std::uint32_t in_flight_ = 0;
     state state_ = state::open;
     bool released_ = false;
-    waiter_list waiting_for_close_;
-    std::unique_ptr<drain_limit> drain_limit_; // only while draining
+    fault close_outcome_ = errc::closed; // of a close that is awaited, until all is sent
+    intrusive_list<close_operation, close_tag> waiting_for_close_;
+    std::unique_ptr<close_limit> close_limit_; // only while draining or lingering
+};
+
+// Closes gracefully and completes when the kernel has let go of the descriptor.
+class [[nodiscard("co_await it")]] close_operation : public operation<close_operation>,
+                                                     private list_node<close_tag> {
+  public:
+    // nullptr: closed.
+    close_operation(socket* closing, duration limit) noexcept
+        : socket_(closing)
+        , limit_(limit) {}
+    close_operation(close_operation&&) = default;
+
+    bool start(executor&) noexcept;
+    void refuse(fault error) noexcept { error_ = error; }
+    void cancel() noexcept override { socket_->close_at_limit(errc::cancelled); }
+    result<void> await_resume() const noexcept {
+        if (error_) return failure(error_);
+        return {};
+    }
+
+  private:
+    friend socket;
+    template <class T, class Tag> friend class intrusive_list;
+
+    socket* socket_;
+    duration limit_;
+    fault error_;
 };
 
 template <class Socket> using socket_pointer = std::unique_ptr<Socket, socket::release>;

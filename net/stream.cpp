@@ -73,12 +73,4 @@ task<result<void>> stream::shutdown() {
     co_return connection_->shutdown(SHUT_WR);
 }
 
-task<result<void>> stream::close() {
-    if (!is_open()) co_return failure(errc::closed);
-    const result<void> flushed = co_await flush();
-    if (is_open()) connection_->begin_close();
-    co_await socket::closed_operation(*connection_);
-    co_return flushed;
-}
-
 } // namespace chainring

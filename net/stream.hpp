@@ -160,9 +160,16 @@ class stream {
     // those of flush
     task<result<void>> shutdown();
 
-    // Sends what is queued, then closes, and completes when the kernel has let go of the descriptor. errors: as
-    // those of flush; the stream is closed all the same
-    task<result<void>> close();
+    // Takes nothing new, sends what is queued, then closes, and completes when the kernel has let go of the
+    // descriptor. A peer that still sends is told of the end, and for up to a second what it sends is thrown away
+    // until it ends too: it gets the last message, not a reset.
+    //
+    // errors:       as those of flush; errc::timed_out when not all was sent within `limit`: the connection was
+    //               aborted; errc::closed when another close or abort came first. The stream is closed all the same.
+    // cancellation: aborts, unless all was sent
+    close_operation close(duration limit = std::chrono::seconds(5)) noexcept {
+        return {connection_.get(), limit};
+    }
 
     // Closes at once: what is queued fails, what the peer has sent is lost, and a TCP peer sees a reset.
     void abort() noexcept {

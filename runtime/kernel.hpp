@@ -59,6 +59,7 @@ class kernel {
     virtual int get_option(int descriptor, int level, int name, void* value, socklen_t& length) noexcept = 0;
     virtual int local_address(int descriptor, sockaddr* address, socklen_t& length) noexcept = 0;
     virtual int peer_address(int descriptor, sockaddr* address, socklen_t& length) noexcept = 0;
+    virtual int unread(int descriptor) noexcept = 0; // bytes that arrived and were not received (FIONREAD)
     virtual int close(int descriptor) noexcept = 0;
     virtual int remove_file(const char* path) noexcept = 0; // a unix socket's
 

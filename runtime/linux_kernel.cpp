@@ -2,6 +2,7 @@
 #include <chainring/runtime/setup_failure.hpp>
 
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -104,6 +105,11 @@ class linux_kernel_calls final : public kernel {
     }
     int peer_address(int descriptor, sockaddr* address, socklen_t& length) noexcept override {
         return or_errno(::getpeername(descriptor, address, &length));
+    }
+    int unread(int descriptor) noexcept override {
+        int bytes = 0;
+        const int returned = or_errno(::ioctl(descriptor, FIONREAD, &bytes));
+        return returned < 0 ? returned : bytes;
     }
     int close(int descriptor) noexcept override { return or_errno(::close(descriptor)); }
 

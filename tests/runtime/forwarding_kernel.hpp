@@ -44,6 +44,7 @@ class forwarding_kernel : public kernel {
     int peer_address(int descriptor, sockaddr* address, socklen_t& length) noexcept override {
         return real_.peer_address(descriptor, address, length);
     }
+    int unread(int descriptor) noexcept override { return real_.unread(descriptor); }
     int close(int descriptor) noexcept override { return real_.close(descriptor); }
     int remove_file(const char* path) noexcept override { return real_.remove_file(path); }
     int open_event() noexcept override { return real_.open_event(); }

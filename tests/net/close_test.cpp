@@ -1,0 +1,146 @@
+// Closing: within a limit, and so that a peer which still sends gets the last message.
+#include "sockets.hpp"
+
+using namespace chainring;
+using namespace chainring::test;
+using namespace std::literals;
+
+namespace {
+
+struct close_outcome {
+    bool done = false;
+    std::error_code error;
+};
+
+template <class Stream> task<> close_and_tell(Stream& closing, duration limit, close_outcome& outcome) {
+    const auto closed = co_await closing.close(limit);
+    outcome = {.done = true, .error = error_of(closed)};
+}
+
+// What recv says at the end: 0 or an errno.
+int how_it_ended(const plain_socket& peer) {
+    char byte = 0;
+    for (;;) {
+        const ssize_t got = ::recv(peer.get(), &byte, 1, MSG_DONTWAIT);
+        if (got == 0) return 0;
+        if (got < 0) return errno;
+    }
+}
+
+} // namespace
+
+TEMPLATE_TEST_CASE("a_close_aborts_when_its_limit_has_passed", "", EACH_TRANSPORT) {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto pair = co_await connected_to_plain<TestType>(4096);
+        co_await congest(pair);
+        must(co_await pair.stream.write("never read"sv));
+        const auto closed = co_await pair.stream.close(1ms);
+        CHECK(error_of(closed) == errc::timed_out);
+        CHECK(error_of(closed) == std::errc::timed_out);
+        CHECK_FALSE(pair.stream.is_open());
+        if (TestType::tcp) CHECK(how_it_ended(pair.peer) == ECONNRESET);
+    });
+}
+
+TEMPLATE_TEST_CASE("a_close_sends_what_others_wait_for_and_takes_nothing_new", "", EACH_TRANSPORT) {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto pair = co_await connected_to_plain<TestType>(4096);
+        const std::string large = random_text(100'000, 1);
+        close_outcome closed;
+        std::string wire;
+        std::size_t sent = 0;
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn([](auto& to, const std::string& text, std::size_t& size) -> task<> {
+                size = must(co_await to.send(text));
+            }(pair.stream, large, sent));
+            co_await settle(); // it starts
+            must(co_await pair.stream.write("behind it"sv));
+            group.spawn(close_and_tell(pair.stream, patience, closed));
+            co_await settle();
+            CHECK_FALSE(closed.done);
+            CHECK_FALSE(pair.stream.is_open());
+            const auto late = co_await pair.stream.send("late"sv);
+            CHECK(error_of(late) == errc::closed);
+            const auto again = co_await pair.stream.close();
+            CHECK(error_of(again) == errc::closed);
+            wire = co_await read_plain_to_end(pair.peer);
+        });
+        CHECK(sent == large.size());
+        CHECK((wire == large + "behind it"));
+        CHECK_FALSE(closed.error);
+    });
+}
+
+TEMPLATE_TEST_CASE("a_cancelled_close_aborts_what_was_not_sent", "", EACH_TRANSPORT) {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto pair = co_await connected_to_plain<TestType>(4096);
+        co_await congest(pair);
+        must(co_await pair.stream.write("never read"sv));
+        close_outcome closed;
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn(close_and_tell(pair.stream, patience, closed));
+            co_await settle();
+            CHECK_FALSE(closed.done);
+            group.cancel();
+        });
+        CHECK(closed.error == errc::cancelled);
+    });
+}
+
+TEMPLATE_TEST_CASE("an_abort_ends_a_close_that_waits", "", EACH_TRANSPORT) {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto pair = co_await connected_to_plain<TestType>(4096);
+        co_await congest(pair);
+        must(co_await pair.stream.write("never read"sv));
+        close_outcome closed;
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn(close_and_tell(pair.stream, patience, closed));
+            co_await settle();
+            pair.stream.abort();
+        });
+        CHECK(closed.error == errc::closed);
+    });
+}
+
+// A reset would overtake the response where the peer is slow to read it.
+TEST_CASE("a_peer_that_still_sends_gets_the_last_message_and_an_orderly_end") {
+    const bool destroyed = GENERATE(false, true);
+    const bool receiving = GENERATE(false, true);
+    on_executor(GENERATE(both_modes()), [&]() -> task<> {
+        auto pair = co_await connected_to_plain<over_tcp>();
+        if (receiving) { // the multishot receive is armed
+            CHECK(pair.peer.send("request"));
+            co_await expect(pair.stream, "request");
+        }
+        CHECK(pair.peer.send("more than was asked for"));
+        co_await settle();
+        close_outcome closed;
+        std::string response;
+        co_await scope([&](task_group& group) -> task<> {
+            if (destroyed) {
+                must(co_await pair.stream.send("too much"sv));
+                pair.stream = {};
+            } else {
+                must(co_await pair.stream.write("too much"sv));
+                group.spawn(close_and_tell(pair.stream, patience, closed));
+            }
+            co_await settle();
+            CHECK(pair.peer.send("and more")); // no reset has come
+            response = co_await read_plain_to_end(pair.peer);
+            CHECK(how_it_ended(pair.peer) == 0);
+            pair.peer.close(); // which ends the lingering long before its limit
+        });
+        CHECK(response == "too much");
+        CHECK_FALSE(closed.error);
+    });
+}
+
+TEST_CASE("a_peer_that_never_ends_holds_a_connection_for_no_longer_than_the_limit") {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto pair = co_await connected_to_plain<over_tcp>();
+        CHECK(pair.peer.send("more than was asked for"));
+        must(co_await pair.stream.write("too much"sv));
+        must(co_await pair.stream.close());
+        co_await until([&] { return how_it_ended(pair.peer) == 0; });
+    });
+}
