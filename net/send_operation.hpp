@@ -19,6 +19,9 @@ class send_waiter : public operation<send_waiter>, protected outgoing_message {
     void refuse(fault error) noexcept { error_ = error; }
     void cancel() noexcept override { to_->cancel(*this); }
 
+    // Bytes of the message that the kernel took, also when it failed.
+    using outgoing_message::sent;
+
   protected:
     explicit send_waiter(sender* to) noexcept
         : to_(to) {}

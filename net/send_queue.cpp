@@ -5,57 +5,110 @@
 
 namespace chainring {
 
-send_batch send_queue::gather_batch(submission_memory& memory) noexcept {
-    batch_bytes_ = 0;
-    std::size_t vectors = 0;
-    send_batch formed;
+class send_queue::cutter {
+  public:
+    explicit cutter(std::size_t most_parts) noexcept
+        : most_parts_(most_parts) {}
+
+    // There is room for at least a byte.
+    bool has_room() const noexcept { return parts_ < most_parts_ || !part_is_full(); }
+    unsigned parts() const noexcept { return parts_; }
+
+    // `take(part, bytes)` is called for each slice of the message's unsent pieces.
+    template <class Take> void cut(const outgoing_message& message, Take&& take) {
+        message.for_each_unsent_piece([&](byte_span piece) {
+            while (!piece.empty()) {
+                if (parts_ == 0 || part_is_full()) {
+                    if (parts_ == most_parts_) return false;
+                    ++parts_;
+                    vectors_ = 0;
+                    bytes_ = 0;
+                }
+                const byte_span slice = piece.first(std::min(piece.size(), most_bytes - bytes_));
+                piece = piece.subspan(slice.size());
+                ++vectors_;
+                bytes_ += slice.size();
+                take(parts_ - 1, slice);
+            }
+            return true;
+        });
+    }
+
+  private:
+    bool part_is_full() const noexcept { return vectors_ == most_vectors || bytes_ == most_bytes; }
+
+    std::size_t most_parts_;
+    unsigned parts_ = 0;
+    std::size_t vectors_ = 0; // of the last part
+    std::size_t bytes_ = 0;
+};
+
+unsigned send_queue::gather_batch(submission_memory& memory, std::span<send_part> room) noexcept {
+    cutter cutting(room.size());
     messages_.for_each([&](outgoing_message& message) {
+        if (!cutting.has_room()) return false;
         message.in_batch_ = true;
         ++batched_;
-        message.for_each_unsent_piece([&](byte_span piece) {
-            formed.single = piece.first(std::min(piece.size(), most_bytes - batch_bytes_));
-            batch_bytes_ += static_cast<std::uint32_t>(formed.single.size());
-            ++vectors;
-            return vectors < most_vectors && batch_bytes_ < most_bytes;
+        cutting.cut(message, [&](unsigned part, byte_span slice) {
+            room[part].single = slice;
+            room[part].bytes += static_cast<std::uint32_t>(slice.size());
+            ++room[part].vectors;
         });
-        return vectors < most_vectors && batch_bytes_ < most_bytes;
+        return true;
     });
-    formed.messages = batched_;
-    if (vectors < 2) return formed;
-
-    auto* header = ::new (memory.take<msghdr>(1).data()) msghdr{};
-    header->msg_iov = gather(memory.take<iovec>(vectors));
-    header->msg_iovlen = vectors;
-    formed.single = {};
-    formed.several = header;
-    return formed;
+    parts_ = static_cast<std::uint8_t>(cutting.parts());
+    last_part_ = parts_ == 0 ? 0 : room[parts_ - 1U].bytes;
+    fill_vectors(memory, room.first(parts_));
+    return parts_;
 }
 
-iovec* send_queue::gather(std::span<iovec> vectors) noexcept {
-    std::size_t at = 0;
-    std::size_t left = batch_bytes_;
+void send_queue::fill_vectors(submission_memory& memory, std::span<send_part> parts) noexcept {
+    bool any = false;
+    for (send_part& part : parts) {
+        if (part.vectors < 2) continue;
+        auto* header = ::new (memory.take<msghdr>(1).data()) msghdr{};
+        header->msg_iov = memory.take<iovec>(part.vectors).data();
+        part.several = header;
+        part.single = {};
+        any = true;
+    }
+    if (!any) return;
+    cutter cutting(parts.size());
+    std::uint32_t left = batched_;
     messages_.for_each([&](outgoing_message& message) {
-        message.for_each_unsent_piece([&](byte_span piece) {
-            const std::size_t size = std::min(piece.size(), left);
-            left -= size;
-            ::new (&vectors[at++]) iovec{const_cast<std::byte*>(piece.data()), size};
-            return left > 0;
+        if (left-- == 0) return false;
+        cutting.cut(message, [&](unsigned part, byte_span slice) {
+            if (parts[part].several == nullptr) return;
+            auto& header = const_cast<msghdr&>(*parts[part].several);
+            ::new (&header.msg_iov[header.msg_iovlen++])
+                iovec{const_cast<std::byte*>(slice.data()), slice.size()};
         });
-        return left > 0;
+        return true;
     });
-    return vectors.data();
 }
 
-void send_queue::completed(int result, fault cause_if_short) noexcept {
+std::size_t send_queue::bytes_before(unsigned part) noexcept {
+    if (part == 0) return 0;
+    std::size_t bytes = 0;
+    cutter cutting(part);
+    messages_.for_each([&](outgoing_message& message) {
+        cutting.cut(message, [&](unsigned, byte_span slice) { bytes += slice.size(); });
+        return cutting.has_room();
+    });
+    return bytes;
+}
+
+std::size_t send_queue::completed(unsigned part, int result, fault cause_if_short) noexcept {
     fault error;
     if (result < 0 && result != -ECANCELED)
         error = fault::from_result(result);
-    else if (result >= 0 && !is_all(result))
+    else if (result >= 0 && !is_all(part, result))
         error = cause_if_short;
 
+    const std::size_t sent = bytes_before(part) + (result > 0 ? static_cast<std::size_t>(result) : 0);
+    std::size_t moved = sent;
     bool unsent = false;
     fault broken; // by which error; what is behind the message that had it was never started
-    std::size_t moved = result > 0 ? static_cast<std::size_t>(result) : 0;
     messages_.for_each([&](outgoing_message& message) {
         if (batched_ == 0) return false;
         --batched_;
@@ -80,9 +133,9 @@ void send_queue::completed(int result, fault cause_if_short) noexcept {
         }
         return true;
     });
-    batch_bytes_ = 0;
     stopping_ = false;
     if (broken) fail_queued(errc::never_started, broken);
+    return sent;
 }
 
 unsigned send_queue::form_chain(std::span<outgoing_message*> room) noexcept {

@@ -1,9 +1,9 @@
 // The messages that wait on one connection, and the batch that is with the kernel.
 //
 // At most one batch is in flight: unlinked sends on a socket that is full go out in reverse order. All that
-// was queued in a turn forms the next batch, one vectored send; its senders are resumed when the whole of it
-// is complete, in order, each with its own result. A send that falls short ends the stream: it never goes on
-// with a hole.
+// was queued in a turn forms the next batch: one vectored send, or a linked chain of them when one is not
+// enough; its senders are resumed when the whole of it is complete, in order, each with its own result. A send
+// that falls short ends the stream: it never goes on with a hole.
 #pragma once
 
 #include <chainring/net/message.hpp>
@@ -15,11 +15,12 @@
 
 namespace chainring {
 
-// What goes into one SQE: a plain send for one message, a vectored one for several.
-struct send_batch {
+// What goes into one SQE: a plain send for one piece of memory, a vectored one for several.
+struct send_part {
     byte_span single;
     const msghdr* several = nullptr; // lives until the SQE is submitted
-    std::uint32_t messages = 0;
+    std::uint32_t vectors = 0;
+    std::uint32_t bytes = 0;
 };
 
 class send_queue {
@@ -39,43 +40,43 @@ class send_queue {
     std::size_t unsent() const noexcept { return unsent_; } // in bytes
 
     bool wants_batch() const noexcept { return batched_ == 0 && !messages_.empty(); }
-    // Takes what is queued into the batch, up to the limits of one send. Messages without bytes keep their
-    // place; a batch of nothing else is complete at once: then `single` and `several` are empty, and
-    // `completed(0, {})` is due.
-    send_batch form_batch(submission_memory& memory) noexcept {
+    // Takes what is queued into the batch, as far as the room for its parts goes, and returns how many there
+    // are. Messages without bytes keep their place; a batch of nothing else has no parts, and
+    // `completed(0, 0, {})` is due.
+    unsigned form_batch(submission_memory& memory, std::span<send_part> room) noexcept {
         // The common case, in few instructions.
         outgoing_message& only = messages_.front();
-        if (!messages_.single() || !only.in_one_piece()) return gather_batch(memory);
+        if (!messages_.single() || !only.in_one_piece() || only.unsent() - 1 >= most_bytes)
+            return gather_batch(memory, room);
         only.in_batch_ = true;
         batched_ = 1;
-        send_batch formed;
-        formed.messages = 1;
-        formed.single = only.bytes_.subspan(only.sent_);
-        if (formed.single.size() > most_bytes) formed.single = formed.single.first(most_bytes);
-        batch_bytes_ = static_cast<std::uint32_t>(formed.single.size());
-        return formed;
+        parts_ = 1;
+        room[0].single = only.bytes_.subspan(only.sent_);
+        last_part_ = static_cast<std::uint32_t>(room[0].single.size());
+        return 1;
     }
+    std::uint32_t batched() const noexcept { return batched_; } // messages in the batch
 
-    // The batch's CQE says that all of it was sent.
-    bool is_all(int result) const noexcept {
-        return result >= 0 && static_cast<std::uint32_t>(result) == batch_bytes_;
+    // The batch's CQE, of its part `part`, says that all of it was sent.
+    bool is_all(unsigned part, int result) const noexcept {
+        return part + 1U == parts_ && result >= 0 && static_cast<std::uint32_t>(result) == last_part_;
     }
-    void completed_whole() noexcept {
+    std::size_t completed_whole() noexcept {
+        const std::uint32_t sent = last_part_;
         outgoing_message& first = messages_.front();
-        if (batched_ != 1 || first.unsent() != batch_bytes_) [[unlikely]] {
-            completed(static_cast<int>(batch_bytes_), {});
-            return;
-        }
-        advance(first, batch_bytes_);
+        if (batched_ != 1 || first.unsent() != sent) [[unlikely]]
+            return completed(parts_ - 1U, static_cast<int>(sent), {});
+        advance(first, sent);
         batched_ = 0;
-        batch_bytes_ = 0;
         stopping_ = false;
         settle(first, {});
+        return sent;
     }
-    // The batch's CQE: its result, and the cause of a result that is positive but short; none if the batch
-    // was stopped on request, as -ECANCELED says too. A queue that failed settles what it still holds; one
-    // that was stopped keeps what is still wanted, to go on exactly where the batch ended.
-    void completed(int result, fault cause_if_short) noexcept;
+    // The batch's CQE: which part it is of, its result, and the cause of a result that is positive but short;
+    // none if the batch was stopped on request, as -ECANCELED says too. The parts before it were sent. A queue
+    // that failed settles what it still holds; one that was stopped keeps what is still wanted, to go on exactly
+    // where the batch ended. Returns the bytes that were sent.
+    std::size_t completed(unsigned part, int result, fault cause_if_short) noexcept;
 
     // The same for a socket that carries messages, whose batch is a linked chain of one SQE for each. Takes
     // what is queued, up to the room given, and returns how many messages are for the wire; none: only markers,
@@ -110,11 +111,15 @@ class send_queue {
     using list = intrusive_list<outgoing_message, message_tag>;
 
     // A longer send may need more than 128 poll re-arms, and then falls to a worker thread.
-    static constexpr std::size_t most_bytes = std::size_t{128} * 1024;
-    static constexpr std::size_t most_vectors = 1024; // IOV_MAX
+    static constexpr std::size_t most_bytes = std::size_t{128} * 1024; // of a part
+    static constexpr std::size_t most_vectors = 1024;                  // of a part: IOV_MAX
 
-    send_batch gather_batch(submission_memory& memory) noexcept;
-    iovec* gather(std::span<iovec> vectors) noexcept;
+    // Cuts the unsent bytes of the messages given to it, one after another, into parts. Always the same ones.
+    class cutter;
+
+    unsigned gather_batch(submission_memory& memory, std::span<send_part> room) noexcept;
+    void fill_vectors(submission_memory& memory, std::span<send_part> parts) noexcept;
+    std::size_t bytes_before(unsigned part) noexcept;
     void advance(outgoing_message& message, std::size_t bytes) noexcept {
         message.sent_ += bytes;
         unsent_ -= bytes;
@@ -129,13 +134,14 @@ class send_queue {
         message.settled(error);
     }
 
-    list messages_;             // those of the batch first
-    std::uint32_t batched_ = 0; // how many they are
-    std::uint32_t batch_bytes_ = 0;
+    list messages_;               // those of the batch first
+    std::uint32_t batched_ = 0;   // how many they are
+    std::uint32_t last_part_ = 0; // bytes of the batch's last part
+    std::uint8_t parts_ = 0;
+    bool stopping_ = false;
     std::uint32_t count_ = 0;
     std::size_t unsent_ = 0;
     fault failure_;
-    bool stopping_ = false;
 };
 
 } // namespace chainring

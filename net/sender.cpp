@@ -1,24 +1,34 @@
 #include <chainring/net/sender.hpp>
 
+#include <algorithm>
+
 namespace chainring {
 
 void sender::submit_batch() noexcept {
-    const send_batch batch = queue_.form_batch(home_.until_submitted());
-    if (batch.several == nullptr && batch.single.empty()) [[unlikely]] {
-        queue_.completed(0, {});
+    send_part parts[most_parts];
+    const unsigned count = queue_.form_batch(
+        home_.until_submitted(), std::span(parts).first(std::min(most_parts, home_.longest_chain())));
+    if (count == 0) [[unlikely]] {
+        queue_.completed(0, 0, {});
         return;
     }
-    // Without MSG_WAITALL a short send would count as a success, and the rest would be lost.
-    constexpr int flags = MSG_WAITALL | MSG_NOSIGNAL;
-    operation_ = socket_.start(*this, [&](io_uring_sqe& sqe) {
-        if (batch.several != nullptr)
-            io_uring_prep_sendmsg(&sqe, socket_.descriptor(), batch.several, flags);
+    const auto prepare = [&](io_uring_sqe& sqe, unsigned member) {
+        // Without MSG_WAITALL a short send would count as a success, and the rest would be lost.
+        constexpr int flags = MSG_WAITALL | MSG_NOSIGNAL;
+        const send_part& part = parts[member];
+        if (part.several != nullptr)
+            io_uring_prep_sendmsg(&sqe, socket_.descriptor(), part.several, flags);
         else
-            io_uring_prep_send(&sqe, socket_.descriptor(), batch.single.data(), batch.single.size(), flags);
-    });
+            io_uring_prep_send(&sqe, socket_.descriptor(), part.single.data(), part.single.size(), flags);
+    };
+    members_ = static_cast<std::uint8_t>(count);
+    if (count == 1) [[likely]]
+        operation_ = socket_.start(*this, [&](io_uring_sqe& sqe) { prepare(sqe, 0); });
+    else
+        operation_ = socket_.start_chain(*this, count, prepare);
     statistics& counters = home_.counters();
     ++counters.batches_sent;
-    counters.messages_sent += batch.messages;
+    counters.messages_sent += queue_.batched();
 }
 
 void sender::submit_chain() noexcept {
@@ -48,7 +58,7 @@ void sender::complete(const io_uring_cqe& cqe) noexcept {
     // EINTR is the answer of an operation that had fallen to a worker thread and was told to end there.
     const int result = cqe.res == -EINTR ? -ECANCELED : cqe.res;
     if (framing_ == framing::bytes) [[likely]] {
-        completed(result);
+        completed(operation_id::member_of(cqe), result);
     } else {
         // Once this side closes, whatever ended the batch is a consequence of that.
         const int told = state_ == state::closed && result < 0 ? -ECANCELED : result;
@@ -62,14 +72,14 @@ void sender::complete(const io_uring_cqe& cqe) noexcept {
     socket_.operation_ended();
 }
 
-void sender::completed(int result) noexcept {
-    if (result > 0) home_.counters().bytes_sent += static_cast<std::uint64_t>(result);
-    if (queue_.is_all(result)) [[likely]]
-        queue_.completed_whole();
+void sender::completed(unsigned part, int result) noexcept {
+    std::uint64_t& sent = home_.counters().bytes_sent;
+    if (queue_.is_all(part, result)) [[likely]]
+        sent += queue_.completed_whole();
     else if (result >= 0)
-        queue_.completed(result, cause_of_short());
+        sent += queue_.completed(part, result, cause_of_short());
     else // Once this side closes, whatever ended the batch is a consequence of that.
-        queue_.completed(state_ == state::closed ? -ECANCELED : result, {});
+        sent += queue_.completed(part, state_ == state::closed ? -ECANCELED : result, {});
 }
 
 void sender::release_writers(fault error) noexcept {

@@ -110,10 +110,13 @@ class sender final : private completion {
   private:
     enum class state : std::uint8_t { open, draining, closed };
 
+    // Of one batch of a stream: half a megabyte. Its senders wait for all of it.
+    static constexpr unsigned most_parts = 4;
+
     void complete(const io_uring_cqe& cqe) noexcept override;
     void submit_batch() noexcept;
     void submit_chain() noexcept;
-    void completed(int result) noexcept;
+    void completed(unsigned part, int result) noexcept;
     fault cause_of_short() noexcept;
     bool below_low_water() const noexcept {
         return queue_.unsent() <= marks_.low_bytes && queue_.messages() <= marks_.low_messages;

@@ -87,7 +87,8 @@ class stream {
     // them.
     //
     // completes when: the whole batch that carried the message is complete
-    // errors:         the connection's own (EPIPE, ECONNRESET, ...) for the message that failed;
+    // errors:         the connection's own (EPIPE, ECONNRESET, ...) for the message that failed, of which the
+    //                 operation's `sent()` tells how many bytes went out;
     //                 errc::never_started for those queued behind it; errc::broken for a send after that;
     //                 errc::closed; errc::cancelled
     // cancellation:   a message still in the queue leaves it and nothing of it is sent; one that is with the kernel

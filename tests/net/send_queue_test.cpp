@@ -37,10 +37,15 @@ struct fixture {
         queue.push(messages.emplace_back(text));
         return messages.back();
     }
-    send_batch form() { return queue.form_batch(memory); }
+    // A batch of one part.
+    send_part form() {
+        send_part part;
+        queue.form_batch(memory, {&part, 1});
+        return part;
+    }
 };
 
-std::string text_of(const send_batch& batch) {
+std::string text_of(const send_part& batch) {
     std::string all(reinterpret_cast<const char*>(batch.single.data()), batch.single.size());
     if (batch.several != nullptr) {
         for (std::size_t at = 0; at < batch.several->msg_iovlen; ++at) {
@@ -65,13 +70,13 @@ TEST_CASE("a_single_message_is_a_batch_without_a_vector") {
     CHECK_FALSE(given.queue.idle());
     REQUIRE(given.queue.wants_batch());
 
-    const send_batch batch = given.form();
+    const send_part batch = given.form();
     CHECK(batch.several == nullptr);
     CHECK(text_of(batch) == "hello");
-    CHECK(batch.messages == 1);
+    CHECK(given.queue.batched() == 1);
     CHECK_FALSE(given.queue.idle());
 
-    given.queue.completed(5, {});
+    given.queue.completed(0, 5, {});
     CHECK(only.confirmed());
     CHECK(only.sent() == 5);
     CHECK(given.queue.idle());
@@ -83,13 +88,13 @@ TEST_CASE("all_queued_messages_are_gathered_in_order") {
     given.push("a");
     given.push("bc");
     given.push("def");
-    const send_batch batch = given.form();
+    const send_part batch = given.form();
     REQUIRE(batch.several != nullptr);
     CHECK(batch.single.empty());
     CHECK(batch.several->msg_iovlen == 3);
-    CHECK(batch.messages == 3);
+    CHECK(given.queue.batched() == 3);
     CHECK(text_of(batch) == "abcdef");
-    given.queue.completed(6, {});
+    given.queue.completed(0, 6, {});
     for (const message& each : given.messages) CHECK(each.confirmed());
 }
 
@@ -99,7 +104,7 @@ TEST_CASE("what_is_queued_while_a_batch_is_in_flight_waits_for_the_next") {
     given.form();
     message& second = given.push("second");
     CHECK_FALSE(given.queue.wants_batch());
-    given.queue.completed(5, {});
+    given.queue.completed(0, 5, {});
     CHECK(second.waits());
     REQUIRE(given.queue.wants_batch());
     CHECK(text_of(given.form()) == "second");
@@ -109,10 +114,10 @@ TEST_CASE("a_batch_of_empty_messages_sends_nothing") {
     fixture given;
     given.push("");
     given.push("");
-    const send_batch batch = given.form();
+    const send_part batch = given.form();
     CHECK(batch.several == nullptr);
     CHECK(batch.single.empty());
-    given.queue.completed(0, {});
+    given.queue.completed(0, 0, {});
     for (const message& each : given.messages) CHECK(each.confirmed());
     CHECK(given.queue.idle());
 }
@@ -122,21 +127,21 @@ TEST_CASE("an_empty_message_takes_no_vector_but_keeps_its_place") {
     given.push("a");
     message& empty = given.push("");
     given.push("b");
-    const send_batch batch = given.form();
+    const send_part batch = given.form();
     REQUIRE(batch.several != nullptr);
     CHECK(batch.several->msg_iovlen == 2);
     CHECK(text_of(batch) == "ab");
     SECTION("all was sent") {
-        given.queue.completed(2, {});
+        given.queue.completed(0, 2, {});
         CHECK(empty.confirmed());
     }
     SECTION("what was before it was sent") {
-        given.queue.completed(1, pipe_error);
+        given.queue.completed(0, 1, pipe_error);
         CHECK(empty.confirmed());
         CHECK(given.messages.back().failed_with(pipe_error));
     }
     SECTION("nothing was sent") {
-        given.queue.completed(-EPIPE, {});
+        given.queue.completed(0, -EPIPE, {});
         CHECK(empty.failed_with(errc::never_started));
     }
 }
@@ -146,9 +151,9 @@ TEST_CASE("a_batch_holds_at_most_1024_vectors") {
     for (int count = 0; count < 2500; ++count) given.push("x");
     std::vector<std::size_t> sizes;
     while (given.queue.wants_batch()) {
-        const send_batch batch = given.form();
+        const send_part batch = given.form();
         sizes.push_back(text_of(batch).size());
-        given.queue.completed(static_cast<int>(sizes.back()), {});
+        given.queue.completed(0, static_cast<int>(sizes.back()), {});
     }
     CHECK(sizes == std::vector<std::size_t>{1024, 1024, 452});
     for (const message& each : given.messages) REQUIRE(each.confirmed());
@@ -162,11 +167,11 @@ TEST_CASE("a_message_longer_than_a_batch_goes_on_in_the_next_before_all_others")
     message& tail = given.push("tail");
 
     std::string wire;
-    send_batch batch = given.form();
+    send_part batch = given.form();
     wire += text_of(batch);
     CHECK(wire.size() == batch_limit);
-    CHECK(batch.messages == 2);
-    given.queue.completed(static_cast<int>(wire.size()), {});
+    CHECK(given.queue.batched() == 2);
+    given.queue.completed(0, static_cast<int>(wire.size()), {});
     CHECK(small.confirmed());
     CHECK(large.waits());
     CHECK(large.sent() == batch_limit - 4);
@@ -175,7 +180,7 @@ TEST_CASE("a_message_longer_than_a_batch_goes_on_in_the_next_before_all_others")
     while (given.queue.wants_batch()) {
         const std::string part = text_of(given.form());
         wire += part;
-        given.queue.completed(static_cast<int>(part.size()), {});
+        given.queue.completed(0, static_cast<int>(part.size()), {});
     }
     CHECK((wire == "head" + text + "taillate"));
     CHECK(large.confirmed());
@@ -190,7 +195,7 @@ TEST_CASE("a_message_that_fills_a_batch_exactly_is_not_cut") {
     given.push(text);
     given.push("next");
     CHECK(text_of(given.form()).size() == batch_limit);
-    given.queue.completed(batch_limit, {});
+    given.queue.completed(0, batch_limit, {});
     CHECK(given.messages[0].confirmed());
     CHECK(given.messages[1].waits());
     CHECK(text_of(given.form()) == "next");
@@ -203,7 +208,7 @@ TEST_CASE("wherever_a_batch_falls_short_each_message_learns_what_became_of_it") 
     for (const std::string_view text : texts) given.push(text);
     given.form();
     message& queued = given.push("behind the batch");
-    given.queue.completed(result, reset_error);
+    given.queue.completed(0, result, reset_error);
 
     CAPTURE(result);
     std::size_t before = 0;
@@ -237,7 +242,7 @@ TEST_CASE("an_error_belongs_to_the_first_message_and_those_behind_it_were_never_
     given.push("b");
     given.form();
     message& queued = given.push("c");
-    given.queue.completed(-EPIPE, {});
+    given.queue.completed(0, -EPIPE, {});
     CHECK(given.messages[0].failed_with(pipe_error));
     CHECK(given.messages[1].failed_with(errc::never_started));
     CHECK(queued.failed_with(errc::never_started));
@@ -250,9 +255,9 @@ TEST_CASE("the_rest_of_a_cut_message_fails_with_what_it_has_sent_before") {
     fixture given;
     message& cut = given.push(text);
     given.form();
-    given.queue.completed(batch_limit, {});
+    given.queue.completed(0, batch_limit, {});
     given.form();
-    given.queue.completed(4, reset_error);
+    given.queue.completed(0, 4, reset_error);
     CHECK(cut.failed_with(reset_error));
     CHECK(cut.sent() == batch_limit + 4);
     CHECK(given.queue.failed());
@@ -268,7 +273,7 @@ TEST_CASE("failing_what_is_queued_leaves_the_batch_to_its_completion") {
     CHECK(queued.failed_with(errc::closed));
     CHECK(given.queue.failed());
     CHECK_FALSE(given.queue.idle());
-    given.queue.completed(1, {});
+    given.queue.completed(0, 1, {});
     CHECK(in_batch.confirmed());
     CHECK(given.queue.idle());
 }
@@ -281,7 +286,7 @@ TEST_CASE("a_message_can_be_withdrawn_until_it_is_in_a_batch") {
     CHECK(first.waits());
     CHECK(text_of(given.form()) == "b");
     CHECK_FALSE(given.queue.withdraw(second));
-    given.queue.completed(1, {});
+    given.queue.completed(0, 1, {});
     CHECK(second.confirmed());
 }
 
@@ -290,7 +295,7 @@ TEST_CASE("a_message_sent_in_part_cannot_be_withdrawn") {
     fixture given;
     message& cut = given.push(text);
     given.form();
-    given.queue.completed(batch_limit, {});
+    given.queue.completed(0, batch_limit, {});
     CHECK_FALSE(given.queue.withdraw(cut));
     CHECK(given.queue.wants_batch());
 }
@@ -301,7 +306,7 @@ TEST_CASE("an_empty_message_can_be_withdrawn_even_from_a_batch") {
     message& empty = given.push("");
     given.form();
     CHECK(given.queue.withdraw(empty));
-    given.queue.completed(1, {});
+    given.queue.completed(0, 1, {});
     CHECK(full.confirmed());
     CHECK(empty.waits());
 }
@@ -315,7 +320,7 @@ TEST_CASE("a_replacement_takes_over_place_and_progress") {
         given.push("c");
         send_queue::replace(replaced, replacement);
         CHECK(text_of(given.form()) == "abc");
-        given.queue.completed(3, {});
+        given.queue.completed(0, 3, {});
         CHECK(replaced.waits());
         CHECK(replacement.confirmed());
     }
@@ -325,7 +330,7 @@ TEST_CASE("a_replacement_takes_over_place_and_progress") {
         given.push("e");
         given.form();
         send_queue::replace(replaced, replacement);
-        given.queue.completed(2, pipe_error);
+        given.queue.completed(0, 2, pipe_error);
         CHECK(replaced.waits());
         CHECK(replacement.failed_with(pipe_error));
         CHECK(replacement.sent() == 1);
@@ -357,12 +362,12 @@ TEST_CASE("a_batch_that_was_stopped_for_one_message_goes_on_without_it") {
     REQUIRE(given.queue.stopping());
 
     SECTION("before anything was sent") {
-        given.queue.completed(-ECANCELED, {});
+        given.queue.completed(0, -ECANCELED, {});
         CHECK(first.waits());
         CHECK(empty.waits());
         CHECK(unwanted.failed_with(errc::cancelled));
         CHECK(text_of(given.form()) == "abcfgh");
-        given.queue.completed(6, {});
+        given.queue.completed(0, 6, {});
         CHECK(first.confirmed());
         CHECK(empty.confirmed());
         CHECK(last.confirmed());
@@ -370,25 +375,25 @@ TEST_CASE("a_batch_that_was_stopped_for_one_message_goes_on_without_it") {
         CHECK_FALSE(given.queue.failed());
     }
     SECTION("within a message that is still wanted") {
-        given.queue.completed(2, {});
+        given.queue.completed(0, 2, {});
         CHECK(first.waits());
         CHECK(first.sent() == 2);
         CHECK(unwanted.failed_with(errc::cancelled));
         CHECK(text_of(given.form()) == "cfgh");
-        given.queue.completed(4, {});
+        given.queue.completed(0, 4, {});
         CHECK(first.confirmed());
         CHECK(queued.confirmed());
         CHECK_FALSE(given.queue.failed());
     }
     SECTION("between the two") {
-        given.queue.completed(3, {});
+        given.queue.completed(0, 3, {});
         CHECK(first.confirmed());
         CHECK(empty.confirmed());
         CHECK(unwanted.failed_with(errc::cancelled));
         CHECK(text_of(given.form()) == "fgh");
     }
     SECTION("within the cancelled message, after which the stream cannot go on") {
-        given.queue.completed(4, {});
+        given.queue.completed(0, 4, {});
         CHECK(first.confirmed());
         CHECK(unwanted.failed_with(errc::broken));
         CHECK(unwanted.sent() == 1);
@@ -397,13 +402,13 @@ TEST_CASE("a_batch_that_was_stopped_for_one_message_goes_on_without_it") {
         CHECK(given.queue.failed());
     }
     SECTION("too late") {
-        given.queue.completed(7, {});
+        given.queue.completed(0, 7, {});
         CHECK(unwanted.confirmed());
         CHECK(last.confirmed());
         CHECK(text_of(given.form()) == "h");
     }
     SECTION("and the connection failed meanwhile") {
-        given.queue.completed(2, reset_error);
+        given.queue.completed(0, 2, reset_error);
         CHECK(first.failed_with(reset_error));
         CHECK(unwanted.failed_with(errc::never_started));
         CHECK(given.queue.failed());
@@ -419,10 +424,10 @@ TEST_CASE("a_message_longer_than_a_batch_does_not_go_on_once_it_is_cancelled") {
     given.form();
     SECTION("while its first part is in flight, which is sent all the same") {
         CHECK_FALSE(given.queue.cancel(large));
-        given.queue.completed(batch_limit, {});
+        given.queue.completed(0, batch_limit, {});
     }
     SECTION("between two batches") {
-        given.queue.completed(batch_limit, {});
+        given.queue.completed(0, batch_limit, {});
         CHECK(given.queue.cancel(large));
     }
     CHECK(large.failed_with(errc::broken));
@@ -561,4 +566,65 @@ TEST_CASE("a_marker_in_a_chain_is_complete_when_all_before_it_are") {
         given.queue.chain_completed(0, 0);
         CHECK(alone.times == 1);
     }
+}
+
+// A batch of a stream that is too long for one send: three parts of 128 KiB, cut across messages.
+TEST_CASE("a_long_batch_is_a_chain_whose_every_part_tells_what_was_sent") {
+    constexpr std::size_t part_size = std::size_t{128} * 1024;
+    const unsigned failing = GENERATE(0U, 1U, 2U);
+    const int short_result = GENERATE(0, 1000, -EPIPE);
+    fixture given;
+    const std::vector<std::string> texts{
+        test::random_text(50'000, 1), test::random_text(200'000, 2), std::string(),
+        test::random_text(150'000, 3), test::random_text(1'000'000, 4)};
+    for (const std::string& text : texts) given.push(text);
+    std::array<send_part, 3> parts;
+    REQUIRE(given.queue.form_batch(given.memory, parts) == 3);
+    CHECK(given.queue.batched() == 4); // the last one has no room in it
+    std::string wire;
+    for (const send_part& part : parts) wire += text_of(part);
+    std::string expected;
+    for (const std::string& text : texts) expected += text;
+    CHECK((wire == expected.substr(0, wire.size())));
+    CHECK(wire.size() == 3 * part_size);
+
+    const std::size_t moved = failing * part_size + static_cast<std::size_t>(std::max(short_result, 0));
+    CHECK(given.queue.completed(failing, short_result, pipe_error) == moved);
+    CHECK(given.queue.failed());
+    std::size_t end = 0;
+    bool before = true; // the message that failed
+    for (std::size_t at = 0; at < texts.size(); ++at) {
+        CAPTURE(at);
+        end += texts[at].size();
+        const message& each = given.messages[at];
+        if (end <= moved && before) {
+            CHECK(each.confirmed());
+        } else if (before) {
+            CHECK(each.failed_with(pipe_error));
+            CHECK(each.sent() == moved - (end - texts[at].size()));
+            before = false;
+        } else {
+            CHECK(each.failed_with(errc::never_started));
+            CHECK(each.sent() == 0);
+        }
+    }
+}
+
+TEST_CASE("a_long_batch_that_was_sent_goes_on_where_it_ended") {
+    fixture given;
+    const std::string text = test::random_text(1'000'000, 1);
+    const message& only = given.push(text);
+    std::string wire;
+    while (only.waits()) {
+        std::array<send_part, 3> parts;
+        const unsigned count = given.queue.form_batch(given.memory, parts);
+        REQUIRE(count > 0);
+        for (const send_part& part : std::span(parts).first(count)) wire += text_of(part);
+        const int last = static_cast<int>(parts[count - 1].bytes);
+        CHECK(given.queue.is_all(count - 1, last));
+        CHECK_FALSE((count > 1 && given.queue.is_all(0, last)));
+        given.queue.completed_whole();
+    }
+    CHECK(only.confirmed());
+    CHECK((wire == text));
 }
