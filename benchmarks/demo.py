@@ -7,6 +7,8 @@ import argparse
 import sys
 
 import harness
+from machine import environment
+from report import print_table
 
 SHOWN = ("chainring throughput", "uring_loop", "asio_epoll")
 SHAPE = harness.Shape(connections=64, size=64, depth=1)
@@ -29,7 +31,7 @@ def main():
     if not harness.is_built(servers[0]):
         raise harness.BenchmarkError(f"{servers[0].command[0]} is missing: build the samples first")
 
-    for line in harness.environment(options.build):
+    for line in environment(options.build):
         print(line)
     print(f"echo, {SHAPE}, {options.seconds:g} s each\n", flush=True)
 
@@ -59,7 +61,7 @@ def main():
             ]
         )
     header = ["", "messages/s", "p50 us", "p99 us", "CPU us/msg", "of it user", "calls/msg", "SQEs/enter"]
-    harness.print_table(header, rows)
+    print_table(header, rows)
     if traced:
         print("t counted in a run of its own, under strace; a server without a ring has no SQEs")
     if idle:

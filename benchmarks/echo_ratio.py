@@ -7,47 +7,13 @@ The hand-written loop runs twice in every round. How far it is from itself is th
 
 import argparse
 import dataclasses
-import statistics
 import sys
 
 import harness
+from machine import environment
+from report import print_figures, print_table, spread
 
 BASELINES = ("uring_loop", "asio_epoll")
-
-
-def spread(numbers, places):
-    """Median and range of the rounds."""
-    if not numbers:
-        return None
-    return f"{statistics.median(numbers):.{places}f} ({min(numbers):.{places}f}..{max(numbers):.{places}f})"
-
-
-def print_figures(runs):
-    rows = []
-    for name, figures in runs.items():
-        busy = harness.median(figures, "busy")
-        rows.append(
-            [
-                name,
-                spread(harness.values(figures, "messages_per_second"), 0),
-                spread(harness.values(figures, "cpu_us"), 2),
-                spread(harness.values(figures, "user_us"), 3),
-                spread(harness.values(figures, "p50_us"), 0),
-                spread(harness.values(figures, "p99_us"), 0),
-                spread(harness.values(figures, "p999_us"), 0),
-                spread(harness.values(figures, "system_calls"), 2),
-                spread(harness.values(figures, "sqes_per_enter"), 1),
-                f"{max(harness.values(figures, 'peak_kib')) / 1024:.1f}",
-                f"{busy:.0%}" + ("" if busy >= harness.BUSY_ENOUGH else " *"),
-            ]
-        )
-    header = ["median (range)", "messages/s", "CPU us/msg", "of it user", "p50 us", "p99 us", "p99.9 us"]
-    harness.print_table(header + ["calls/msg", "SQEs/enter", "peak MiB", "busy"], rows)
-    if any(harness.median(figures, "busy") < harness.BUSY_ENOUGH for figures in runs.values()):
-        print(f"* below {harness.BUSY_ENOUGH:.0%} busy: quote CPU per message, not messages per second")
-    late = sum(figure.late for figures in runs.values() for figure in figures)
-    if late:
-        print(f"! {late} runs were read late, the machine was too busy: their CPU per message is off")
 
 
 def print_ratios(runs, baseline):
@@ -59,7 +25,7 @@ def print_ratios(runs, baseline):
         user = harness.paired(figures, runs[baseline], "user_us", lambda ours, theirs: 1000 * (ours - theirs))
         rows.append([name, spread(cpu, 3), spread(user, 0)])
     print(f"\nagainst {baseline}, round by round:")
-    harness.print_table(["median (range)", "CPU per message, ratio", "user-space ns per message, difference"], rows)
+    print_table(["median (range)", "CPU per message, ratio", "user-space ns per message, difference"], rows)
 
 
 def main():
@@ -94,15 +60,11 @@ def main():
             break
     client = options.client or harness.client_program(options.build)
 
-    for line in harness.environment(options.build):
+    for line in environment(options.build):
         print(line)
     print(f"echo, {shape}; {options.rounds} rounds of {options.seconds:g} s each, interleaved\n", flush=True)
 
-    def progress(text):
-        if sys.stderr.isatty():
-            print(f"\r{text:<60}\r", end="", file=sys.stderr, flush=True)
-
-    runs = harness.compare(servers, shape, client, options.rounds, options.seconds, options.warmup, progress)
+    runs = harness.compare(servers, shape, client, options.rounds, options.seconds, options.warmup, harness.show_progress)
     print_figures(runs)
     for baseline in BASELINES:
         if baseline in runs and len(runs) > 1:

@@ -1,4 +1,4 @@
-"""Runs echo servers side by side under one client, and takes their figures.
+"""Runs servers side by side under one client, and takes their figures.
 
 The server is pinned to core 0 and the client to core 1. Contestants are interleaved (A B C A B C ...), because only the
 ratio of two figures taken moments apart says something on a machine that other work shares. Standard library only.
@@ -9,12 +9,12 @@ import dataclasses
 import json
 import os
 import pathlib
-import platform
 import select
 import shutil
 import signal
 import statistics
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -42,6 +42,7 @@ class BenchmarkError(Exception):
 class Contestant:
     name: str
     command: tuple[str, ...]  # --listen is added
+    listen: str = "127.0.0.1:0"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,9 +51,27 @@ class Shape:
     size: int = 64
     depth: int = 1
 
+    def client_options(self):
+        return ("--connections", str(self.connections), "--size", str(self.size), "--depth", str(self.depth))
+
     def __str__(self):
         flow = "ping-pong" if self.depth == 1 else f"{self.depth} in flight per connection"
         return f"{self.connections} connections x {self.size} B, {flow}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Load:
+    """What a client of its own does, as a Shape is what echo_load does."""
+
+    text: str
+    size: int  # bytes of a message
+    options: tuple[str, ...]
+
+    def client_options(self):
+        return self.options
+
+    def __str__(self):
+        return self.text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,9 +79,9 @@ class Figures:
     """One run. None where the figure does not apply or the system does not tell."""
 
     messages_per_second: float
-    p50_us: float
-    p99_us: float
-    p999_us: float
+    p50_us: float | None
+    p99_us: float | None
+    p999_us: float | None
     cpu_us: float  # server CPU time per message
     user_us: float | None  # the part of it in user space
     system_calls: float | None  # per message
@@ -86,24 +105,11 @@ def is_built(contestant):
     return os.access(contestant.command[0], os.X_OK)
 
 
-def client_program(build):
-    program = pathlib.Path(build) / "samples/echo_load"
+def client_program(build, path="samples/echo_load"):
+    program = pathlib.Path(build) / path
     if not os.access(program, os.X_OK):
-        raise BenchmarkError(f"{program} is missing: build the samples first (ninja -C {build})")
+        raise BenchmarkError(f"{program} is missing: build it first (ninja -C {build})")
     return str(program)
-
-
-def environment(build):
-    """Lines that say what was measured on what."""
-    cores = len(os.sched_getaffinity(0))
-    yield f"kernel {platform.release()}, {cores} cores, {_processor()}"
-    compilers = _compilers(build)
-    if compilers:
-        yield compilers
-    if not _may_pin():
-        yield f"not pinned: cores {SERVER_CORE} and {CLIENT_CORE} are not both available"
-    yield "user share: " + _user_share_source()
-    yield f"load average {os.getloadavg()[0]:.2f} at the start"
 
 
 def measure(contestant, shape, client, seconds, warmup=0.5):
@@ -127,9 +133,9 @@ def measure(contestant, shape, client, seconds, warmup=0.5):
     cpu_us = window.cpu_ns / messages / 1e3
     return Figures(
         messages_per_second=result["messages_per_second"],
-        p50_us=result["p50_us"],
-        p99_us=result["p99_us"],
-        p999_us=result["p999_us"],
+        p50_us=result.get("p50_us"),
+        p99_us=result.get("p99_us"),
+        p999_us=result.get("p999_us"),
         cpu_us=cpu_us,
         user_us=None if window.user_share is None else cpu_us * window.user_share,
         system_calls=calls / served if calls is not None and served else None,
@@ -166,6 +172,12 @@ def traced_system_calls(contestant, shape, client, seconds=1):
     return int(totals[0][3]) / result["messages"]
 
 
+def show_progress(text):
+    """One line on a terminal, replaced by the next; nothing elsewhere."""
+    if sys.stderr.isatty():
+        print(f"\r{text:<60}\r", end="", file=sys.stderr, flush=True)
+
+
 def compare(servers, shape, client, rounds, seconds, warmup=0.5, progress=lambda text: None):
     """Interleaved runs: {name: [Figures of round 1, ...]}."""
     runs = {server.name: [] for server in servers}
@@ -193,15 +205,6 @@ def paired(runs, baseline, figure, combine):
         for ours, theirs in zip(runs, baseline)
         if getattr(ours, figure) is not None and getattr(theirs, figure) is not None
     ]
-
-
-def print_table(header, rows):
-    """The first column is text; the others are numbers, and None is a dash."""
-    cells = [list(header)] + [["-" if cell is None else str(cell) for cell in row] for row in rows]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
-    for first, *others in cells:
-        aligned = [cell.rjust(width) for cell, width in zip(others, widths[1:])]
-        print("  ".join([first.ljust(widths[0]), *aligned]))
 
 
 @dataclasses.dataclass
@@ -262,7 +265,7 @@ def _server(contestant):
     # A file, not a pipe: nobody reads what the server logs while it is measured.
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
-            [*contestant.command, "--listen", "127.0.0.1:0"],
+            [*contestant.command, "--listen", contestant.listen],
             stdout=subprocess.PIPE,
             stderr=errors,
             preexec_fn=lambda: _settle(SERVER_CORE),
@@ -282,7 +285,7 @@ def _run_client(program, server, shape, seconds, warmup):
     client = subprocess.Popen(
         [
             *(program, "--connect", server.address, "--json"),
-            *("--connections", str(shape.connections), "--size", str(shape.size), "--depth", str(shape.depth)),
+            *shape.client_options(),
             *("--seconds", str(seconds), "--warmup", str(warmup)),
         ],
         stdout=subprocess.PIPE,
@@ -363,7 +366,7 @@ def _status_kib(pid, key):
     return 0
 
 
-def _may_pin():
+def may_pin():
     return {SERVER_CORE, CLIENT_CORE} <= os.sched_getaffinity(0)
 
 
@@ -374,7 +377,7 @@ def _settle(core):
     value counts only inside the session.
     """
     os.setsid()
-    if _may_pin():
+    if may_pin():
         os.sched_setaffinity(0, {core})
     with contextlib.suppress(OSError):
         pathlib.Path("/proc/self/autogroup").write_text("-20")
@@ -386,31 +389,3 @@ def _be_punctual():
     """Real-time priority for the harness alone, where that is allowed: it sleeps, but must not wake up late."""
     with contextlib.suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
-
-
-def _user_share_source():
-    try:
-        ModeSampler(os.getpid()).stop()
-        return "sampled 4000 times a second (perf cpu-clock)"
-    except OSError as failure:
-        return f"sampled at the timer tick, coarse: look at many seconds of it ({failure})"
-
-
-def _processor():
-    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
-
-
-def _compilers(build):
-    try:
-        info = json.loads((pathlib.Path(build) / "meson-info/intro-compilers.json").read_text())
-        options = json.loads((pathlib.Path(build) / "meson-info/intro-buildoptions.json").read_text())
-        dependencies = json.loads((pathlib.Path(build) / "meson-info/intro-dependencies.json").read_text())
-    except OSError:
-        return None
-    compiler = info["host"]["cpp"]
-    settings = {option["name"]: option["value"] for option in options}
-    wanted = [f"{found['name']} {found['version']}" for found in dependencies if found["name"] in ("liburing", "boost")]
-    return ", ".join([f"{compiler['id']} {compiler['version']} -O{settings.get('optimization')}", *wanted])

@@ -1,0 +1,50 @@
+"""What a measurement was made on, and what it was made with."""
+
+import json
+import os
+import pathlib
+import platform
+
+import harness
+from mode_sampler import ModeSampler
+
+
+def environment(build):
+    """Lines that say what was measured on what."""
+    cores = len(os.sched_getaffinity(0))
+    yield f"kernel {platform.release()}, {cores} cores, {_processor()}"
+    compilers = _compilers(build)
+    if compilers:
+        yield compilers
+    if not harness.may_pin():
+        yield f"not pinned: cores {harness.SERVER_CORE} and {harness.CLIENT_CORE} are not both available"
+    yield "user share: " + _user_share_source()
+    yield f"load average {os.getloadavg()[0]:.2f} at the start"
+
+
+def _user_share_source():
+    try:
+        ModeSampler(os.getpid()).stop()
+        return "sampled 4000 times a second (perf cpu-clock)"
+    except OSError as failure:
+        return f"sampled at the timer tick, coarse: look at many seconds of it ({failure})"
+
+
+def _processor():
+    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def _compilers(build):
+    try:
+        info = json.loads((pathlib.Path(build) / "meson-info/intro-compilers.json").read_text())
+        options = json.loads((pathlib.Path(build) / "meson-info/intro-buildoptions.json").read_text())
+        dependencies = json.loads((pathlib.Path(build) / "meson-info/intro-dependencies.json").read_text())
+    except OSError:
+        return None
+    compiler = info["host"]["cpp"]
+    settings = {option["name"]: option["value"] for option in options}
+    wanted = [f"{found['name']} {found['version']}" for found in dependencies if found["name"] in ("liburing", "boost")]
+    return ", ".join([f"{compiler['id']} {compiler['version']} -O{settings.get('optimization')}", *wanted])
