@@ -1,4 +1,4 @@
-// The ring and the receive buffers of the hand-written liburing loop.
+// The ring and the receive buffers of the hand-written liburing contestants.
 #pragma once
 
 #include "listening.hpp"
@@ -80,10 +80,11 @@ class receive_buffers {
         unsigned sent = 0;
     };
 
-    receive_buffers(submission_ring& ring, unsigned count)
+    receive_buffers(submission_ring& ring, unsigned count, unsigned size)
         : count_(count)
+        , size_(size)
         , notes_(count)
-        , memory_(map(count * buffer_size)) {
+        , memory_(map(std::size_t{count} * size)) {
         int failure = 0;
         provided_ = io_uring_setup_buf_ring(ring.get(), count, 0, 0, &failure);
         submission_ring::check(failure, "io_uring_setup_buf_ring");
@@ -92,8 +93,9 @@ class receive_buffers {
     }
 
     notes& operator[](int buffer) { return notes_[buffer]; }
-    char* data(int buffer) { return memory_ + buffer * buffer_size; }
+    char* data(int buffer) { return memory_ + static_cast<std::size_t>(buffer) * size_; }
     unsigned available() const { return available_; }
+    unsigned size() const { return size_; } // of each, in bytes
 
     int take(const io_uring_cqe& completion) {
         const int buffer = static_cast<int>(completion.flags >> IORING_CQE_BUFFER_SHIFT);
@@ -104,7 +106,7 @@ class receive_buffers {
 
     void release(int buffer) {
         io_uring_buf_ring_add(
-            provided_, data(buffer), buffer_size, static_cast<unsigned short>(buffer),
+            provided_, data(buffer), size_, static_cast<unsigned short>(buffer),
             io_uring_buf_ring_mask(count_), returned_++);
         ++available_;
     }
@@ -121,6 +123,7 @@ class receive_buffers {
     }
 
     unsigned count_;
+    unsigned size_;
     unsigned available_ = 0;
     int returned_ = 0;
     std::vector<notes> notes_;
