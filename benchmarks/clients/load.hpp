@@ -26,7 +26,7 @@ struct load_error : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
-// How long replies that are under way may take at the end.
+// How long what is under way may take to arrive at the end.
 constexpr std::chrono::seconds patience{2};
 
 inline double seconds_of(clock_type::duration span) {
