@@ -37,6 +37,7 @@ class outgoing_message : public list_node<message_tag> {
     std::size_t size() const noexcept { return bytes_.size(); } // in bytes
     std::size_t sent() const noexcept { return sent_; }         // bytes that the kernel took
     std::size_t unsent() const noexcept { return bytes_.size() - sent_; }
+    std::uint32_t messages() const noexcept { return messages_; } // of a stream: that were joined to this one
 
     // Nobody waits for it: it is sent even if the stream is destroyed meanwhile.
     bool is_buffered() const noexcept { return buffered_; }
@@ -59,6 +60,8 @@ class outgoing_message : public list_node<message_tag> {
     // Before it is queued.
     void set_bytes(queue_marker) noexcept { marker_ = true; }
     void set_bytes(byte_span bytes) noexcept { bytes_ = bytes; }
+    // Behind the bytes is memory for `room` more, of messages that follow on a stream.
+    void set_room(std::size_t room) noexcept { room_ = static_cast<std::uint32_t>(room); }
     void set_bytes(byte_spans pieces) noexcept {
         pieces_ = pieces;
         std::size_t total = 0;
@@ -86,6 +89,8 @@ class outgoing_message : public list_node<message_tag> {
     byte_span bytes_;   // for a message in several pieces only the size of all of them
     byte_spans pieces_; // none: in one piece
     std::size_t sent_ = 0;
+    std::uint32_t messages_ = 1;
+    std::uint32_t room_ = 0;
     bool buffered_ = false;
     bool marker_ = false;
     bool in_batch_ = false;

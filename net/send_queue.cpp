@@ -45,10 +45,12 @@ class send_queue::cutter {
 
 unsigned send_queue::gather_batch(submission_memory& memory, std::span<send_part> room) noexcept {
     cutter cutting(room.size());
+    messages_in_batch_ = 0;
     messages_.for_each([&](outgoing_message& message) {
         if (!cutting.has_room()) return false;
         message.in_batch_ = true;
         ++batched_;
+        if (!message.is_marker()) messages_in_batch_ += message.messages_;
         cutting.cut(message, [&](unsigned part, byte_span slice) {
             room[part].single = slice;
             room[part].bytes += static_cast<std::uint32_t>(slice.size());

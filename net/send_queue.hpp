@@ -35,6 +35,20 @@ class send_queue {
         ++count_;
         unsent_ += message.unsent();
     }
+    // Joins a message of a stream to the last one, if that has room and is not with the kernel: where its bytes
+    // are to be written, or nullptr.
+    std::byte* join_last(std::size_t size) noexcept {
+        if (messages_.empty()) return nullptr;
+        outgoing_message& last = messages_.back();
+        if (last.room_ < size || last.in_batch_) return nullptr;
+        const byte_span before = last.bytes_;
+        last.bytes_ = {before.data(), before.size() + size};
+        last.room_ -= static_cast<std::uint32_t>(size);
+        ++last.messages_;
+        ++count_;
+        unsent_ += size;
+        return const_cast<std::byte*>(before.data()) + before.size();
+    }
     // What waits, the batch included.
     std::uint32_t messages() const noexcept { return count_; }
     std::size_t unsent() const noexcept { return unsent_; } // in bytes
@@ -50,12 +64,13 @@ class send_queue {
             return gather_batch(memory, room);
         only.in_batch_ = true;
         batched_ = 1;
+        messages_in_batch_ = only.messages_;
         parts_ = 1;
         room[0].single = only.bytes_.subspan(only.sent_);
         last_part_ = static_cast<std::uint32_t>(room[0].single.size());
         return 1;
     }
-    std::uint32_t batched() const noexcept { return batched_; } // messages in the batch
+    std::uint32_t messages_in_batch() const noexcept { return messages_in_batch_; }
 
     // The batch's CQE, of its part `part`, says that all of it was sent.
     bool is_all(unsigned part, int result) const noexcept {
@@ -126,7 +141,7 @@ class send_queue {
     }
     void take_out(outgoing_message& message) noexcept {
         message.unlink();
-        --count_;
+        count_ -= message.messages_;
         unsent_ -= message.unsent();
     }
     void settle(outgoing_message& message, fault error) noexcept {
@@ -134,9 +149,10 @@ class send_queue {
         message.settled(error);
     }
 
-    list messages_;               // those of the batch first
-    std::uint32_t batched_ = 0;   // how many they are
-    std::uint32_t last_part_ = 0; // bytes of the batch's last part
+    list messages_;                       // those of the batch first
+    std::uint32_t batched_ = 0;           // how many they are
+    std::uint32_t messages_in_batch_ = 0; // with those that were joined
+    std::uint32_t last_part_ = 0;         // bytes of the batch's last part
     std::uint8_t parts_ = 0;
     bool stopping_ = false;
     std::uint32_t count_ = 0;

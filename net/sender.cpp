@@ -28,7 +28,7 @@ void sender::submit_batch() noexcept {
         operation_ = socket_.start_chain(*this, count, prepare);
     statistics& counters = home_.counters();
     ++counters.batches_sent;
-    counters.messages_sent += queue_.batched();
+    counters.messages_sent += queue_.messages_in_batch();
 }
 
 void sender::submit_chain() noexcept {

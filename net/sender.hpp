@@ -65,6 +65,16 @@ class sender final : private completion {
         queue_.push(message);
         if (queue_.wants_batch()) socket_.ask_for_turn_end();
     }
+    // The same by joining it to the last message, where the two are one on the wire: returns where its bytes go,
+    // or nullptr if that is not possible.
+    std::byte* join_last(std::size_t size) noexcept {
+        if (framing_ != framing::bytes || state_ != state::open || queue_.failed()) return nullptr;
+        if (queue_.unsent() + size > marks_.high_bytes || queue_.messages() >= marks_.high_messages)
+            return nullptr;
+        return queue_.join_last(size);
+    }
+    // Another small message may follow in the same turn, and can then be joined to this one.
+    bool joins() const noexcept { return framing_ == framing::bytes; }
     bool above_high_water() const noexcept {
         return queue_.unsent() > marks_.high_bytes || queue_.messages() > marks_.high_messages;
     }

@@ -16,8 +16,8 @@ namespace chainring {
 class buffered_message : public outgoing_message {
   public:
     // Copies the bytes, or takes what owns them.
-    static buffered_message* copy_of(byte_span bytes);
-    static buffered_message* copy_of(byte_spans pieces);
+    static buffered_message* copy_of(byte_span bytes, std::size_t room);
+    static buffered_message* copy_of(byte_spans pieces, std::size_t room);
     template <class Payload> static buffered_message* holding(Payload payload);
 
     void settled(fault) noexcept override { destroy(); }
@@ -25,8 +25,11 @@ class buffered_message : public outgoing_message {
         if (writer_ != nullptr) *writer_ = nullptr;
         remove();
     }
-    // Who is to know when the message has left the queue.
-    void tell(buffered_message** writer) noexcept { writer_ = writer; }
+    // Who is to know when the message has left the queue, and may take it out before.
+    void tell(buffered_message** writer) noexcept {
+        writer_ = writer;
+        set_room(0);
+    }
 
   protected:
     buffered_message() noexcept
@@ -80,6 +83,17 @@ class write_waiter : public operation<write_waiter, sender::writer> {
         if (message_ != nullptr) message_->tell(nullptr);
     }
 
+    // A burst of small messages on a stream becomes one, which costs a copy for each and nothing else.
+    bool joined(byte_span bytes) noexcept {
+        if (to_ == nullptr || bytes.empty()) return false;
+        std::byte* const room = to_->join_last(bytes.size());
+        if (room == nullptr) return false;
+        std::memcpy(room, bytes.data(), bytes.size());
+        return true;
+    }
+    // Memory to have behind a copied message, for those that may be joined to it.
+    std::size_t room_behind() const noexcept;
+
     virtual std::size_t size() const noexcept = 0; // of the message, in bytes
     // Called once, for a message that can be queued.
     virtual buffered_message* make() = 0;
@@ -95,6 +109,14 @@ template <class Payload> class [[nodiscard("co_await it")]] write_operation : pu
         , payload_(std::move(payload)) {}
     write_operation(write_operation&&) = default;
 
+    template <class Promise> bool await_suspend(std::coroutine_handle<Promise> caller) {
+        if constexpr (std::is_same_v<Payload, byte_span>) {
+            // The common case, in few instructions.
+            if (!caller.promise().scope().cancelled() && joined(payload_)) return false;
+        }
+        return write_waiter::await_suspend(caller);
+    }
+
   private:
     std::size_t size() const noexcept override {
         std::size_t total = 0;
@@ -107,7 +129,7 @@ template <class Payload> class [[nodiscard("co_await it")]] write_operation : pu
     }
     buffered_message* make() override {
         if constexpr (std::is_same_v<Payload, byte_span> || std::is_same_v<Payload, byte_spans>)
-            return buffered_message::copy_of(payload_);
+            return buffered_message::copy_of(payload_, room_behind());
         else
             return buffered_message::holding(std::move(payload_));
     }

@@ -55,6 +55,7 @@ template <class T, class Tag> class intrusive_list {
     // Exactly one element.
     bool single() const noexcept { return head_.next_ != &head_ && head_.next_ == head_.previous_; }
     T& front() noexcept { return static_cast<T&>(*head_.next_); }
+    T& back() noexcept { return static_cast<T&>(*head_.previous_); }
 
     // An element that is in another list of the same tag leaves that one.
     void push_back(T& element) noexcept {

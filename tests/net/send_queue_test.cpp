@@ -73,7 +73,7 @@ TEST_CASE("a_single_message_is_a_batch_without_a_vector") {
     const send_part batch = given.form();
     CHECK(batch.several == nullptr);
     CHECK(text_of(batch) == "hello");
-    CHECK(given.queue.batched() == 1);
+    CHECK(given.queue.messages_in_batch() == 1);
     CHECK_FALSE(given.queue.idle());
 
     given.queue.completed(0, 5, {});
@@ -92,7 +92,7 @@ TEST_CASE("all_queued_messages_are_gathered_in_order") {
     REQUIRE(batch.several != nullptr);
     CHECK(batch.single.empty());
     CHECK(batch.several->msg_iovlen == 3);
-    CHECK(given.queue.batched() == 3);
+    CHECK(given.queue.messages_in_batch() == 3);
     CHECK(text_of(batch) == "abcdef");
     given.queue.completed(0, 6, {});
     for (const message& each : given.messages) CHECK(each.confirmed());
@@ -170,7 +170,7 @@ TEST_CASE("a_message_longer_than_a_batch_goes_on_in_the_next_before_all_others")
     send_part batch = given.form();
     wire += text_of(batch);
     CHECK(wire.size() == batch_limit);
-    CHECK(given.queue.batched() == 2);
+    CHECK(given.queue.messages_in_batch() == 2);
     given.queue.completed(0, static_cast<int>(wire.size()), {});
     CHECK(small.confirmed());
     CHECK(large.waits());
@@ -580,7 +580,7 @@ TEST_CASE("a_long_batch_is_a_chain_whose_every_part_tells_what_was_sent") {
     for (const std::string& text : texts) given.push(text);
     std::array<send_part, 3> parts;
     REQUIRE(given.queue.form_batch(given.memory, parts) == 3);
-    CHECK(given.queue.batched() == 4); // the last one has no room in it
+    CHECK(given.queue.messages_in_batch() == 4); // the last one has no room in it
     std::string wire;
     for (const send_part& part : parts) wire += text_of(part);
     std::string expected;

@@ -88,6 +88,64 @@ TEMPLATE_TEST_CASE("writes_of_one_turn_are_one_batch", "", EACH_TRANSPORT) {
     });
 }
 
+TEMPLATE_TEST_CASE("small_writes_are_joined_and_keep_their_order_among_all_others", "", EACH_TRANSPORT) {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto pair = co_await connected<TestType>();
+        std::minstd_rand random(7);
+        std::string expected;
+        const statistics before = executor::current()->stats();
+        constexpr int count = 3000;
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn([](auto& to, auto& dice, std::string& all) -> task<> {
+                for (int written = 0; written < count; ++written) {
+                    const std::string text =
+                        random_text(1 + dice() % 100, static_cast<std::uint32_t>(written));
+                    all += text;
+                    switch (dice() % 20) {
+                    case 0: must(co_await to.write(std::string(text))); break;
+                    case 1: must(co_await to.write(shared_message(std::string(text)))); break;
+                    case 2: must(co_await to.send(text)); break;
+                    case 3: must(co_await to.flush()); [[fallthrough]];
+                    default: must(co_await to.write(std::string_view(text)));
+                    }
+                }
+                must(co_await to.shutdown());
+            }(pair.near, random, expected));
+            const std::string arrived = co_await receive_to_end(pair.far);
+            CHECK((arrived == expected));
+        });
+        const statistics after = executor::current()->stats();
+        CHECK(after.messages_sent - before.messages_sent == count);
+        CHECK(after.bytes_sent - before.bytes_sent == expected.size());
+    });
+}
+
+TEST_CASE("joined_writes_count_as_many_messages_for_the_marks") {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto pair = co_await connected_to_plain<over_tcp>(4096);
+        co_await congest(pair);
+        send_marks few;
+        few.high_messages = 5;
+        few.low_messages = 1;
+        pair.stream.set_send_marks(few);
+        for (int written = 0; written < 5; ++written) must(co_await pair.stream.write("x"sv));
+        co_await settle(); // they are in the batch
+        outcome waits;
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn([](tcp_stream& to, outcome& told) -> task<> {
+                const auto written = co_await to.write("sixth"sv);
+                told = {.done = true, .error = error_of(written)};
+            }(pair.stream, waits));
+            co_await settle();
+            CHECK_FALSE(waits.done);
+            group.cancel();
+        });
+        CHECK(waits.error == errc::cancelled);
+        CHECK(pair.stream.unsent() == 5); // what had not to wait is untouched by what had
+        pair.stream.abort();
+    });
+}
+
 TEMPLATE_TEST_CASE("pieces_beyond_one_vectored_send_go_on_in_the_next", "", EACH_TRANSPORT) {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         auto pair = co_await connected_to_plain<TestType>();
