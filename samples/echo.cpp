@@ -1,5 +1,6 @@
 // A TCP (or unix) echo server. Try it:  build/samples/echo --listen 127.0.0.1:7000
 #include "command_line.hpp"
+#include "counters.hpp"
 
 #include <chainring/chainring.hpp>
 
@@ -34,27 +35,6 @@ template <class Stream> cr::task<cr::result<void>> serve(cr::endpoint at) {
 
 cr::task<cr::result<void>> serve_any(cr::endpoint at) {
     return at.family() == AF_UNIX ? serve<cr::unix_stream>(at) : serve<cr::tcp_stream>(at);
-}
-
-void print_counters(const cr::statistics& counters) {
-    const std::pair<const char*, std::uint64_t> shown[] = {
-        {"messages", counters.messages_sent},
-        {"batches", counters.batches_sent},
-        {"bytes", counters.bytes_sent},
-        {"turns", counters.turns},
-        {"enters", counters.enters},
-        {"sqes", counters.sqes},
-        {"cqes", counters.cqes},
-        {"wakeups", counters.wakeups},
-        {"no_buffers", counters.no_buffers},
-        {"cq_overflows", counters.cq_overflows},
-        {"accepts_deferred", counters.accepts_deferred},
-        {"operations_in_flight", counters.operations_in_flight},
-    };
-    std::printf("counters:");
-    for (const auto& [name, value] : shown)
-        std::printf(" %s=%llu", name, static_cast<unsigned long long>(value));
-    std::printf("\n");
 }
 
 } // namespace

@@ -3,6 +3,7 @@
 // What one side sends goes to the other's queue in the buffers it came in: no byte is copied. A side that does not
 // read fills its queue to the high-water mark, and then the other is not read from.
 #include "command_line.hpp"
+#include "counters.hpp"
 
 #include <chainring/chainring.hpp>
 
@@ -13,7 +14,8 @@ namespace cr = chainring;
 
 namespace {
 
-// A chunk in a queue is a block of the pool that all connections share.
+// A chunk in a queue is a block of the pool that all connections share. Large blocks, because a proxy pays for each
+// one; few of them, because those in use should stay in the cache.
 constexpr cr::send_marks marks{.high_bytes = 64 * 1024, .low_bytes = 32 * 1024};
 
 // One direction: to the end of the stream, which is passed on.
@@ -81,12 +83,15 @@ int main(int argc, char** argv) {
         return 1;
     }
     try {
-        cr::runtime runtime;
+        cr::runtime_options options;
+        options.executor.buffers = {.block_size = 64 * 1024, .blocks = 32};
+        cr::runtime runtime(options);
         const cr::result<void> served = runtime.block_on(serve(*at, *upstream));
         if (!served && served.error() != cr::errc::cancelled) {
             std::fprintf(stderr, "proxy: %s: %s\n", listen.c_str(), served.error().message().c_str());
             return 1;
         }
+        print_counters(runtime.home().stats());
         return 0;
     } catch (const std::exception& error) {
         std::fprintf(stderr, "proxy: %s\n", error.what());

@@ -1,0 +1,29 @@
+// What a server prints at its end.
+#pragma once
+
+#include <chainring/runtime/statistics.hpp>
+
+#include <cstdint>
+#include <cstdio>
+#include <utility>
+
+inline void print_counters(const chainring::statistics& counters) {
+    const std::pair<const char*, std::uint64_t> shown[] = {
+        {"messages", counters.messages_sent},
+        {"batches", counters.batches_sent},
+        {"bytes", counters.bytes_sent},
+        {"turns", counters.turns},
+        {"enters", counters.enters},
+        {"sqes", counters.sqes},
+        {"cqes", counters.cqes},
+        {"wakeups", counters.wakeups},
+        {"no_buffers", counters.no_buffers},
+        {"cq_overflows", counters.cq_overflows},
+        {"accepts_deferred", counters.accepts_deferred},
+        {"operations_in_flight", counters.operations_in_flight},
+    };
+    std::printf("counters:");
+    for (const auto& [name, value] : shown)
+        std::printf(" %s=%llu", name, static_cast<unsigned long long>(value));
+    std::printf("\n");
+}
