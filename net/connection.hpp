@@ -61,6 +61,10 @@ class connection final : public socket {
     void closing() noexcept override;
     void cancel_in_flight() noexcept override;
     void let_go() noexcept override { counted_.end(); }
+    void count_queued(holdings& total) const noexcept override {
+        sender_.count(total);
+        receiver_.count(total);
+    }
 
     receiver receiver_;
     sender sender_;

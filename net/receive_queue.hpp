@@ -15,6 +15,7 @@ class receive_queue {
     static constexpr std::uint16_t most_blocks = 16;
 
     bool empty() const noexcept { return count_ == 0; }
+    std::uint16_t blocks() const noexcept { return count_; }
     bool full() const noexcept { return count_ >= most_blocks; }
     // There is something to take: bytes, the end, or an error.
     bool has_news() const noexcept { return count_ != 0 || ended(); }

@@ -96,6 +96,7 @@ class receiver final : private completion, private starved_receiver {
         socket_.ask_for_turn_end();
     }
     bool peer_ended() const noexcept { return peer_ended_; }
+    void count(holdings& total) const noexcept { total.blocks += received_.blocks(); }
 
   private:
     // The result is then the size of the whole message, also of one that was cut off. On a stream the flag

@@ -100,15 +100,14 @@ std::size_t send_queue::bytes_before(unsigned part) noexcept {
     return bytes;
 }
 
-std::size_t send_queue::completed(unsigned part, int result, fault cause_if_short) noexcept {
+void send_queue::completed(unsigned part, int result, fault cause_if_short) noexcept {
     fault error;
     if (result < 0 && result != -ECANCELED)
         error = fault::from_result(result);
     else if (result >= 0 && !is_all(part, result))
         error = cause_if_short;
 
-    const std::size_t sent = bytes_before(part) + (result > 0 ? static_cast<std::size_t>(result) : 0);
-    std::size_t moved = sent;
+    std::size_t moved = bytes_before(part) + (result > 0 ? static_cast<std::size_t>(result) : 0);
     bool unsent = false;
     fault broken; // by which error; what is behind the message that had it was never started
     messages_.for_each([&](outgoing_message& message) {
@@ -137,7 +136,6 @@ std::size_t send_queue::completed(unsigned part, int result, fault cause_if_shor
     });
     stopping_ = false;
     if (broken) fail_queued(errc::never_started, broken);
-    return sent;
 }
 
 unsigned send_queue::form_chain(std::span<outgoing_message*> room) noexcept {
@@ -166,8 +164,7 @@ const msghdr* send_queue::gather(byte_spans pieces, submission_memory& memory) {
     return header;
 }
 
-std::size_t send_queue::chain_completed(unsigned member, int result) noexcept {
-    std::size_t moved = 0;
+void send_queue::chain_completed(unsigned member, int result) noexcept {
     unsigned place = 0;
     bool stopped = false; // what is still wanted goes first in the next batch
     fault broken;
@@ -187,7 +184,6 @@ std::size_t send_queue::chain_completed(unsigned member, int result) noexcept {
         const int outcome = place < member ? size : place == member ? result : -ECANCELED;
         ++place;
         if (outcome == size) {
-            moved += message.size();
             advance(message, message.size());
             settle(message, {});
         } else if (outcome == -ECANCELED) {
@@ -204,7 +200,6 @@ std::size_t send_queue::chain_completed(unsigned member, int result) noexcept {
     });
     stopping_ = false;
     if (broken) fail_queued(errc::never_started, broken);
-    return moved;
 }
 
 void send_queue::fail_queued(fault error, fault cause) noexcept {

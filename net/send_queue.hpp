@@ -7,6 +7,7 @@
 #pragma once
 
 #include <chainring/net/message.hpp>
+#include <chainring/runtime/statistics.hpp>
 #include <chainring/runtime/submission_memory.hpp>
 
 #include <sys/socket.h>
@@ -25,6 +26,9 @@ struct send_part {
 
 class send_queue {
   public:
+    explicit send_queue(statistics& counters) noexcept
+        : counters_(counters) {}
+
     bool idle() const noexcept { return messages_.empty(); }
     // The stream's sending side has ended, and why; nothing can be queued.
     bool failed() const noexcept { return static_cast<bool>(failure_); }
@@ -32,8 +36,7 @@ class send_queue {
 
     void push(outgoing_message& message) noexcept {
         messages_.push_back(message);
-        ++count_;
-        unsent_ += message.unsent();
+        accepted(message.unsent());
     }
     // Joins a message of a stream to the last one, if that has room and is not with the kernel: where its bytes
     // are to be written, or nullptr.
@@ -45,8 +48,7 @@ class send_queue {
         last.bytes_ = {before.data(), before.size() + size};
         last.room_ -= static_cast<std::uint32_t>(size);
         ++last.messages_;
-        ++count_;
-        unsent_ += size;
+        accepted(size);
         return const_cast<std::byte*>(before.data()) + before.size();
     }
     // What waits, the batch included.
@@ -76,31 +78,31 @@ class send_queue {
     bool is_all(unsigned part, int result) const noexcept {
         return part + 1U == parts_ && result >= 0 && static_cast<std::uint32_t>(result) == last_part_;
     }
-    std::size_t completed_whole() noexcept {
+    void completed_whole() noexcept {
         const std::uint32_t sent = last_part_;
         outgoing_message& first = messages_.front();
-        if (batched_ != 1 || first.unsent() != sent) [[unlikely]]
-            return completed(parts_ - 1U, static_cast<int>(sent), {});
+        if (batched_ != 1 || first.unsent() != sent) [[unlikely]] {
+            completed(parts_ - 1U, static_cast<int>(sent), {});
+            return;
+        }
         advance(first, sent);
         batched_ = 0;
         stopping_ = false;
         settle(first, {});
-        return sent;
     }
     // The batch's CQE: which part it is of, its result, and the cause of a result that is positive but short;
     // none if the batch was stopped on request, as -ECANCELED says too. The parts before it were sent. A queue
     // that failed settles what it still holds; one that was stopped keeps what is still wanted, to go on exactly
-    // where the batch ended. Returns the bytes that were sent.
-    std::size_t completed(unsigned part, int result, fault cause_if_short) noexcept;
+    // where the batch ended.
+    void completed(unsigned part, int result, fault cause_if_short) noexcept;
 
     // The same for a socket that carries messages, whose batch is a linked chain of one SQE for each. Takes
     // what is queued, up to the room given, and returns how many messages are for the wire; none: only markers,
     // and `chain_completed(0, 0)` is due.
     unsigned form_chain(std::span<outgoing_message*> room) noexcept;
     // The chain's CQE: the place of the member that it is of, and its result. Members before it were sent. An
-    // error that is the member's own leaves the others to the next batch; any other fails the queue. Returns
-    // the bytes that were sent.
-    std::size_t chain_completed(unsigned member, int result) noexcept;
+    // error that is the member's own leaves the others to the next batch; any other fails the queue.
+    void chain_completed(unsigned member, int result) noexcept;
     // One message in several pieces, as sendmsg takes it.
     static const msghdr* gather(byte_spans pieces, submission_memory& memory);
 
@@ -135,20 +137,30 @@ class send_queue {
     unsigned gather_batch(submission_memory& memory, std::span<send_part> room) noexcept;
     void fill_vectors(submission_memory& memory, std::span<send_part> parts) noexcept;
     std::size_t bytes_before(unsigned part) noexcept;
+    void accepted(std::size_t bytes) noexcept {
+        ++count_;
+        unsent_ += bytes;
+        ++counters_.messages_accepted;
+        counters_.bytes_accepted += bytes;
+    }
     void advance(outgoing_message& message, std::size_t bytes) noexcept {
         message.sent_ += bytes;
         unsent_ -= bytes;
+        counters_.bytes_sent += bytes;
     }
     void take_out(outgoing_message& message) noexcept {
         message.unlink();
         count_ -= message.messages_;
         unsent_ -= message.unsent();
+        counters_.messages_settled += message.messages_;
+        counters_.bytes_failed += message.unsent();
     }
     void settle(outgoing_message& message, fault error) noexcept {
         take_out(message);
         message.settled(error);
     }
 
+    statistics& counters_;
     list messages_;                       // those of the batch first
     std::uint32_t batched_ = 0;           // how many they are
     std::uint32_t messages_in_batch_ = 0; // with those that were joined

@@ -62,7 +62,7 @@ void sender::complete(const io_uring_cqe& cqe) noexcept {
     } else {
         // Once this side closes, whatever ended the batch is a consequence of that.
         const int told = state_ == state::closed && result < 0 ? -ECANCELED : result;
-        home_.counters().bytes_sent += queue_.chain_completed(operation_id::member_of(cqe), told);
+        queue_.chain_completed(operation_id::member_of(cqe), told);
     }
     if (state_ == state::closed) [[unlikely]]
         queue_.fail_queued(errc::closed, errc::closed);
@@ -73,13 +73,12 @@ void sender::complete(const io_uring_cqe& cqe) noexcept {
 }
 
 void sender::completed(unsigned part, int result) noexcept {
-    std::uint64_t& sent = home_.counters().bytes_sent;
     if (queue_.is_all(part, result)) [[likely]]
-        sent += queue_.completed_whole();
+        queue_.completed_whole();
     else if (result >= 0)
-        sent += queue_.completed(part, result, cause_of_short());
+        queue_.completed(part, result, cause_of_short());
     else // Once this side closes, whatever ended the batch is a consequence of that.
-        sent += queue_.completed(part, state_ == state::closed ? -ECANCELED : result, {});
+        queue_.completed(part, state_ == state::closed ? -ECANCELED : result, {});
 }
 
 void sender::release_writers(fault error) noexcept {

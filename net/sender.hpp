@@ -39,7 +39,8 @@ class sender final : private completion {
     sender(socket& of, framing carries) noexcept
         : socket_(of)
         , home_(of.home())
-        , framing_(carries) {}
+        , framing_(carries)
+        , queue_(home_.counters()) {}
 
     executor& home() const noexcept { return home_; }
 
@@ -88,6 +89,10 @@ class sender final : private completion {
     // Why nothing can be sent any more.
     fault failure() const noexcept { return queue_.failure(); }
     std::size_t unsent() const noexcept { return queue_.unsent(); } // in bytes
+    void count(holdings& total) const noexcept {
+        total.messages += queue_.messages();
+        total.bytes += queue_.unsent();
+    }
     bool has_sent() const noexcept { return static_cast<bool>(operation_); }
 
     // The sender no longer wants it. What is not with the kernel is settled as cancelled at once.

@@ -44,6 +44,7 @@ int open_socket(kernel& behind, const endpoint& at, int type, const socket_optio
 
 socket::socket(executor& home, int descriptor) noexcept
     : home_(&home)
+    , since_(home.now())
     , descriptor_(descriptor) {
     home.add(*this);
     ++home.counters().descriptors_opened;
@@ -81,6 +82,21 @@ result<int> socket::get(int level, int name) const noexcept {
     const int returned = home_->behind().get_option(descriptor_, level, name, &value, length);
     if (returned < 0) return failure(from_errno(-returned));
     return value;
+}
+
+std::string socket::describe(time_point now) const {
+    holdings held;
+    count_queued(held);
+    std::string text = "socket with descriptor " + std::to_string(descriptor_);
+    if (const auto at = local()) text += ", at " + at->to_string();
+    if (const auto with = peer()) text += ", connected to " + with->to_string();
+    text += ", open " + for_time(now - since_);
+    if (state_ != state::open) text += ", closing";
+    if (held.messages != 0)
+        text += ", " + std::to_string(held.messages) + " messages (" + std::to_string(held.bytes) +
+                " bytes) unsent";
+    if (held.blocks != 0) text += ", " + std::to_string(held.blocks) + " received buffers not taken";
+    return text;
 }
 
 void socket::close_gracefully(last_messages sent, duration limit) noexcept {

@@ -98,6 +98,8 @@ class socket : protected completion, private turn_end_work, private resource {
     virtual void cancel_in_flight() noexcept = 0;
     // The kernel has let go of the descriptor.
     virtual void let_go() noexcept {}
+    // Adds the messages and blocks that it holds.
+    virtual void count_queued(holdings&) const noexcept {}
 
     // submit_pending follows the end of the next close, of whatever socket.
     void ask_for_close_end() noexcept { home_->at_close_end(*this); }
@@ -128,10 +130,16 @@ class socket : protected completion, private turn_end_work, private resource {
     void complete(const io_uring_cqe& cqe) noexcept final;
     void at_turn_end() noexcept final;
     void abandon() noexcept final { begin_close(manner::orderly); }
+    void count(holdings& total) const noexcept final {
+        ++total.descriptors;
+        count_queued(total);
+    }
+    std::string describe(time_point now) const final;
     void user_let_go() noexcept;
     void finish_close() noexcept;
 
     executor* home_;
+    time_point since_;
     int descriptor_;
     std::uint32_t in_flight_ = 0;
     state state_ = state::open;

@@ -4,6 +4,7 @@
 #include <spdlog/logger.h>
 
 #include <algorithm>
+#include <cassert>
 #include <cerrno>
 #include <stdexcept>
 
@@ -43,6 +44,7 @@ executor::~executor() {
     // A ring that is closed does not wait for its requests, so all of them must have ended before.
     if (enabled_) {
         const attached here(*this);
+        for (const std::string& held : holdings_report()) log().warn("still held at shutdown: {}", held);
         inbox_.run_all(); // the poster of intrusive work waits for its `run`
         root_scope_.cancel();
         resources_.for_each([](resource& held) { held.abandon(); });
@@ -53,7 +55,9 @@ executor::~executor() {
         inbox_.run_all();
         resources_.for_each([](resource& held) { held.abandon(); });
     }
-    if (counters_.stale_cqes != 0) log().error("{} completions of unknown operations", counters_.stale_cqes);
+    const std::vector<std::string> broken = broken_invariants();
+    for (const std::string& sentence : broken) log().error("broken invariant: {}", sentence);
+    assert(broken.empty());
     buffers_->close();
 }
 
@@ -146,6 +150,7 @@ bool executor::nothing_to_do() const noexcept {
 void executor::reap() noexcept {
     ring_.reap(
         [this](const io_uring_cqe& cqe) {
+            counters_.terminal_cqes += is_terminal(cqe) ? 1 : 0;
             if ((cqe.user_data & operation_id::cancel_tag) != 0) {
                 cancel_answered(operation_id(cqe.user_data & ~operation_id::cancel_tag), cqe.res);
                 return;
@@ -215,6 +220,7 @@ void executor::cancel_and_wait(operation_id id, unsigned members) noexcept {
 
 void executor::dispose_descriptor(int descriptor) noexcept {
     ++counters_.descriptors_opened;
+    ++disposing_;
     close_begun();
     to_dispose_.push_back(descriptor);
     at_turn_end(*this);
@@ -239,6 +245,35 @@ void executor::post(std::move_only_function<void()> work) {
     };
     auto owned = std::make_unique<owned_work>(std::move(work));
     inbox_.post(*owned.release());
+}
+
+std::vector<std::string> executor::broken_invariants() const {
+    holdings held;
+    held.unsubmitted_sqes = ring_.unsubmitted();
+    held.operations = slots_.in_flight();
+    held.cancels = cancels_in_flight_;
+    held.descriptors = disposing_;
+    held.blocks = buffers_->leased() + buffers_->provided() + buffers_->free();
+    resources_.for_each([&held](const resource& each) { each.count(held); });
+    return chainring::broken_invariants(counters_, held, buffers_->blocks());
+}
+
+std::vector<std::string> executor::holdings_report() const {
+    std::vector<std::string> lines;
+    const time_point now = kernel_.now();
+    slots_.for_each_in_flight([&](operation_id id, const slot& shown) {
+        if (wake_up_.is(id)) return;
+        lines.push_back(
+            operation_name(shown.opcode) + " on descriptor " + std::to_string(shown.descriptor) +
+            ", in flight " + for_time(now - shown.since));
+    });
+    resources_.for_each([&](const resource& each) { lines.push_back(each.describe(now)); });
+    const statistics current = stats();
+    if (current.buffers_leased != 0)
+        lines.push_back(std::to_string(current.buffers_leased) + " received buffers that are leased");
+    if (current.live_tasks != 0)
+        lines.push_back(std::to_string(current.live_tasks) + " tasks that have not ended");
+    return lines;
 }
 
 statistics executor::stats() const noexcept {

@@ -108,6 +108,10 @@ template <class T, class Tag> class intrusive_list {
         }
     }
 
+    template <class Visitor> void for_each(Visitor&& visit) const {
+        for (const node* at = head_.next_; at != &head_; at = at->next_) visit(static_cast<const T&>(*at));
+    }
+
   private:
     node head_;
 };

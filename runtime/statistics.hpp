@@ -11,6 +11,8 @@ struct statistics {
     std::uint64_t enters = 0;         // io_uring_enter calls
     std::uint64_t sqes = 0;           // SQEs that the kernel took
     std::uint64_t cqes = 0;           // CQEs reaped, those of cancel requests included
+    std::uint64_t terminal_cqes = 0;  // of them, those after which their SQE has no other
+    std::uint64_t silent_sqes = 0;    // SQEs of chains that have no CQE of their own
     std::uint64_t wakeups = 0;        // times another thread ended the executor's sleep
     std::uint64_t cq_overflows = 0;   // turns that found the completion queue overflown
     std::uint64_t no_buffers = 0;     // receives that ended because the buffer ring was empty
@@ -19,7 +21,11 @@ struct statistics {
     std::uint64_t resumptions = 0;    // coroutines resumed from the ready queue
     std::uint64_t messages_sent = 0;  // messages handed to the kernel, one longer than a batch once for each
     std::uint64_t batches_sent = 0;   // the batches that they went in
+    std::uint64_t messages_accepted = 0; // by the send queues
+    std::uint64_t messages_settled = 0;  // they have left the queue, sent or not
+    std::uint64_t bytes_accepted = 0;
     std::uint64_t bytes_sent = 0;
+    std::uint64_t bytes_failed = 0; // they left the queue unsent
     std::uint64_t bytes_received = 0;
     std::uint64_t accepts_deferred = 0;    // accepts put off because descriptors or memory ran out
     std::uint64_t connections_refused = 0; // reset at once, because no descriptor was left for them

@@ -1,0 +1,51 @@
+#include <chainring/runtime/audit.hpp>
+
+#include <cstdio>
+
+namespace chainring {
+
+std::vector<std::string>
+broken_invariants(const statistics& counted, const holdings& held, std::uint32_t pool_blocks) {
+    std::vector<std::string> broken;
+    const auto equal = [&broken](const char* what, std::uint64_t left, std::uint64_t right) {
+        if (left != right)
+            broken.push_back(
+                std::string(what) + ": " + std::to_string(left) + " is not " + std::to_string(right));
+    };
+    equal(
+        "SQEs are answered, silent or in flight", counted.sqes + held.unsubmitted_sqes,
+        counted.terminal_cqes + counted.silent_sqes + held.operations + held.cancels);
+    equal("every block of the buffer pool has its place", held.blocks, pool_blocks);
+    equal(
+        "bytes given to send are sent, failed or queued", counted.bytes_accepted,
+        counted.bytes_sent + counted.bytes_failed + held.bytes);
+    equal(
+        "messages have one result or are queued", counted.messages_accepted,
+        counted.messages_settled + held.messages);
+    equal("CQEs of operations that no longer exist", counted.stale_cqes, 0);
+    equal(
+        "descriptors that were opened and not closed are held",
+        counted.descriptors_opened - counted.descriptors_closed, held.descriptors);
+    return broken;
+}
+
+std::string operation_name(std::uint8_t opcode) {
+    switch (opcode) {
+    case IORING_OP_ACCEPT: return "accept";
+    case IORING_OP_CONNECT: return "connect";
+    case IORING_OP_RECV: return "receive";
+    case IORING_OP_RECVMSG: return "receive of a message";
+    case IORING_OP_SEND:
+    case IORING_OP_SENDMSG: return "send";
+    case IORING_OP_CLOSE: return "close";
+    default: return "operation with opcode " + std::to_string(opcode);
+    }
+}
+
+std::string for_time(duration since) {
+    char text[32];
+    std::snprintf(text, sizeof text, "for %.1f s", std::chrono::duration<double>(since).count());
+    return text;
+}
+
+} // namespace chainring
