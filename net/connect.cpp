@@ -10,6 +10,14 @@ bool connect_waiter::start(executor& home) noexcept {
         error_ = fault::from_result(descriptor);
         return false;
     }
+    if (from_.family() != AF_UNSPEC) {
+        const int bound = home.behind().bind(descriptor, from_.address(), from_.length());
+        if (bound < 0) {
+            home.behind().close(descriptor);
+            error_ = fault::from_result(bound);
+            return false;
+        }
+    }
     connection_.reset(new connection(home, descriptor, type_));
     connection_->connect(to_, *this);
     return true;

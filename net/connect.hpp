@@ -12,14 +12,16 @@ class connect_waiter : public operation<connect_waiter>, private connection::con
     void cancel() noexcept override { connection_->cancel_connect(); }
 
   protected:
-    connect_waiter(int type, const endpoint& to, const socket_options& options) noexcept
+    connect_waiter(int type, const endpoint& to, const endpoint& from, const socket_options& options) noexcept
         : type_(type)
         , to_(to)
+        , from_(from)
         , options_(options) {}
     connect_waiter(connect_waiter&& other) noexcept
         : operation(std::move(other))
         , type_(other.type_)
         , to_(other.to_)
+        , from_(other.from_)
         , options_(other.options_) {}
     ~connect_waiter();
     result<socket_pointer<connection>> take() noexcept;
@@ -29,6 +31,7 @@ class connect_waiter : public operation<connect_waiter>, private connection::con
 
     int type_;
     endpoint to_;
+    endpoint from_; // of no family: whatever the kernel chooses
     socket_options options_;
     socket_pointer<connection> connection_;
     fault error_;
@@ -42,7 +45,9 @@ class connect_waiter : public operation<connect_waiter>, private connection::con
 template <class Stream> class [[nodiscard("co_await it")]] connect_operation : public connect_waiter {
   public:
     connect_operation(const endpoint& to, const socket_options& options) noexcept
-        : connect_waiter(Stream::socket_type, to, options) {}
+        : connect_waiter(Stream::socket_type, to, {}, options) {}
+    connect_operation(const endpoint& to, const endpoint& from, const socket_options& options) noexcept
+        : connect_waiter(Stream::socket_type, to, from, options) {}
 
     result<Stream> await_resume() noexcept {
         result<socket_pointer<connection>> connected = take();

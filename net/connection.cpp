@@ -25,7 +25,7 @@ void connection::completed(const io_uring_cqe& cqe) noexcept {
 
 // Only TCP resets; and only what this side has sent can be lost by that.
 bool connection::linger() noexcept {
-    if (!sender_.has_sent() || !receiver_.peer_still_sends()) return false;
+    if (!sender_.is_stream() || !sender_.has_sent() || !receiver_.peer_still_sends()) return false;
     int family = 0;
     socklen_t length = sizeof family;
     home().behind().get_option(descriptor(), SOL_SOCKET, SO_DOMAIN, &family, length);

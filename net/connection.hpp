@@ -10,7 +10,7 @@ namespace chainring {
 
 class connection final : public socket {
   public:
-    // `type`: SOCK_STREAM or SOCK_SEQPACKET.
+    // `type`: SOCK_STREAM, SOCK_SEQPACKET or SOCK_DGRAM.
     connection(executor& home, int descriptor, int type, counted_connection counted = {}) noexcept
         : socket(home, descriptor)
         , receiver_(*this, framing_of(type))
@@ -39,7 +39,9 @@ class connection final : public socket {
 
   private:
     static framing framing_of(int type) noexcept {
-        return type == SOCK_STREAM ? framing::bytes : framing::messages;
+        return type == SOCK_STREAM  ? framing::bytes
+               : type == SOCK_DGRAM ? framing::datagrams
+                                    : framing::records;
     }
 
     // A handle may outlive the executor; the close has emptied the queues.

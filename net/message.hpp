@@ -20,8 +20,9 @@ using byte_spans = std::span<const byte_span>; // one message in several pieces
 
 // What a socket carries.
 enum class framing : std::uint8_t {
-    bytes,    // a stream: messages run together
-    messages, // each arrives as it was sent, or not at all
+    bytes,     // a stream: messages run together
+    records,   // each arrives as it was sent; the connection has an end and may fail
+    datagrams, // each arrives as it was sent, or not at all; an error is that of one message
 };
 
 // Takes a place in the queue, is complete when all before it are, and is nothing on the wire.

@@ -6,6 +6,7 @@
 #include <chainring/runtime/buffer_pool.hpp>
 
 #include <cstdint>
+#include <utility>
 
 namespace chainring {
 
@@ -19,7 +20,7 @@ class receive_queue {
     bool full() const noexcept { return count_ >= most_blocks; }
     // There is something to take: bytes, the end, or an error.
     bool has_news() const noexcept { return count_ != 0 || ended(); }
-    bool ended() const noexcept { return end_ || error_ != 0; }
+    bool ended() const noexcept { return end_ || error_ != 0 || once_; }
 
     void push(buffer_pool& pool, std::uint16_t block, std::uint32_t size) noexcept {
         pool.size_of(block) = size;
@@ -32,6 +33,11 @@ class receive_queue {
     }
     void push_end() noexcept { end_ = true; }
     void push_error(int error) noexcept { error_ = error; }
+    // For one take only: an errno, or 0 for an empty message.
+    void push_once(int error) noexcept {
+        once_ = true;
+        error_ = error;
+    }
 
     // Bytes first; at the end of the stream an empty buffer, every time; an error likewise.
     result<buffer> take(buffer_pool& pool) noexcept {
@@ -63,8 +69,9 @@ class receive_queue {
         pool.put_back(block);
         return failure(from_errno(EMSGSIZE));
     }
-    result<buffer> outcome() const noexcept {
-        if (error_ != 0) return failure(from_errno(error_));
+    result<buffer> outcome() noexcept {
+        const int error = std::exchange(once_, false) ? std::exchange(error_, 0) : error_;
+        if (error != 0) return failure(from_errno(error));
         return buffer();
     }
 
@@ -72,6 +79,7 @@ class receive_queue {
     std::uint16_t last_ = 0;
     std::uint16_t count_ = 0;
     bool end_ = false;
+    bool once_ = false;          // what comes behind the blocks is for one take
     std::uint32_t consumed_ = 0; // bytes already taken out of the first block
     int error_ = 0;              // errno
 };

@@ -2,6 +2,15 @@
 
 namespace chainring {
 
+namespace {
+
+// Not merely the end of a multishot receive.
+bool is_error(int result) noexcept {
+    return result < 0 && result != -ECANCELED && result != -EINTR && result != -EAGAIN;
+}
+
+} // namespace
+
 fault receiver::wait_directly(reader& waiting, std::span<std::byte> target) noexcept {
     if (const fault refused = admit(waiting)) return refused;
     direct_ = true;
@@ -65,10 +74,12 @@ void receiver::multishot_ended(int result) noexcept {
         ++home_.counters().no_buffers;
         // Data stays in the socket. Re-arming before a block has come home would spin.
         if (wants_data() && received_.empty()) home_.buffers().starve(*this);
+    } else if (framing_ == framing::datagrams && (result == 0 || is_error(result))) {
+        if (!closed_) received_.push_once(-result); // an empty datagram, or what became of one that was sent
     } else if (result == 0) {
         peer_ended_ = true;
         if (!closed_) received_.push_end();
-    } else if (result < 0 && result != -ECANCELED && result != -EINTR && result != -EAGAIN) {
+    } else if (is_error(result)) {
         peer_ended_ = true;
         if (!closed_) received_.push_error(-result);
     } else if (wants_data() && received_.empty()) {

@@ -60,7 +60,7 @@ class receiver final : private completion, private starved_receiver {
     }
     result<std::size_t> take_into(reader& taking, std::span<std::byte> target) noexcept {
         leave(taking);
-        if (framing_ == framing::messages) return received_.take_message_into(home_.buffers(), target);
+        if (framing_ != framing::bytes) return received_.take_message_into(home_.buffers(), target);
         return received_.take_into(home_.buffers(), target);
     }
     // The reader is resumed with this error; what arrives from now on is for the next one. The connection may
@@ -101,7 +101,7 @@ class receiver final : private completion, private starved_receiver {
   private:
     // The result is then the size of the whole message, also of one that was cut off. On a stream the flag
     // would throw data away.
-    int flags() const noexcept { return framing_ == framing::messages ? MSG_TRUNC : 0; }
+    int flags() const noexcept { return framing_ == framing::bytes ? 0 : MSG_TRUNC; }
 
     void complete(const io_uring_cqe& cqe) noexcept override;
     void buffers_came_home() noexcept override { socket_.ask_for_turn_end(); }

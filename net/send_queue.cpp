@@ -164,7 +164,7 @@ const msghdr* send_queue::gather(byte_spans pieces, submission_memory& memory) {
     return header;
 }
 
-void send_queue::chain_completed(unsigned member, int result) noexcept {
+void send_queue::chain_completed(unsigned member, int result, framing carries) noexcept {
     unsigned place = 0;
     bool stopped = false; // what is still wanted goes first in the next batch
     fault broken;
@@ -189,7 +189,8 @@ void send_queue::chain_completed(unsigned member, int result) noexcept {
         } else if (outcome == -ECANCELED) {
             stopped = true;
             if (message.unwanted_) settle(message, errc::cancelled);
-        } else if (outcome == -EMSGSIZE) {
+        } else if (outcome == -EMSGSIZE || carries == framing::datagrams) {
+            // the message's own, and those behind it are as good as before
             stopped = true;
             settle(message, fault::from_result(outcome));
         } else {

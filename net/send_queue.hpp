@@ -102,7 +102,7 @@ class send_queue {
     unsigned form_chain(std::span<outgoing_message*> room) noexcept;
     // The chain's CQE: the place of the member that it is of, and its result. Members before it were sent. An
     // error that is the member's own leaves the others to the next batch; any other fails the queue.
-    void chain_completed(unsigned member, int result) noexcept;
+    void chain_completed(unsigned member, int result, framing carries) noexcept;
     // One message in several pieces, as sendmsg takes it.
     static const msghdr* gather(byte_spans pieces, submission_memory& memory);
 

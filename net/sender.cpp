@@ -1,5 +1,7 @@
 #include <chainring/net/sender.hpp>
 
+#include <poll.h>
+
 #include <algorithm>
 
 namespace chainring {
@@ -33,36 +35,57 @@ void sender::submit_batch() noexcept {
 
 void sender::submit_chain() noexcept {
     outgoing_message* room[operation_id::most_members];
-    const unsigned longest = home_.longest_chain();
-    const unsigned members = queue_.form_chain(std::span(room).first(longest));
-    if (members == 0) {
-        queue_.chain_completed(0, 0);
+    // A datagram that waits in the kernel for room at its receiver may be sent empty: Linux 6.18 has read its bytes
+    // by then, and reads on behind them. So it never waits there; a poll at the head of the chain does.
+    const unsigned polls = poll_first_ ? 1 : 0;
+    const int flags = MSG_NOSIGNAL | (framing_ == framing::datagrams ? MSG_DONTWAIT : 0);
+    const unsigned longest = home_.longest_chain() - polls;
+    const unsigned messages = queue_.form_chain(std::span(room).first(longest));
+    if (messages == 0) {
+        queue_.chain_completed(0, 0, framing_);
         return;
     }
-    members_ = static_cast<std::uint8_t>(members);
-    operation_ = socket_.start_chain(*this, members, [&](io_uring_sqe& sqe, unsigned member) {
-        const outgoing_message& message = *room[member];
+    members_ = static_cast<std::uint8_t>(polls + messages);
+    operation_ = socket_.start_chain(*this, members_, [&](io_uring_sqe& sqe, unsigned member) {
+        if (member < polls) {
+            io_uring_prep_poll_add(&sqe, socket_.descriptor(), POLLOUT);
+            return;
+        }
+        const outgoing_message& message = *room[member - polls];
         if (message.in_one_piece()) {
             const byte_span bytes = message.bytes();
-            io_uring_prep_send(&sqe, socket_.descriptor(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+            io_uring_prep_send(&sqe, socket_.descriptor(), bytes.data(), bytes.size(), flags);
         } else {
             const msghdr* header = queue_.gather(message.pieces(), home_.until_submitted());
-            io_uring_prep_sendmsg(&sqe, socket_.descriptor(), header, MSG_NOSIGNAL);
+            io_uring_prep_sendmsg(&sqe, socket_.descriptor(), header, flags);
         }
     });
     ++home_.counters().batches_sent;
-    home_.counters().messages_sent += members;
+    home_.counters().messages_sent += messages;
+}
+
+void sender::chain_completed(unsigned member, int result) noexcept {
+    // Once this side closes, whatever ended the batch is a consequence of that.
+    if (state_ == state::closed && result < 0) result = -ECANCELED;
+    const bool polled = std::exchange(poll_first_, false);
+    if (polled && member == 0) { // the poll was stopped, and nothing was sent
+        queue_.chain_completed(0, -ECANCELED, framing_);
+        return;
+    }
+    if (result == -EAGAIN) { // the receiver is full: those that are left go out when it is not
+        poll_first_ = true;
+        result = -ECANCELED;
+    }
+    queue_.chain_completed(polled ? member - 1 : member, result, framing_);
 }
 
 void sender::complete(const io_uring_cqe& cqe) noexcept {
     // EINTR is the answer of an operation that had fallen to a worker thread and was told to end there.
     const int result = cqe.res == -EINTR ? -ECANCELED : cqe.res;
-    if (framing_ == framing::bytes) [[likely]] {
+    if (is_stream()) [[likely]] {
         completed(operation_id::member_of(cqe), result);
     } else {
-        // Once this side closes, whatever ended the batch is a consequence of that.
-        const int told = state_ == state::closed && result < 0 ? -ECANCELED : result;
-        queue_.chain_completed(operation_id::member_of(cqe), told);
+        chain_completed(operation_id::member_of(cqe), result);
     }
     if (state_ == state::closed) [[unlikely]]
         queue_.fail_queued(errc::closed, errc::closed);

@@ -50,7 +50,7 @@ class sender final : private completion {
             return errc::closed;
         if (queue_.failed()) [[unlikely]]
             return errc::broken;
-        if (framing_ == framing::messages && message.size() == 0 && !message.is_marker()) [[unlikely]]
+        if (framing_ == framing::records && message.size() == 0 && !message.is_marker()) [[unlikely]]
             return errc::empty_message;
         queue_.push(message);
         if (queue_.wants_batch()) socket_.ask_for_turn_end();
@@ -59,7 +59,7 @@ class sender final : private completion {
     // A buffered message: nobody waits for it, and its failure is the connection's.
     fault refuses_write(std::size_t size) const noexcept {
         if (state_ != state::open) return errc::closed;
-        if (framing_ == framing::messages && size == 0) return errc::empty_message;
+        if (framing_ == framing::records && size == 0) return errc::empty_message;
         return queue_.failure();
     }
     void write(outgoing_message& message) noexcept {
@@ -69,13 +69,12 @@ class sender final : private completion {
     // The same by joining it to the last message, where the two are one on the wire: returns where its bytes go,
     // or nullptr if that is not possible.
     std::byte* join_last(std::size_t size) noexcept {
-        if (framing_ != framing::bytes || state_ != state::open || queue_.failed()) return nullptr;
+        if (!is_stream() || state_ != state::open || queue_.failed()) return nullptr;
         if (queue_.unsent() + size > marks_.high_bytes || queue_.messages() >= marks_.high_messages)
             return nullptr;
         return queue_.join_last(size);
     }
-    // Another small message may follow in the same turn, and can then be joined to this one.
-    bool joins() const noexcept { return framing_ == framing::bytes; }
+    bool is_stream() const noexcept { return framing_ == framing::bytes; }
     bool above_high_water() const noexcept {
         return queue_.unsent() > marks_.high_bytes || queue_.messages() > marks_.high_messages;
     }
@@ -108,7 +107,7 @@ class sender final : private completion {
     // The turn's coroutines have run: what they queued becomes a batch.
     void at_turn_end() noexcept {
         if (!queue_.wants_batch()) return;
-        if (framing_ == framing::bytes) [[likely]]
+        if (is_stream()) [[likely]]
             submit_batch();
         else
             submit_chain();
@@ -132,6 +131,7 @@ class sender final : private completion {
     void submit_batch() noexcept;
     void submit_chain() noexcept;
     void completed(unsigned part, int result) noexcept;
+    void chain_completed(unsigned member, int result) noexcept;
     fault cause_of_short() noexcept;
     bool below_low_water() const noexcept {
         return queue_.unsent() <= marks_.low_bytes && queue_.messages() <= marks_.low_messages;
@@ -143,6 +143,7 @@ class sender final : private completion {
     state state_ = state::open;
     framing framing_;
     std::uint8_t members_ = 1; // SQEs of the batch
+    bool poll_first_ = false;  // the batch of datagrams waits for room at the receiver, or the next one is to
     send_queue queue_;
     operation_id operation_; // the batch
     send_marks marks_;

@@ -36,7 +36,9 @@ result<executor*> current_executor() noexcept {
 int open_socket(kernel& behind, const endpoint& at, int type, const socket_options& options) noexcept {
     const int descriptor = behind.open_socket(at.family(), type, 0);
     if (descriptor < 0) return descriptor;
-    const int applied = apply_options(behind, descriptor, at.family(), options);
+    socket_options apply = options;
+    if (type != SOCK_STREAM) apply.no_delay = apply.keep_alive = false; // TCP's
+    const int applied = apply_options(behind, descriptor, at.family(), apply);
     if (applied >= 0) return descriptor;
     behind.close(descriptor);
     return applied;

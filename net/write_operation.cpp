@@ -50,7 +50,7 @@ std::size_t write_waiter::room_behind() const noexcept {
     constexpr std::size_t first_block = 1024;
     constexpr std::size_t next_block = 4096;
     const std::size_t block = to_->unsent() != 0 ? next_block : first_block;
-    return to_->joins() && size() < block ? block - size() : 0;
+    return to_->is_stream() && size() < block ? block - size() : 0;
 }
 
 bool write_waiter::start(executor&) {

@@ -1,6 +1,7 @@
 // Everything that chainring offers.
 #pragma once
 
+#include <chainring/net/datagram.hpp>
 #include <chainring/net/seqpacket.hpp>
 #include <chainring/net/tcp.hpp>
 #include <chainring/net/unix.hpp>

@@ -1,76 +1,16 @@
-// The queue's accounting, with no socket behind it: the test plays the connection and the kernel.
-#include "sockets.hpp"
+// The accounting of a queue of a stream's messages.
+#include "send_queue_fixture.hpp"
 
 #include <catch2/generators/catch_generators_range.hpp>
 
 #include <array>
-#include <deque>
 
 using namespace chainring;
+using namespace chainring::test;
 using namespace std::literals;
 
-namespace {
-
-class message final : public outgoing_message {
-  public:
-    explicit message(std::string_view text)
-        : outgoing_message(std::as_bytes(std::span(text.data(), text.size()))) {}
-
-    void settled(fault error) noexcept override {
-        ++times;
-        outcome = error.code();
-    }
-    bool confirmed() const { return times == 1 && !outcome; }
-    bool failed_with(fault error) const { return times == 1 && outcome == error.code(); }
-    bool waits() const { return times == 0; }
-
-    int times = 0;
-    std::error_code outcome;
-};
-
-struct fixture {
-    submission_memory memory;
-    std::deque<message> messages;
-    statistics counters;
-    send_queue queue{counters};
-
-    message& push(std::string_view text) {
-        queue.push(messages.emplace_back(text));
-        return messages.back();
-    }
-    // Completes a chain and tells how many bytes of it were sent.
-    std::uint64_t bytes_of_chain(unsigned member, int result) {
-        const std::uint64_t before = counters.bytes_sent;
-        queue.chain_completed(member, result);
-        return counters.bytes_sent - before;
-    }
-    // A batch of one part.
-    send_part form() {
-        send_part part;
-        queue.form_batch(memory, {&part, 1});
-        return part;
-    }
-};
-
-std::string text_of(const send_part& batch) {
-    std::string all(reinterpret_cast<const char*>(batch.single.data()), batch.single.size());
-    if (batch.several != nullptr) {
-        for (std::size_t at = 0; at < batch.several->msg_iovlen; ++at) {
-            const iovec& part = batch.several->msg_iov[at];
-            all.append(static_cast<const char*>(part.iov_base), part.iov_len);
-        }
-    }
-    return all;
-}
-
-constexpr fault pipe_error = fault::from_errno(EPIPE);
-constexpr fault reset_error = fault::from_errno(ECONNRESET);
-constexpr std::size_t batch_limit = std::size_t{128} * 1024;
-
-} // namespace
-
 TEST_CASE("a_single_message_is_a_batch_without_a_vector") {
-    fixture given;
+    queue_fixture given;
     CHECK(given.queue.idle());
     CHECK_FALSE(given.queue.wants_batch());
     message& only = given.push("hello");
@@ -91,7 +31,7 @@ TEST_CASE("a_single_message_is_a_batch_without_a_vector") {
 }
 
 TEST_CASE("all_queued_messages_are_gathered_in_order") {
-    fixture given;
+    queue_fixture given;
     given.push("a");
     given.push("bc");
     given.push("def");
@@ -106,7 +46,7 @@ TEST_CASE("all_queued_messages_are_gathered_in_order") {
 }
 
 TEST_CASE("what_is_queued_while_a_batch_is_in_flight_waits_for_the_next") {
-    fixture given;
+    queue_fixture given;
     given.push("first");
     given.form();
     message& second = given.push("second");
@@ -118,7 +58,7 @@ TEST_CASE("what_is_queued_while_a_batch_is_in_flight_waits_for_the_next") {
 }
 
 TEST_CASE("a_batch_of_empty_messages_sends_nothing") {
-    fixture given;
+    queue_fixture given;
     given.push("");
     given.push("");
     const send_part batch = given.form();
@@ -130,7 +70,7 @@ TEST_CASE("a_batch_of_empty_messages_sends_nothing") {
 }
 
 TEST_CASE("an_empty_message_takes_no_vector_but_keeps_its_place") {
-    fixture given;
+    queue_fixture given;
     given.push("a");
     message& empty = given.push("");
     given.push("b");
@@ -154,7 +94,7 @@ TEST_CASE("an_empty_message_takes_no_vector_but_keeps_its_place") {
 }
 
 TEST_CASE("a_batch_holds_at_most_1024_vectors") {
-    fixture given;
+    queue_fixture given;
     for (int count = 0; count < 2500; ++count) given.push("x");
     std::vector<std::size_t> sizes;
     while (given.queue.wants_batch()) {
@@ -168,7 +108,7 @@ TEST_CASE("a_batch_holds_at_most_1024_vectors") {
 
 TEST_CASE("a_message_longer_than_a_batch_goes_on_in_the_next_before_all_others") {
     const std::string text = test::random_text(2 * batch_limit + 1000, 1);
-    fixture given;
+    queue_fixture given;
     message& small = given.push("head");
     message& large = given.push(text);
     message& tail = given.push("tail");
@@ -198,7 +138,7 @@ TEST_CASE("a_message_longer_than_a_batch_goes_on_in_the_next_before_all_others")
 
 TEST_CASE("a_message_that_fills_a_batch_exactly_is_not_cut") {
     const std::string text(batch_limit, 'x');
-    fixture given;
+    queue_fixture given;
     given.push(text);
     given.push("next");
     CHECK(text_of(given.form()).size() == batch_limit);
@@ -211,7 +151,7 @@ TEST_CASE("a_message_that_fills_a_batch_exactly_is_not_cut") {
 TEST_CASE("wherever_a_batch_falls_short_each_message_learns_what_became_of_it") {
     static constexpr std::array texts = {"abc"sv, ""sv, "defgh"sv, "i"sv, ""sv, "jk"sv};
     const int result = GENERATE(range(0, 11));
-    fixture given;
+    queue_fixture given;
     for (const std::string_view text : texts) given.push(text);
     given.form();
     message& queued = given.push("behind the batch");
@@ -244,7 +184,7 @@ TEST_CASE("wherever_a_batch_falls_short_each_message_learns_what_became_of_it") 
 }
 
 TEST_CASE("an_error_belongs_to_the_first_message_and_those_behind_it_were_never_started") {
-    fixture given;
+    queue_fixture given;
     given.push("a");
     given.push("b");
     given.form();
@@ -259,7 +199,7 @@ TEST_CASE("an_error_belongs_to_the_first_message_and_those_behind_it_were_never_
 
 TEST_CASE("the_rest_of_a_cut_message_fails_with_what_it_has_sent_before") {
     const std::string text(batch_limit + 10, 'x');
-    fixture given;
+    queue_fixture given;
     message& cut = given.push(text);
     given.form();
     given.queue.completed(0, batch_limit, {});
@@ -271,7 +211,7 @@ TEST_CASE("the_rest_of_a_cut_message_fails_with_what_it_has_sent_before") {
 }
 
 TEST_CASE("failing_what_is_queued_leaves_the_batch_to_its_completion") {
-    fixture given;
+    queue_fixture given;
     message& in_batch = given.push("a");
     given.form();
     message& queued = given.push("b");
@@ -286,7 +226,7 @@ TEST_CASE("failing_what_is_queued_leaves_the_batch_to_its_completion") {
 }
 
 TEST_CASE("a_message_can_be_withdrawn_until_it_is_in_a_batch") {
-    fixture given;
+    queue_fixture given;
     message& first = given.push("a");
     message& second = given.push("b");
     CHECK(given.queue.withdraw(first));
@@ -299,7 +239,7 @@ TEST_CASE("a_message_can_be_withdrawn_until_it_is_in_a_batch") {
 
 TEST_CASE("a_message_sent_in_part_cannot_be_withdrawn") {
     const std::string text(batch_limit + 1, 'x');
-    fixture given;
+    queue_fixture given;
     message& cut = given.push(text);
     given.form();
     given.queue.completed(0, batch_limit, {});
@@ -308,7 +248,7 @@ TEST_CASE("a_message_sent_in_part_cannot_be_withdrawn") {
 }
 
 TEST_CASE("an_empty_message_can_be_withdrawn_even_from_a_batch") {
-    fixture given;
+    queue_fixture given;
     message& full = given.push("a");
     message& empty = given.push("");
     given.form();
@@ -319,7 +259,7 @@ TEST_CASE("an_empty_message_can_be_withdrawn_even_from_a_batch") {
 }
 
 TEST_CASE("a_replacement_takes_over_place_and_progress") {
-    fixture given;
+    queue_fixture given;
     message replacement("");
     SECTION("in the queue") {
         given.push("a");
@@ -346,7 +286,7 @@ TEST_CASE("a_replacement_takes_over_place_and_progress") {
 }
 
 TEST_CASE("a_cancelled_message_in_the_queue_leaves_it_at_once") {
-    fixture given;
+    queue_fixture given;
     given.push("a");
     message& unwanted = given.push("b");
     given.push("c");
@@ -357,7 +297,7 @@ TEST_CASE("a_cancelled_message_in_the_queue_leaves_it_at_once") {
 }
 
 TEST_CASE("a_batch_that_was_stopped_for_one_message_goes_on_without_it") {
-    fixture given;
+    queue_fixture given;
     message& first = given.push("abc");
     message& empty = given.push("");
     message& unwanted = given.push("de");
@@ -425,7 +365,7 @@ TEST_CASE("a_batch_that_was_stopped_for_one_message_goes_on_without_it") {
 
 TEST_CASE("a_message_longer_than_a_batch_does_not_go_on_once_it_is_cancelled") {
     const std::string text(3 * batch_limit, 'x');
-    fixture given;
+    queue_fixture given;
     message& large = given.push(text);
     message& behind = given.push("behind");
     given.form();
@@ -442,145 +382,12 @@ TEST_CASE("a_message_longer_than_a_batch_does_not_go_on_once_it_is_cancelled") {
     CHECK(given.queue.failed());
     CHECK(given.queue.idle());
 }
-
-namespace {
-
-class marker final : public outgoing_message {
-  public:
-    marker() { set_bytes(queue_marker()); }
-    void settled(fault error) noexcept override {
-        ++times;
-        outcome = error.code();
-    }
-
-    int times = 0;
-    std::error_code outcome;
-};
-
-unsigned chain(send_queue& queue) {
-    static outgoing_message* room[operation_id::most_members];
-    return queue.form_chain(room);
-}
-
-} // namespace
-
-TEST_CASE("wherever_a_chain_fails_each_message_learns_what_became_of_it") {
-    const std::size_t failing = GENERATE(range(0UZ, 5UZ));
-    fixture given;
-    for (int count = 0; count < 5; ++count) given.push("record");
-    REQUIRE(chain(given.queue) == 5);
-    message& queued = given.push("queued");
-    CHECK(given.bytes_of_chain(static_cast<unsigned>(failing), -EPIPE) == failing * 6);
-    for (std::size_t at = 0; at < 5; ++at) {
-        CAPTURE(at);
-        const message& each = given.messages[at];
-        if (at < failing)
-            CHECK(each.confirmed());
-        else
-            CHECK(each.failed_with(at == failing ? pipe_error : fault(errc::never_started)));
-    }
-    CHECK(queued.failed_with(errc::never_started));
-    CHECK(given.queue.failure().code() == pipe_error.code());
-    CHECK(given.queue.idle());
-    CHECK(given.queue.unsent() == 0);
-}
-
-TEST_CASE("a_record_that_does_not_fit_fails_alone_wherever_it_stands") {
-    const std::size_t failing = GENERATE(range(0UZ, 5UZ));
-    fixture given;
-    for (int count = 0; count < 5; ++count) given.push("record");
-    REQUIRE(chain(given.queue) == 5);
-    CHECK(given.bytes_of_chain(static_cast<unsigned>(failing), -EMSGSIZE) == failing * 6);
-    CHECK(given.messages[failing].failed_with(fault::from_errno(EMSGSIZE)));
-    for (std::size_t at = 0; at < 5; ++at) {
-        if (at < failing) CHECK(given.messages[at].confirmed());
-        if (at > failing) CHECK(given.messages[at].waits());
-    }
-    CHECK_FALSE(given.queue.failed());
-    CHECK(given.queue.wants_batch() == (failing < 4));
-    if (failing < 4) {
-        CHECK(chain(given.queue) == 4 - failing);
-        given.queue.chain_completed(static_cast<unsigned>(3 - failing), 6);
-        CHECK(given.messages.back().confirmed());
-    }
-}
-
-TEST_CASE("a_chain_that_was_stopped_goes_on_without_what_is_unwanted") {
-    const unsigned stopped = GENERATE(range(0U, 5U));
-    const unsigned unwanted = GENERATE(range(0U, 5U));
-    fixture given;
-    for (int count = 0; count < 5; ++count) given.push("record");
-    REQUIRE(chain(given.queue) == 5);
-    CHECK_FALSE(given.queue.cancel(given.messages[unwanted]));
-    given.queue.chain_completed(stopped, -ECANCELED);
-    for (std::size_t at = 0; at < 5; ++at) {
-        CAPTURE(at);
-        if (at < stopped)
-            CHECK(given.messages[at].confirmed()); // the one that is unwanted too, if it was sent by then
-        else if (at == unwanted)
-            CHECK(given.messages[at].failed_with(errc::cancelled));
-        else
-            CHECK(given.messages[at].waits());
-    }
-    CHECK_FALSE(given.queue.failed());
-}
-
-TEST_CASE("a_chain_is_as_long_as_the_room_and_takes_the_rest_in_the_next") {
-    fixture given;
-    for (int count = 0; count < 5; ++count) given.push("x");
-    outgoing_message* room[2];
-    CHECK(given.queue.form_chain(room) == 2);
-    CHECK(given.bytes_of_chain(1, 1) == 2);
-    CHECK(given.queue.form_chain(room) == 2);
-    CHECK(given.bytes_of_chain(1, 1) == 2);
-    CHECK(given.queue.form_chain(room) == 1);
-    CHECK(given.bytes_of_chain(0, 1) == 1);
-    for (const message& each : given.messages) CHECK(each.confirmed());
-}
-
-TEST_CASE("a_marker_in_a_chain_is_complete_when_all_before_it_are") {
-    fixture given;
-    marker first;
-    marker middle;
-    marker last;
-    given.queue.push(first);
-    given.push("a");
-    given.queue.push(middle);
-    given.push("b");
-    given.queue.push(last);
-    REQUIRE(chain(given.queue) == 2);
-    SECTION("all was sent") {
-        given.queue.chain_completed(1, 1);
-        CHECK((first.times == 1 && middle.times == 1 && last.times == 1));
-        CHECK_FALSE(last.outcome);
-    }
-    SECTION("it was stopped between them") {
-        given.queue.chain_completed(1, -ECANCELED);
-        CHECK((first.times == 1 && middle.times == 1 && last.times == 0));
-    }
-    SECTION("it failed at once") {
-        given.queue.chain_completed(0, -EPIPE);
-        CHECK((first.times == 1 && middle.times == 1 && last.times == 1));
-        CHECK_FALSE(first.outcome);
-        CHECK(middle.outcome == errc::never_started);
-        CHECK(last.outcome == errc::never_started);
-    }
-    SECTION("nothing but markers is for the wire") {
-        given.queue.chain_completed(1, 1);
-        marker alone;
-        given.queue.push(alone);
-        CHECK(chain(given.queue) == 0);
-        given.queue.chain_completed(0, 0);
-        CHECK(alone.times == 1);
-    }
-}
-
 // A batch of a stream that is too long for one send: three parts of 128 KiB, cut across messages.
 TEST_CASE("a_long_batch_is_a_chain_whose_every_part_tells_what_was_sent") {
     constexpr std::size_t part_size = std::size_t{128} * 1024;
     const unsigned failing = GENERATE(0U, 1U, 2U);
     const int short_result = GENERATE(0, 1000, -EPIPE);
-    fixture given;
+    queue_fixture given;
     const std::vector<std::string> texts{
         test::random_text(50'000, 1), test::random_text(200'000, 2), std::string(),
         test::random_text(150'000, 3), test::random_text(1'000'000, 4)};
@@ -619,7 +426,7 @@ TEST_CASE("a_long_batch_is_a_chain_whose_every_part_tells_what_was_sent") {
 }
 
 TEST_CASE("a_long_batch_that_was_sent_goes_on_where_it_ended") {
-    fixture given;
+    queue_fixture given;
     const std::string text = test::random_text(1'000'000, 1);
     const message& only = given.push(text);
     std::string wire;

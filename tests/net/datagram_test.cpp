@@ -1,0 +1,178 @@
+// Connected datagrams: boundaries, order, and errors that are those of one message.
+#include "sockets.hpp"
+
+#include <array>
+
+using namespace chainring;
+using namespace chainring::test;
+using namespace std::literals;
+
+namespace {
+
+struct over_udp {
+    static endpoint somewhere() { return {"127.0.0.1", 0}; }
+};
+struct over_unix_datagrams {
+    static endpoint somewhere() { return endpoint::from_abstract_name(unique_name()).value(); }
+};
+
+#define EACH_KIND over_udp, over_unix_datagrams
+
+// A plain socket that takes datagrams from anybody.
+class plain_receiver {
+  public:
+    explicit plain_receiver(const endpoint& at)
+        : socket_(::socket(at.family(), SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
+        if (::bind(socket_.get(), at.address(), at.length()) != 0) FAIL("bind: " << std::strerror(errno));
+    }
+    endpoint local() const { return socket_.local(); }
+    void answer(const endpoint& to, std::string_view text) const {
+        const ssize_t sent =
+            ::sendto(socket_.get(), text.data(), text.size(), MSG_DONTWAIT, to.address(), to.length());
+        CHECK(sent == static_cast<ssize_t>(text.size()));
+    }
+    // The next one; none: nullopt.
+    std::optional<std::string> next() const {
+        std::string bytes(65'536, '\0');
+        const ssize_t got = ::recv(socket_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
+        if (got < 0) return {};
+        bytes.resize(static_cast<std::size_t>(got));
+        return bytes;
+    }
+
+  private:
+    plain_socket socket_;
+};
+
+task<std::string> next_of(const plain_receiver& from) {
+    std::optional<std::string> got;
+    co_await until([&] {
+        got = from.next();
+        return got.has_value();
+    });
+    co_return *got;
+}
+
+std::string text_of(int number) {
+    return std::to_string(number) + std::string(static_cast<std::size_t>(number) % 100, '.');
+}
+
+} // namespace
+
+TEMPLATE_TEST_CASE("datagrams_keep_their_boundaries_and_their_order", "", EACH_KIND) {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        const plain_receiver peer(TestType::somewhere());
+        auto near = must(co_await connected_datagram::connect(peer.local(), TestType::somewhere()));
+        const statistics before = executor::current()->stats();
+        for (int number = 0; number < 8; ++number) must(co_await near.write(text_of(number)));
+        must(co_await near.flush());
+        CHECK(executor::current()->stats().batches_sent - before.batches_sent == 1);
+        for (int number = 0; number < 8; ++number) {
+            const std::string got = co_await next_of(peer);
+            CHECK(got == text_of(number));
+        }
+        const endpoint at = must(near.local());
+        for (int number = 0; number < 3; ++number) peer.answer(at, text_of(number));
+        for (int number = 0; number < 3; ++number) {
+            const buffer got = must(co_await near.receive());
+            CHECK(got.text() == text_of(number));
+        }
+    });
+}
+
+TEST_CASE("datagrams_to_a_peer_that_is_slow_wait_and_keep_their_order") {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        const plain_receiver peer(over_unix_datagrams::somewhere());
+        auto near = must(co_await connected_datagram::connect(peer.local()));
+        constexpr int count = 300; // a unix socket's queue holds some ten
+        co_await scope([&](task_group& group) -> task<> {
+            for (int number = 0; number < count; ++number) {
+                group.spawn([](connected_datagram& to, int which) -> task<> {
+                    const std::string text = text_of(which);
+                    const std::size_t sent = must(co_await to.send(text));
+                    CHECK(sent == text.size());
+                }(near, number));
+            }
+            co_await settle();
+            for (int number = 0; number < count; ++number) {
+                const std::string got = co_await next_of(peer);
+                REQUIRE(got == text_of(number));
+            }
+        });
+    });
+}
+
+TEMPLATE_TEST_CASE("an_empty_datagram_is_a_message_and_no_end", "", EACH_KIND) {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        const plain_receiver peer(TestType::somewhere());
+        auto near = must(co_await connected_datagram::connect(peer.local(), TestType::somewhere()));
+        const std::size_t sent = must(co_await near.send(""sv));
+        CHECK(sent == 0);
+        const std::string got = co_await next_of(peer);
+        CHECK(got.empty());
+        const endpoint at = must(near.local());
+        peer.answer(at, "before");
+        peer.answer(at, "");
+        peer.answer(at, "behind");
+        const std::array<std::string_view, 3> all{"before", "", "behind"};
+        for (const std::string_view expected : all) {
+            const buffer received = must(co_await near.receive());
+            CHECK(received.text() == expected);
+        }
+    });
+}
+
+TEST_CASE("a_datagram_that_is_too_long_fails_alone") {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        const plain_receiver peer(over_udp::somewhere());
+        auto near = must(co_await connected_datagram::connect(peer.local()));
+        const std::string endless(70'000, 'x');
+        std::error_code error;
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn([](connected_datagram& to, const std::string& text, std::error_code& told) -> task<> {
+                const auto sent = co_await to.send(std::string_view(text));
+                told = error_of(sent);
+            }(near, endless, error));
+            co_await pass();
+            must(co_await near.write("behind"sv));
+        });
+        CHECK(error == std::errc::message_size);
+        const std::string got = co_await next_of(peer);
+        CHECK(got == "behind");
+
+        std::array<std::byte, 4> small{};
+        peer.answer(must(near.local()), "longer than four");
+        const auto cut = co_await near.receive_into(small);
+        CHECK(error_of(cut) == std::errc::message_size);
+        peer.answer(must(near.local()), "four");
+        const std::size_t whole = must(co_await near.receive_into(small));
+        CHECK(whole == 4);
+    });
+}
+
+TEST_CASE("a_refused_datagram_is_told_once_and_the_socket_goes_on") {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        std::optional<plain_receiver> peer(over_udp::somewhere());
+        const endpoint at = peer->local();
+        peer.reset();
+        auto near = must(co_await connected_datagram::connect(at));
+        must(co_await near.send("nobody"sv));
+        const auto received = co_await near.receive();
+        CHECK(error_of(received) == std::errc::connection_refused);
+        peer.emplace(at);
+        must(co_await near.send("somebody"sv));
+        const std::string got = co_await next_of(*peer);
+        CHECK(got == "somebody");
+        peer->answer(must(near.local()), "here");
+        const buffer answer = must(co_await near.receive());
+        CHECK(answer.text() == "here");
+    });
+}
+
+TEST_CASE("an_address_that_cannot_be_bound_is_refused") {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        const plain_receiver peer(over_udp::somewhere());
+        const auto taken = co_await connected_datagram::connect(peer.local(), peer.local());
+        CHECK(error_of(taken) == std::errc::address_in_use);
+    });
+}
