@@ -4,6 +4,7 @@
 
 #include <chainring/runtime/intrusive_list.hpp>
 
+#include <cassert>
 #include <coroutine>
 
 namespace chainring {
@@ -13,7 +14,10 @@ struct waiter_tag;
 class waiter : public list_node<waiter_tag> {
   public:
     // Called from the ready queue, on the executor's thread.
-    virtual void resume() noexcept { coroutine_.resume(); }
+    virtual void resume() noexcept {
+        assert(!coroutine_.done());
+        coroutine_.resume();
+    }
 
     // The scope was cancelled. What the operation did by then decides its result, so a waiter whose operation
     // is with the kernel asks for an end and goes on waiting for it.
