@@ -25,9 +25,10 @@ template <class Stream> cr::task<cr::result<void>> serve(cr::endpoint at) {
     const auto local = co_await cr::try_(listener.local());
     std::printf("listening on %s\n", local.to_string().c_str());
     std::fflush(stdout);
+    auto connections = listener.connections();
     co_return co_await cr::scope([&](cr::task_group& sessions) -> cr::task<cr::result<void>> {
         for (;;) {
-            Stream peer = co_await cr::try_(listener.accept());
+            Stream peer = co_await cr::try_(connections.next());
             sessions.spawn(echo(std::move(peer)));
         }
     });
