@@ -105,16 +105,17 @@ void socket::close_gracefully(last_messages sent, duration limit) noexcept {
     if (state_ != state::open) return;
     state_ = state::draining;
     home_->close_begun();
-    drain(sent);
-    go_on_closing();
-    if (!ending()) limit_close(limit);
-}
-
-void socket::limit_close(duration limit) noexcept {
-    if (close_limit_ == nullptr) close_limit_ = std::make_unique<close_limit>(*this);
     // Beyond some centuries a limit is none, and a sum would overflow.
     constexpr duration longest = std::chrono::years(100);
-    home_->timers().arm(*close_limit_, home_->behind().now() + std::clamp(limit, duration::zero(), longest));
+    close_deadline_ = home_->behind().now() + std::clamp(limit, duration::zero(), longest);
+    drain(sent);
+    go_on_closing();
+    if (state_ == state::draining) end_close_at(close_deadline_);
+}
+
+void socket::end_close_at(time_point deadline) noexcept {
+    if (close_limit_ == nullptr) close_limit_ = std::make_unique<close_limit>(*this);
+    home_->timers().arm(*close_limit_, deadline);
 }
 
 void socket::close_at_limit(fault cause) noexcept {
@@ -128,7 +129,7 @@ void socket::go_on_closing() noexcept {
         constexpr duration longest_linger = std::chrono::seconds(1);
         if (!close_outcome_ && linger()) {
             state_ = state::lingering;
-            limit_close(longest_linger);
+            end_close_at(std::min(close_deadline_, home_->behind().now() + longest_linger));
             return;
         }
         begin_close(manner::orderly);

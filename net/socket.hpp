@@ -123,7 +123,7 @@ class socket : protected completion, private turn_end_work, private resource {
 
     bool ending() const noexcept { return state_ >= state::ending; }
     void begin_close(manner how) noexcept;
-    void limit_close(duration limit) noexcept;
+    void end_close_at(time_point deadline) noexcept;
     void close_at_limit(fault cause) noexcept;
     void go_on_closing() noexcept;
 
@@ -140,6 +140,7 @@ class socket : protected completion, private turn_end_work, private resource {
 
     executor* home_;
     time_point since_;
+    time_point close_deadline_; // of a graceful close
     int descriptor_;
     std::uint32_t in_flight_ = 0;
     state state_ = state::open;
