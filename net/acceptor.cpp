@@ -101,7 +101,7 @@ void acceptor::submit_pending() noexcept {
         return;
     }
     // A multishot accept does not stop at a limit by itself, and brings what nobody may be waiting for.
-    multishot_ = !streams_.empty() && limit_ == 0 && !refusing_;
+    multishot_ = !streams_.empty() && limit_ == 0 && !reserve_given_up();
     accept_ = start([this](io_uring_sqe& sqe) {
         if (multishot_)
             io_uring_prep_multishot_accept(&sqe, descriptor(), nullptr, nullptr, SOCK_CLOEXEC);
@@ -136,7 +136,7 @@ void acceptor::completed(const io_uring_cqe& cqe) noexcept {
 
 void acceptor::accepted(int descriptor) noexcept {
     pause_ = {};
-    if (may_refuse_ && reserve_ < 0 && refuse(descriptor)) return;
+    if (reserve_given_up() && refuse(descriptor)) return;
     apply_options(home().behind(), descriptor, AF_UNIX, not_inherited_);
     accepted_connection taken{descriptor, count_ ? counted_connection(count_) : counted_connection()};
     if (taker_ != nullptr) {
@@ -153,7 +153,6 @@ void acceptor::out_of_resources() noexcept {
     ++home().counters().accepts_deferred;
     if (reserve_ >= 0) {
         home().behind().close(std::exchange(reserve_, -1));
-        refusing_ = true;
         return;
     }
     if (pause_ == duration::zero())
@@ -166,7 +165,6 @@ void acceptor::out_of_resources() noexcept {
 
 // The reserve was given up for this connection. If there is room for both, it is welcome after all.
 bool acceptor::refuse(int descriptor) noexcept {
-    refusing_ = false;
     open_reserve();
     if (reserve_ >= 0) return false;
     kernel& behind = home().behind();

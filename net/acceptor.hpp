@@ -86,6 +86,8 @@ class acceptor final : public socket, private timer {
     bool accepting() noexcept { return accept_ && home().in_flight(accept_); }
     void accepted(int descriptor) noexcept;
     void out_of_resources() noexcept;
+    // For the connection that is accepted next.
+    bool reserve_given_up() const noexcept { return may_refuse_ && reserve_ < 0; }
     bool refuse(int descriptor) noexcept;
     void open_reserve() noexcept;
     void tell(accepted_connection taken) noexcept;
@@ -97,7 +99,6 @@ class acceptor final : public socket, private timer {
     std::shared_ptr<std::uint32_t> count_; // open connections, if there is a limit
     bool may_refuse_;
     int reserve_ = -1;       // a descriptor to give up for a connection that is then refused
-    bool refusing_ = false;  // the reserve is given up, for the connection that is accepted next
     bool multishot_ = false; // the accept in flight is one
     bool cancelled_ = false; // the accept in flight was asked to end for its taker's sake
     intrusive_list<stream, accept_stream_tag> streams_;
