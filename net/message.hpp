@@ -35,39 +35,45 @@ class outgoing_message : public list_node<message_tag> {
     // The message has left the queue, sent or not. Called once, while completions are reaped.
     virtual void settled(fault error) noexcept = 0;
 
-    std::size_t size() const noexcept { return bytes_.size(); } // in bytes
-    std::size_t sent() const noexcept { return sent_; }         // bytes that the kernel took
-    std::size_t unsent() const noexcept { return bytes_.size() - sent_; }
+    std::size_t size() const noexcept { return size_; } // in bytes
+    std::size_t sent() const noexcept { return sent_; } // bytes that the kernel took
+    std::size_t unsent() const noexcept { return size_ - sent_; }
     std::uint32_t messages() const noexcept { return messages_; } // of a stream: that were joined to this one
 
     // Nobody waits for it: it is sent even if the stream is destroyed meanwhile.
     bool is_buffered() const noexcept { return buffered_; }
     bool is_marker() const noexcept { return marker_; }
 
-    bool in_one_piece() const noexcept { return pieces_.empty(); }
-    byte_span bytes() const noexcept { return bytes_; } // of a message in one piece
-    byte_spans pieces() const noexcept { return pieces_; }
+    bool in_one_piece() const noexcept { return pieces_ == 0; }
+    byte_span bytes() const noexcept { // of a message in one piece
+        return {static_cast<const std::byte*>(data_), size_};
+    }
+    byte_spans pieces() const noexcept { // none for a message in one piece
+        return {static_cast<const byte_span*>(data_), pieces_};
+    }
 
   protected:
-    static constexpr bool buffered = true;
-    explicit outgoing_message(bool buffered = false) noexcept
-        : buffered_(buffered) {}
-    explicit outgoing_message(byte_span bytes) noexcept
-        : bytes_(bytes) {}
+    enum class waited_for : bool { no, yes };
+    explicit outgoing_message(waited_for by_its_sender = waited_for::yes) noexcept
+        : buffered_(by_its_sender == waited_for::no) {}
+    explicit outgoing_message(byte_span bytes) noexcept { set_bytes(bytes); }
     explicit outgoing_message(byte_spans pieces) noexcept { set_bytes(pieces); }
     outgoing_message(outgoing_message&&) noexcept = default;
     ~outgoing_message() = default;
 
     // Before it is queued.
     void set_bytes(queue_marker) noexcept { marker_ = true; }
-    void set_bytes(byte_span bytes) noexcept { bytes_ = bytes; }
+    void set_bytes(byte_span bytes) noexcept {
+        data_ = bytes.data();
+        size_ = bytes.size();
+    }
     // Behind the bytes is memory for `room` more, of messages that follow on a stream.
     void set_room(std::size_t room) noexcept { room_ = static_cast<std::uint32_t>(room); }
     void set_bytes(byte_spans pieces) noexcept {
-        pieces_ = pieces;
-        std::size_t total = 0;
-        for (const byte_span piece : pieces) total += piece.size();
-        bytes_ = {static_cast<const std::byte*>(nullptr), total};
+        data_ = pieces.data();
+        pieces_ = static_cast<std::uint32_t>(pieces.size());
+        size_ = 0;
+        for (const byte_span piece : pieces) size_ += piece.size();
     }
 
   private:
@@ -76,20 +82,21 @@ class outgoing_message : public list_node<message_tag> {
     // The pieces of what is not sent, empty ones left out. The visitor stops the walk by returning false.
     template <class Visitor> void for_each_unsent_piece(Visitor&& visit) const {
         if (in_one_piece()) {
-            if (sent_ < bytes_.size()) visit(bytes_.subspan(sent_));
+            if (sent_ < size_) visit(bytes().subspan(sent_));
             return;
         }
         std::size_t skipped = sent_;
-        for (const byte_span piece : pieces_) {
+        for (const byte_span piece : pieces()) {
             const std::size_t skip = std::min(skipped, piece.size());
             skipped -= skip;
             if (skip < piece.size() && !visit(piece.subspan(skip))) return;
         }
     }
 
-    byte_span bytes_;   // for a message in several pieces only the size of all of them
-    byte_spans pieces_; // none: in one piece
+    const void* data_ = nullptr; // the bytes, or the list of the pieces
+    std::size_t size_ = 0;       // of all the pieces, in bytes
     std::size_t sent_ = 0;
+    std::uint32_t pieces_ = 0; // none: in one piece
     std::uint32_t messages_ = 1;
     std::uint32_t room_ = 0;
     bool buffered_ = false;

@@ -37,17 +37,7 @@ void receiver::arm() noexcept {
     });
 }
 
-void receiver::complete(const io_uring_cqe& cqe) noexcept {
-    if (cqe.res > 0) home_.counters().bytes_received += static_cast<std::uint64_t>(cqe.res);
-    if (armed_) [[likely]]
-        received(cqe);
-    else
-        received_directly(cqe.res);
-    if (is_terminal(cqe)) [[unlikely]]
-        socket_.operation_ended();
-}
-
-void receiver::received(const io_uring_cqe& cqe) noexcept {
+inline void receiver::received(const io_uring_cqe& cqe) noexcept {
     if ((cqe.flags & IORING_CQE_F_BUFFER) != 0) {
         buffer_pool& pool = home_.buffers();
         const std::uint16_t block = pool.taken_by_kernel(cqe);
@@ -67,6 +57,16 @@ void receiver::received(const io_uring_cqe& cqe) noexcept {
         socket_.ask_for_turn_end(); // to stop it
     }
     if (reader_waits() && received_.has_news()) tell();
+}
+
+void receiver::complete(const io_uring_cqe& cqe) noexcept {
+    if (cqe.res > 0) home_.counters().bytes_received += static_cast<std::uint64_t>(cqe.res);
+    if (armed_) [[likely]]
+        received(cqe);
+    else
+        received_directly(cqe.res);
+    if (is_terminal(cqe)) [[unlikely]]
+        socket_.operation_ended();
 }
 
 void receiver::multishot_ended(int result) noexcept {

@@ -43,7 +43,7 @@ class send_queue::cutter {
     std::size_t bytes_ = 0;
 };
 
-unsigned send_queue::gather_batch(submission_memory& memory, std::span<send_part> room) noexcept {
+unsigned send_queue::form_batch(submission_memory& memory, std::span<send_part> room) noexcept {
     cutter cutting(room.size());
     messages_in_batch_ = 0;
     messages_.for_each([&](outgoing_message& message) {
@@ -244,7 +244,8 @@ bool send_queue::withdraw(outgoing_message& message) noexcept {
 }
 
 void send_queue::replace(outgoing_message& message, outgoing_message& replacement) noexcept {
-    replacement.bytes_ = message.bytes_;
+    replacement.data_ = message.data_;
+    replacement.size_ = message.size_;
     replacement.pieces_ = message.pieces_;
     replacement.sent_ = message.sent_;
     replacement.in_batch_ = message.in_batch_;

@@ -44,8 +44,8 @@ class send_queue {
         if (messages_.empty()) return nullptr;
         outgoing_message& last = messages_.back();
         if (last.room_ < size || last.in_batch_) return nullptr;
-        const byte_span before = last.bytes_;
-        last.bytes_ = {before.data(), before.size() + size};
+        const byte_span before = last.bytes();
+        last.size_ += size;
         last.room_ -= static_cast<std::uint32_t>(size);
         ++last.messages_;
         accepted(size);
@@ -59,18 +59,19 @@ class send_queue {
     // Takes what is queued into the batch, as far as the room for its parts goes, and returns how many there
     // are. Messages without bytes keep their place; a batch of nothing else has no parts, and
     // `completed(0, 0, {})` is due.
-    unsigned form_batch(submission_memory& memory, std::span<send_part> room) noexcept {
-        // The common case, in few instructions.
+    unsigned form_batch(submission_memory& memory, std::span<send_part> room) noexcept;
+    // The common case, in few instructions: one message in one piece is all that waits. Returns its bytes, or
+    // nothing, and `form_batch` is due.
+    byte_span form_simple_batch() noexcept {
         outgoing_message& only = messages_.front();
-        if (!messages_.single() || !only.in_one_piece() || only.unsent() - 1 >= most_bytes)
-            return gather_batch(memory, room);
+        if (!messages_.single() || !only.in_one_piece() || only.unsent() - 1 >= most_bytes) return {};
         only.in_batch_ = true;
         batched_ = 1;
         messages_in_batch_ = only.messages_;
         parts_ = 1;
-        room[0].single = only.bytes_.subspan(only.sent_);
-        last_part_ = static_cast<std::uint32_t>(room[0].single.size());
-        return 1;
+        const byte_span bytes = only.bytes().subspan(only.sent_);
+        last_part_ = static_cast<std::uint32_t>(bytes.size());
+        return bytes;
     }
     std::uint32_t messages_in_batch() const noexcept { return messages_in_batch_; }
 
@@ -134,7 +135,6 @@ class send_queue {
     // Cuts the unsent bytes of the messages given to it, one after another, into parts. Always the same ones.
     class cutter;
 
-    unsigned gather_batch(submission_memory& memory, std::span<send_part> room) noexcept;
     void fill_vectors(submission_memory& memory, std::span<send_part> parts) noexcept;
     std::size_t bytes_before(unsigned part) noexcept;
     void accepted(std::size_t bytes) noexcept {

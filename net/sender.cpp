@@ -6,31 +6,45 @@
 
 namespace chainring {
 
+// Without MSG_WAITALL a short send would count as a success, and the rest would be lost.
+constexpr int stream_flags = MSG_WAITALL | MSG_NOSIGNAL;
+
 void sender::submit_batch() noexcept {
+    const byte_span only = queue_.form_simple_batch();
+    if (only.empty()) [[unlikely]] {
+        submit_parts();
+        return;
+    }
+    members_ = 1;
+    operation_ = socket_.start(*this, [&](io_uring_sqe& sqe) {
+        io_uring_prep_send(&sqe, socket_.descriptor(), only.data(), only.size(), stream_flags);
+    });
+    count_batch(queue_.messages_in_batch());
+}
+
+void sender::submit_parts() noexcept {
     send_part parts[most_parts];
     const unsigned count = queue_.form_batch(
         home_.until_submitted(), std::span(parts).first(std::min(most_parts, home_.longest_chain())));
-    if (count == 0) [[unlikely]] {
+    if (count == 0) {
         queue_.completed(0, 0, {});
         return;
     }
-    const auto prepare = [&](io_uring_sqe& sqe, unsigned member) {
-        // Without MSG_WAITALL a short send would count as a success, and the rest would be lost.
-        constexpr int flags = MSG_WAITALL | MSG_NOSIGNAL;
+    members_ = static_cast<std::uint8_t>(count);
+    operation_ = socket_.start_chain(*this, count, [&](io_uring_sqe& sqe, unsigned member) {
         const send_part& part = parts[member];
         if (part.several != nullptr)
-            io_uring_prep_sendmsg(&sqe, socket_.descriptor(), part.several, flags);
+            io_uring_prep_sendmsg(&sqe, socket_.descriptor(), part.several, stream_flags);
         else
-            io_uring_prep_send(&sqe, socket_.descriptor(), part.single.data(), part.single.size(), flags);
-    };
-    members_ = static_cast<std::uint8_t>(count);
-    if (count == 1) [[likely]]
-        operation_ = socket_.start(*this, [&](io_uring_sqe& sqe) { prepare(sqe, 0); });
-    else
-        operation_ = socket_.start_chain(*this, count, prepare);
-    statistics& counters = home_.counters();
-    ++counters.batches_sent;
-    counters.messages_sent += queue_.messages_in_batch();
+            io_uring_prep_send(
+                &sqe, socket_.descriptor(), part.single.data(), part.single.size(), stream_flags);
+    });
+    count_batch(queue_.messages_in_batch());
+}
+
+void sender::count_batch(std::uint32_t messages) noexcept {
+    ++home_.counters().batches_sent;
+    home_.counters().messages_sent += messages;
 }
 
 void sender::submit_chain() noexcept {
@@ -60,8 +74,7 @@ void sender::submit_chain() noexcept {
             io_uring_prep_sendmsg(&sqe, socket_.descriptor(), header, flags);
         }
     });
-    ++home_.counters().batches_sent;
-    home_.counters().messages_sent += messages;
+    count_batch(messages);
 }
 
 void sender::chain_completed(unsigned member, int result) noexcept {
@@ -79,6 +92,15 @@ void sender::chain_completed(unsigned member, int result) noexcept {
     queue_.chain_completed(polled ? member - 1 : member, result, framing_);
 }
 
+inline void sender::completed(unsigned part, int result) noexcept {
+    if (queue_.is_all(part, result)) [[likely]]
+        queue_.completed_whole();
+    else if (result >= 0)
+        queue_.completed(part, result, cause_of_short());
+    else // Once this side closes, whatever ended the batch is a consequence of that.
+        queue_.completed(part, state_ == state::closed ? -ECANCELED : result, {});
+}
+
 void sender::complete(const io_uring_cqe& cqe) noexcept {
     // EINTR is the answer of an operation that had fallen to a worker thread and was told to end there.
     const int result = cqe.res == -EINTR ? -ECANCELED : cqe.res;
@@ -93,15 +115,6 @@ void sender::complete(const io_uring_cqe& cqe) noexcept {
         socket_.ask_for_turn_end();
     if (!writers_.empty() && (queue_.failed() || below_low_water())) release_writers(queue_.failure());
     socket_.operation_ended();
-}
-
-void sender::completed(unsigned part, int result) noexcept {
-    if (queue_.is_all(part, result)) [[likely]]
-        queue_.completed_whole();
-    else if (result >= 0)
-        queue_.completed(part, result, cause_of_short());
-    else // Once this side closes, whatever ended the batch is a consequence of that.
-        queue_.completed(part, state_ == state::closed ? -ECANCELED : result, {});
 }
 
 void sender::release_writers(fault error) noexcept {

@@ -129,7 +129,9 @@ class sender final : private completion {
 
     void complete(const io_uring_cqe& cqe) noexcept override;
     void submit_batch() noexcept;
+    void submit_parts() noexcept;
     void submit_chain() noexcept;
+    void count_batch(std::uint32_t messages) noexcept;
     void completed(unsigned part, int result) noexcept;
     void chain_completed(unsigned member, int result) noexcept;
     fault cause_of_short() noexcept;

@@ -168,7 +168,9 @@ void socket::complete(const io_uring_cqe& cqe) noexcept {
 void socket::at_turn_end() noexcept {
     if (!ending()) {
         submit_pending();
-        go_on_closing(); // afterwards: a batch of nothing is complete as soon as it is formed
+        // Afterwards: a batch of nothing is complete as soon as it is formed.
+        if (state_ != state::open) [[unlikely]]
+            go_on_closing();
     } else if (state_ == state::ending && in_flight_ == 0) {
         state_ = state::closing;
         home_->submit(*this, [this](io_uring_sqe& sqe) { io_uring_prep_close(&sqe, descriptor_); });

@@ -33,7 +33,7 @@ class buffered_message : public outgoing_message {
 
   protected:
     buffered_message() noexcept
-        : outgoing_message(buffered) {}
+        : outgoing_message(waited_for::no) {}
     ~buffered_message() = default;
 
   private:

@@ -24,10 +24,6 @@ void* map_memory(std::size_t size) {
 
 } // namespace
 
-void buffer::give_back() noexcept {
-    pool_->lease_ended(block_);
-}
-
 buffer_pool*
 buffer_pool::open(kernel& behind, ring& registered_with, const buffer_options& options, inbox& wake) {
     return new buffer_pool(behind, registered_with, options, wake);
@@ -81,7 +77,7 @@ void buffer_pool::set_home_thread() noexcept {
     home_pool = this;
 }
 
-void buffer_pool::provide(std::uint16_t block) noexcept {
+inline void buffer_pool::provide(std::uint16_t block) noexcept {
     headers_[block].provided = true;
     io_uring_buf_ring_add(
         buffer_ring_, memory_ + std::size_t{block} * block_size_, block_size_, block,
@@ -90,7 +86,7 @@ void buffer_pool::provide(std::uint16_t block) noexcept {
     ++provided_;
 }
 
-void buffer_pool::come_home(std::uint16_t block) noexcept {
+inline void buffer_pool::come_home(std::uint16_t block) noexcept {
     if (provided_ < ring_entries_) {
         provide(block);
         return;
@@ -109,13 +105,21 @@ void buffer_pool::refill() noexcept {
     }
 }
 
-void buffer_pool::lease_ended(std::uint16_t block) noexcept {
+inline void buffer_pool::lease_ended(std::uint16_t block) noexcept {
     if (home_pool == this) [[likely]] {
         --leased_;
         come_home(block);
     } else {
         lease_ended_elsewhere(block);
     }
+}
+
+void buffer::give_back() noexcept {
+    pool_->lease_ended(block_);
+}
+
+void buffer_pool::put_back(std::uint16_t block) noexcept {
+    come_home(block);
 }
 
 void buffer_pool::lease_ended_elsewhere(std::uint16_t block) noexcept {

@@ -66,7 +66,7 @@ class buffer_pool {
         return {*this, memory_ + std::size_t{block} * block_size_ + offset, size, block};
     }
     // A block that nobody leased goes home.
-    void put_back(std::uint16_t block) noexcept { come_home(block); }
+    void put_back(std::uint16_t block) noexcept;
 
     // The queue of received blocks of a connection is linked through the pool.
     std::uint16_t& next_of(std::uint16_t block) noexcept { return headers_[block].next; }

@@ -150,8 +150,8 @@ bool executor::nothing_to_do() const noexcept {
 void executor::reap() noexcept {
     ring_.reap(
         [this](const io_uring_cqe& cqe) {
-            counters_.terminal_cqes += is_terminal(cqe) ? 1 : 0;
-            if ((cqe.user_data & operation_id::cancel_tag) != 0) {
+            if ((cqe.user_data & operation_id::cancel_tag) != 0) [[unlikely]] {
+                ++counters_.terminal_cqes;
                 cancel_answered(operation_id(cqe.user_data & ~operation_id::cancel_tag), cqe.res);
                 return;
             }
@@ -162,7 +162,10 @@ void executor::reap() noexcept {
                 return;
             }
             completion& target = *found->target;
-            if (is_terminal(cqe)) slots_.release(id);
+            if (is_terminal(cqe)) {
+                ++counters_.terminal_cqes;
+                slots_.release(id, *found);
+            }
             target.complete(cqe);
         },
         counters_);

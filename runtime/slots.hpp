@@ -70,7 +70,8 @@ class operation_id {
 class slot_table {
   public:
     operation_id acquire(completion& target, std::uint8_t opcode, int descriptor, time_point since) {
-        if (first_free_ == none) grow();
+        if (first_free_ == none) [[unlikely]]
+            grow();
         const std::uint32_t index = first_free_;
         slot& taken = at(index);
         first_free_ = taken.next_free;
@@ -89,8 +90,8 @@ class slot_table {
         return found.target != nullptr && found.generation == id.generation() ? &found : nullptr;
     }
 
-    void release(operation_id id) noexcept {
-        slot& released = at(id.index());
+    // What `find` has found for it.
+    void release(operation_id id, slot& released) noexcept {
         assert(released.target != nullptr && released.generation == id.generation());
         released.target = nullptr;
         ++released.generation;
@@ -115,7 +116,7 @@ class slot_table {
 
     slot& at(std::uint32_t index) noexcept { return chunks_[index / chunk_size][index % chunk_size]; }
 
-    void grow() {
+    [[gnu::noinline]] void grow() {
         chunks_.push_back(std::make_unique<slot[]>(chunk_size));
         for (std::uint32_t index = size_ + chunk_size; index-- > size_;) {
             slot& added = chunks_.back()[index - size_];

@@ -34,14 +34,14 @@ TEST_CASE("an_operation_is_found_under_its_id_until_it_is_released") {
     CHECK(found->descriptor == 17);
     CHECK(found->opcode == IORING_OP_NOP);
     CHECK(used.slots.find(operation_id(id.user_data())) == found);
-    used.slots.release(id);
+    used.slots.release(id, *used.slots.find(id));
     CHECK(used.slots.find(id) == nullptr);
 }
 
 TEST_CASE("a_late_id_does_not_find_the_operation_that_took_its_slot_over") {
     fixture used;
     const operation_id late = used.acquire();
-    used.slots.release(late);
+    used.slots.release(late, *used.slots.find(late));
     const operation_id current = used.acquire();
     REQUIRE(current.index() == late.index());
     CHECK(current.generation() == late.generation() + 1);
@@ -82,7 +82,7 @@ TEST_CASE("slots_agree_with_a_list_whatever_comes_and_goes") {
             busy.push_back(used.acquire());
         } else {
             const std::size_t at = random() % busy.size();
-            used.slots.release(busy[at]);
+            used.slots.release(busy[at], *used.slots.find(busy[at]));
             gone.push_back(busy[at]);
             busy[at] = busy.back();
             busy.pop_back();
