@@ -21,6 +21,19 @@ int or_errno(int returned) noexcept {
     return returned < 0 ? -errno : returned;
 }
 
+// The locked memory of a ring that was closed counts against the user's limit until a worker of the kernel has
+// torn it down, some milliseconds later.
+template <class Call> int once_memory_is_back(Call&& call) noexcept {
+    constexpr int most_tries = 50;
+    constexpr timespec pause{.tv_sec = 0, .tv_nsec = 2'000'000};
+    int returned = call();
+    for (int tries = 1; returned == -ENOMEM && tries < most_tries; ++tries) {
+        ::nanosleep(&pause, nullptr);
+        returned = call();
+    }
+    return returned;
+}
+
 class linux_kernel_calls final : public kernel {
   public:
     int open_ring(io_uring& ring, const ring_options& options) noexcept override {
@@ -42,7 +55,8 @@ class linux_kernel_calls final : public kernel {
             std::memset(&parameters, 0, sizeof parameters);
             parameters.flags = flags;
             parameters.cq_entries = options.completion_entries;
-            returned = io_uring_queue_init_params(options.submission_entries, &ring, &parameters);
+            returned = once_memory_is_back(
+                [&] { return io_uring_queue_init_params(options.submission_entries, &ring, &parameters); });
             if (returned != -EINVAL) break;
         }
         return returned;
@@ -75,7 +89,7 @@ class linux_kernel_calls final : public kernel {
     }
 
     int register_buffer_ring(io_uring& ring, io_uring_buf_reg& registration) noexcept override {
-        return io_uring_register_buf_ring(&ring, &registration, 0);
+        return once_memory_is_back([&] { return io_uring_register_buf_ring(&ring, &registration, 0); });
     }
 
     int unregister_buffer_ring(io_uring& ring, unsigned group) noexcept override {

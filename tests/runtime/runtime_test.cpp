@@ -6,6 +6,9 @@
 
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <stdexcept>
 #include <string>
@@ -198,4 +201,28 @@ TEST_CASE("a_signal_that_arrives_when_the_task_has_ended_is_not_handled_twice") 
         co_return 5;
     }()) == 5);
     CHECK(handler_of(SIGTERM) == own_handler);
+}
+
+// The kernel gives the locked memory of a ring back only a moment after its end.
+TEST_CASE("runtimes_follow_one_another_under_the_usual_limit_of_locked_memory") {
+    const pid_t child = ::fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        // The limit does not hold for root.
+        constexpr unsigned nobody = 65534;
+        if (::getuid() == 0 && (::setgid(nobody) != 0 || ::setuid(nobody) != 0)) ::_exit(2);
+        const rlimit usual{8 << 20, 8 << 20};
+        if (::setrlimit(RLIMIT_MEMLOCK, &usual) != 0) ::_exit(3);
+        constexpr int many = 300;
+        try {
+            for (int made = 0; made < many; ++made) runtime().run([]() -> task<> { co_return; }());
+        } catch (const std::system_error&) {
+            ::_exit(1);
+        }
+        ::_exit(0);
+    }
+    int status = 0;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    REQUIRE(WIFEXITED(status));
+    CHECK(WEXITSTATUS(status) == 0);
 }
