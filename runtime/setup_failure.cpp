@@ -76,7 +76,7 @@ void read_status(restrictions& found, const std::string& status, std::optional<l
     if (const auto text = field(status, "CapEff:")) {
         const long long effective = to_number(*text, 16).value_or(0);
         found.system_administrator = effective >> CAP_SYS_ADMIN & 1;
-        found.may_lock_memory = effective >> CAP_IPC_LOCK & 1;
+        found.may_lock_memory = (effective >> CAP_IPC_LOCK & 1) != 0;
     }
     if (!group || *group < 0) return;
     // The kernel asks for the file system's group id (the fourth), or one of the supplementary groups.
@@ -146,7 +146,7 @@ setup_failure diagnose_absence(const restrictions& found) {
 }
 
 setup_failure diagnose_lack_of_memory(const restrictions& found) {
-    if (!found.may_lock_memory &&
+    if (!found.may_lock_memory.value_or(false) &&
         found.locked_memory.value_or(restrictions::unlimited) != restrictions::unlimited) {
         return {
             ENOMEM, cause::memlock,

@@ -40,9 +40,9 @@ struct restrictions {
     std::optional<int> io_uring_disabled; // 0: free; 1: io_uring_group or CAP_SYS_ADMIN; 2: nobody. Linux 6.6
     bool in_io_uring_group = false;
     std::optional<bool> seccomp_filter;
-    bool system_administrator =
-        false;                    // CAP_SYS_ADMIN, which may be one of a user namespace and count for nothing
-    bool may_lock_memory = false; // CAP_IPC_LOCK: RLIMIT_MEMLOCK does not hold
+    // CAP_SYS_ADMIN, which may be one of a user namespace and count for nothing.
+    bool system_administrator = false;
+    std::optional<bool> may_lock_memory;        // CAP_IPC_LOCK: RLIMIT_MEMLOCK does not hold
     std::optional<std::uint64_t> locked_memory; // bytes; the largest value: unlimited
     std::optional<std::uint64_t> descriptors;
 

@@ -1,10 +1,11 @@
 // chainring-doctor: whether chainring runs here, and if not, what stands in the way and how to remove it.
 #include "command_line.hpp"
+#include "standard_output.hpp"
 
 #include <chainring/runtime/capabilities.hpp>
+#include <chainring/runtime/executor.hpp>
 #include <chainring/runtime/kernel.hpp>
 
-#include <liburing.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
@@ -52,15 +53,34 @@ struct findings {
     }
 };
 
-// What is supported, unless not even one ring of an executor's size can be had: RLIMIT_MEMLOCK may hold the
-// small rings of the probe and no more.
+// eventfd(2), by which other threads wake an executor.
+cr::setup_failure diagnose_refused_event(int error) {
+    if (error == EMFILE || error == ENFILE || error == ENOMEM) return cr::diagnose_setup_failure(error);
+    const bool filter = cr::read_restrictions().seccomp_filter.value_or(true);
+    return {
+        error, filter ? cr::setup_failure::cause::seccomp : cr::setup_failure::cause::unknown,
+        "eventfd is refused (" + std::generic_category().message(error) +
+            "), most often by a seccomp filter: it must allow eventfd2 as well."};
+}
+
+cr::task<> nothing() {
+    co_return;
+}
+
+// What is supported, unless not even one executor can be had: RLIMIT_MEMLOCK may hold the small rings of the
+// probe and no more.
 std::expected<cr::capabilities, cr::setup_failure> probe() {
     auto found = cr::probe_capabilities();
     if (!found || !found->latency_mode()) return found;
-    io_uring ring;
-    const int returned = cr::linux_kernel().open_ring(ring, {});
-    if (returned < 0) return std::unexpected(cr::diagnose_setup_failure(-returned));
-    cr::linux_kernel().close_ring(ring);
+    const int event = cr::linux_kernel().open_event();
+    if (event < 0) return std::unexpected(diagnose_refused_event(-event));
+    cr::linux_kernel().close(event);
+    try {
+        cr::executor trial;
+        trial.run(nothing());
+    } catch (const std::system_error& error) {
+        return std::unexpected(cr::diagnose_setup_failure(error.code().value()));
+    }
     return found;
 }
 
@@ -176,13 +196,17 @@ void print_environment(const findings& found) {
         text += ": low for a server, raise it with ulimit -n or LimitNOFILE=";
     print("limits", text);
     text = in_text(found.limits.locked_memory.rlim_cur, 1024, " KiB") + " locked memory; ";
-    text += restrictions.may_lock_memory ? "this process may exceed it (CAP_IPC_LOCK)"
-                                         : "from Linux 6.14 on, all rings of this user must fit into it";
+    text += restrictions.may_lock_memory.value_or(false)
+                ? "this process may exceed it (CAP_IPC_LOCK)"
+                : "from Linux 6.14 on, all rings of this user must fit into it";
+    if (!restrictions.may_lock_memory) text += " (but with CAP_IPC_LOCK; /proc is not there to tell)";
     print("", text);
 
     text = found.container.empty() ? "none detected" : found.container;
-    text += restrictions.seccomp_filter.value_or(false) ? "; a seccomp filter is in force"
-                                                        : "; no seccomp filter";
+    if (!restrictions.seccomp_filter)
+        text += "; whether a seccomp filter is in force /proc does not tell";
+    else
+        text += *restrictions.seccomp_filter ? "; a seccomp filter is in force" : "; no seccomp filter";
     if (restrictions.io_uring_disabled) {
         text += "; kernel.io_uring_disabled is " + std::to_string(*restrictions.io_uring_disabled);
     }
@@ -229,6 +253,10 @@ std::string in_json(bool value) {
     return value ? "true" : "false";
 }
 
+std::string in_json(std::optional<bool> value) {
+    return value ? in_json(*value) : "null";
+}
+
 std::string in_json(rlim_t limit) {
     return limit == RLIM_INFINITY ? "null" : std::to_string(limit);
 }
@@ -260,8 +288,7 @@ void print_json(const findings& found) {
               << ",\n  \"locked_memory\": " << in_json(locked_memory.rlim_cur)
               << ",\n  \"may_lock_memory\": " << in_json(restrictions.may_lock_memory)
               << ",\n  \"container\": " << (found.container.empty() ? "null" : json_string(found.container))
-              << ",\n  \"seccomp_filter\": "
-              << (restrictions.seccomp_filter ? in_json(*restrictions.seccomp_filter) : "null")
+              << ",\n  \"seccomp_filter\": " << in_json(restrictions.seccomp_filter)
               << ",\n  \"io_uring_disabled\": "
               << (restrictions.io_uring_disabled ? std::to_string(*restrictions.io_uring_disabled) : "null")
               << "\n}\n";
@@ -278,5 +305,6 @@ int main(int argc, char** argv) {
 
     const findings found = examine();
     json ? print_json(found) : print_report(found);
-    return found.runs() ? 0 : 1;
+    std::cout.flush();
+    return written_or_failed("chainring-doctor", found.runs() ? 0 : 1);
 }

@@ -3,6 +3,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
@@ -126,6 +127,34 @@ TEST_CASE("the_doctor_names_the_filter_that_refuses_io_uring") {
     CHECK_THAT(result.output, !ContainsSubstring("chainring runs"));
     CHECK_THAT(
         json(system_call, answer(EPERM)).output, ContainsSubstring("\"cause\": \"seccomp\", \"errno\": 1,"));
+}
+
+TEST_CASE("the_doctor_names_what_else_an_executor_needs_and_is_refused") {
+    need_io_uring();
+    const outcome result = report(__NR_eventfd2, answer(EPERM));
+    CHECK(result.exit_status == 1);
+    CHECK_THAT(result.output, ContainsSubstring("eventfd is refused"));
+    CHECK_THAT(result.output, !ContainsSubstring("chainring runs"));
+}
+
+TEST_CASE("the_doctor_fails_when_its_report_cannot_be_written") {
+    need_io_uring();
+    const char* const option = GENERATE(static_cast<const char*>(nullptr), "--json");
+    const int full = ::open("/dev/full", O_WRONLY | O_CLOEXEC);
+    REQUIRE(full >= 0);
+    const pid_t child = ::fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        ::dup2(full, STDOUT_FILENO);
+        const char* const path = std::getenv("CHAINRING_DOCTOR");
+        ::execl(path, path, option, nullptr);
+        ::_exit(127);
+    }
+    ::close(full);
+    int status = 0;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    REQUIRE(WIFEXITED(status));
+    CHECK(WEXITSTATUS(status) == 1);
 }
 
 TEST_CASE("the_doctor_sees_through_a_filter_that_denies_that_io_uring_exists") {
