@@ -30,6 +30,8 @@ receive_queue::take_message_into(buffer_pool& pool, std::span<std::byte> target)
 
 void receive_queue::discard(buffer_pool& pool) noexcept {
     while (count_ != 0) pool.put_back(pop(pool));
+    end_ = once_ = false;
+    error_ = 0;
 }
 
 } // namespace chainring

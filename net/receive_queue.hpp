@@ -54,6 +54,7 @@ class receive_queue {
     result<std::size_t> take_into(buffer_pool& pool, std::span<std::byte> target) noexcept;
     // One message into memory that should hold it.
     result<std::size_t> take_message_into(buffer_pool& pool, std::span<std::byte> target) noexcept;
+    // All of it, the end and the error too.
     void discard(buffer_pool& pool) noexcept;
 
   private:

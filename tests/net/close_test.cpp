@@ -79,6 +79,19 @@ TEMPLATE_TEST_CASE("a_close_sends_what_others_wait_for_and_takes_nothing_new", "
     });
 }
 
+TEMPLATE_TEST_CASE(
+    "after_a_close_nothing_is_received_not_even_an_end_that_was_there_before", "", EACH_TRANSPORT) {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto pair = co_await connected_to_plain<TestType>(4096);
+        ::shutdown(pair.peer.get(), SHUT_WR);
+        const buffer end = must(co_await pair.stream.receive());
+        CHECK(end.empty());
+        co_await pair.stream.close();
+        const auto after = co_await pair.stream.receive();
+        CHECK(error_of(after) == errc::closed);
+    });
+}
+
 TEMPLATE_TEST_CASE("a_cancelled_close_aborts_what_was_not_sent", "", EACH_TRANSPORT) {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         auto pair = co_await connected_to_plain<TestType>(4096);
