@@ -3,6 +3,7 @@
 //     build/samples/echo_load --connect 127.0.0.1:7000 --connections 64 --size 64 --depth 1 --seconds 3
 #include "command_line.hpp"
 #include "latency_histogram.hpp"
+#include "standard_output.hpp"
 
 #include <chainring/chainring.hpp>
 
@@ -31,12 +32,17 @@ struct options {
 struct tally {
     bool measuring = false;
     bool stop = false;
+    unsigned usable = 0; // connections
+    std::chrono::duration<double> elapsed{};
     std::uint64_t messages = 0;
     std::uint64_t wrong = 0;
     std::uint64_t errors = 0;
     std::string first_error;
     latency_histogram latency;
 
+    double rate() const { // messages a second
+        return elapsed.count() > 0 ? static_cast<double>(messages) / elapsed.count() : 0;
+    }
     void failed(const std::string& reason) {
         ++errors;
         if (first_error.empty()) first_error = reason;
@@ -179,12 +185,13 @@ class exchange {
     tally& counted_;
 };
 
-cr::task<> drive(cr::tcp_stream server, const options& wanted, std::uint64_t seed, tally& counted) {
+// The last connection that fails ends the measurement.
+cr::task<> drive(
+    cr::tcp_stream server, const options& wanted, std::uint64_t seed, tally& counted, cr::task_group& group) {
     exchange with_server(server, wanted, seed, counted);
-    while (!counted.stop) {
-        const bool usable = co_await with_server.run();
-        if (!usable) co_return;
-    }
+    bool usable = true;
+    while (usable && !counted.stop) usable = co_await with_server.run();
+    if (--counted.usable == 0 && !usable) group.cancel();
 }
 
 cr::duration seconds(double count) {
@@ -192,56 +199,57 @@ cr::duration seconds(double count) {
 }
 
 // The window is announced on standard error, so that a harness can read the server's CPU time at both ends.
-cr::task<double> measure(const options& wanted, tally& counted) {
+cr::task<> measure(const options& wanted, tally& counted, cr::task_group& group) {
     co_await cr::sleep(seconds(wanted.warm_up));
     std::fprintf(stderr, "measuring\n");
     counted.measuring = true;
     const auto begun = clock_type::now();
     co_await cr::sleep(seconds(wanted.seconds));
     counted.measuring = false;
-    const std::chrono::duration<double> elapsed = clock_type::now() - begun;
+    counted.elapsed = clock_type::now() - begun;
     std::fprintf(stderr, "measured\n");
     counted.stop = true;
-    co_return elapsed.count();
+    // Replies that are under way get a second.
+    for (int wait = 0; wait < 100 && counted.usable != 0; ++wait) co_await cr::sleep(seconds(0.01));
+    group.cancel();
 }
 
-cr::task<cr::result<double>> load(const options& wanted, tally& counted) {
+cr::task<cr::result<void>> load(const options& wanted, tally& counted) {
     std::vector<cr::tcp_stream> connections;
     for (unsigned number = 0; number < wanted.connections; ++number) {
         auto connected = co_await cr::try_(cr::tcp_stream::connect(wanted.server));
         connections.push_back(std::move(connected));
     }
-    co_return co_await cr::scope([&](cr::task_group& group) -> cr::task<cr::result<double>> {
+    counted.usable = wanted.connections;
+    co_await cr::scope([&](cr::task_group& group) -> cr::task<> {
         for (unsigned number = 0; number < wanted.connections; ++number)
-            group.spawn(drive(std::move(connections[number]), wanted, number, counted));
-        const double elapsed = co_await measure(wanted, counted);
-        // Replies that are under way get a second.
-        for (int wait = 0; wait < 100 && group.size() != 0; ++wait) co_await cr::sleep(seconds(0.01));
-        group.cancel();
-        co_return elapsed;
+            group.spawn(drive(std::move(connections[number]), wanted, number, counted, group));
+        group.spawn(measure(wanted, counted, group));
+        co_return;
     });
+    co_return {};
 }
 
-void print_json(const options& wanted, const tally& counted, double elapsed) {
+void print_json(const options& wanted, const tally& counted) {
     std::printf(
         "{\"messages\":%llu, \"seconds\":%.6f, \"messages_per_second\":%.1f, \"p50_us\":%.2f, "
         "\"p99_us\":%.2f, "
         "\"p999_us\":%.2f, \"connections\":%u, \"size\":%zu, \"depth\":%u, \"wrong\":%llu, \"errors\":%llu, "
         "\"warmup_seconds\":%.3f}\n",
-        static_cast<unsigned long long>(counted.messages), elapsed,
-        static_cast<double>(counted.messages) / elapsed, counted.latency.percentile(50),
-        counted.latency.percentile(99), counted.latency.percentile(99.9), wanted.connections, wanted.size,
-        wanted.depth, static_cast<unsigned long long>(counted.wrong),
+        static_cast<unsigned long long>(counted.messages), counted.elapsed.count(), counted.rate(),
+        counted.latency.percentile(50), counted.latency.percentile(99), counted.latency.percentile(99.9),
+        wanted.connections, wanted.size, wanted.depth, static_cast<unsigned long long>(counted.wrong),
         static_cast<unsigned long long>(counted.errors), wanted.warm_up);
 }
 
-void print_table(const options& wanted, const tally& counted, double elapsed) {
+void print_table(const options& wanted, const tally& counted) {
     std::printf("connections     %12u\n", wanted.connections);
     std::printf("message size    %12zu bytes\n", wanted.size);
     std::printf("in flight       %12u per connection\n", wanted.depth);
     std::printf(
-        "messages        %12llu in %.2f s\n", static_cast<unsigned long long>(counted.messages), elapsed);
-    std::printf("messages/s      %12.0f\n", static_cast<double>(counted.messages) / elapsed);
+        "messages        %12llu in %.2f s\n", static_cast<unsigned long long>(counted.messages),
+        counted.elapsed.count());
+    std::printf("messages/s      %12.0f\n", counted.rate());
     std::printf("latency p50     %12.1f us\n", counted.latency.percentile(50));
     std::printf("latency p99     %12.1f us\n", counted.latency.percentile(99));
     std::printf("latency p99.9   %12.1f us\n", counted.latency.percentile(99.9));
@@ -278,12 +286,12 @@ int main(int argc, char** argv) {
     try {
         cr::runtime runtime;
         tally counted;
-        const cr::result<double> elapsed = runtime.block_on(load(wanted, counted));
-        if (!elapsed) {
-            std::fprintf(stderr, "echo_load: %s: %s\n", connect.c_str(), elapsed.error().message().c_str());
+        const cr::result<void> ended = runtime.block_on(load(wanted, counted));
+        if (!ended) {
+            std::fprintf(stderr, "echo_load: %s: %s\n", connect.c_str(), ended.error().message().c_str());
             return 1;
         }
-        (json ? print_json : print_table)(wanted, counted, *elapsed);
+        (json ? print_json : print_table)(wanted, counted);
         if (counted.wrong != 0)
             std::fprintf(
                 stderr, "echo_load: %s: wrong replies on %llu of %u connections\n", connect.c_str(),
@@ -295,7 +303,8 @@ int main(int argc, char** argv) {
                 wanted.connections);
         if (counted.messages == 0)
             std::fprintf(stderr, "echo_load: %s: not one message came back in time\n", connect.c_str());
-        return counted.wrong == 0 && counted.errors == 0 && counted.messages != 0 ? 0 : 1;
+        const bool good = counted.wrong == 0 && counted.errors == 0 && counted.messages != 0;
+        return written_or_failed("echo_load", good ? 0 : 1);
     } catch (const std::exception& error) {
         std::fprintf(stderr, "echo_load: %s\n", error.what());
         return 1;
