@@ -343,8 +343,8 @@ TEMPLATE_TEST_CASE("an_executor_that_ends_with_suspended_tasks_leaves_nothing_be
             task_group group(here);
             group.spawn([](auto& from) -> task<> { (void)co_await from.accept(); }(listener));
             group.spawn(receive_some(pair.stream));
-            group.spawn([](auto& from, std::string& target) -> task<> {
-                (void)co_await from.receive_into(bytes_of(target));
+            group.spawn([](auto& from, std::string& wanted) -> task<> {
+                (void)co_await from.receive_into(bytes_of(wanted));
             }(second.stream, into));
             group.spawn(send_borrowed(pair.stream, text));
             group.spawn(send_borrowed(second.stream, text));
