@@ -1,5 +1,6 @@
 // Unix stream sockets, by path or abstract name: unix_stream and unix_listener. A listener removes its path
-// when it closes.
+// when it closes; the path of a program that was killed stays, and until it is removed bind answers that the
+// address is in use. An abstract name has no such rest.
 #pragma once
 
 #include <chainring/net/connect.hpp>
