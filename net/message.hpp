@@ -6,8 +6,10 @@
 #include <chainring/runtime/intrusive_list.hpp>
 
 #include <algorithm>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -44,6 +46,10 @@ class outgoing_message : public list_node<message_tag> {
     bool is_buffered() const noexcept { return buffered_; }
     bool is_marker() const noexcept { return marker_; }
 
+    // What owns the bytes, given up by the message, which still knows where they are. For one that was told to
+    // have such a thing.
+    virtual std::shared_ptr<const void> give_up_bytes() { return nullptr; }
+
     bool in_one_piece() const noexcept { return pieces_ == 0; }
     byte_span bytes() const noexcept { // of a message in one piece
         return {static_cast<const std::byte*>(data_), size_};
@@ -67,8 +73,10 @@ class outgoing_message : public list_node<message_tag> {
         data_ = bytes.data();
         size_ = bytes.size();
     }
-    // Behind the bytes is memory for `room` more, of messages that follow on a stream.
-    void set_room(std::size_t room) noexcept { room_ = static_cast<std::uint32_t>(room); }
+    // The message owns its bytes, and gives them up where they are.
+    void set_owned() noexcept { owned_ = true; }
+    // Behind the bytes is memory for `room` more (less than 64 KiB), of messages that follow on a stream.
+    void set_room(std::size_t room) noexcept { room_ = static_cast<std::uint16_t>(room); }
     void set_bytes(byte_spans pieces) noexcept {
         data_ = pieces.data();
         pieces_ = static_cast<std::uint32_t>(pieces.size());
@@ -98,11 +106,13 @@ class outgoing_message : public list_node<message_tag> {
     std::size_t sent_ = 0;
     std::uint32_t pieces_ = 0; // none: in one piece
     std::uint32_t messages_ = 1;
-    std::uint32_t room_ = 0;
+    std::uint16_t room_ = 0;
     bool buffered_ = false;
     bool marker_ = false;
     bool in_batch_ = false;
     bool unwanted_ = false; // cancelled while in the batch
+    bool owned_ = false;
+    bool given_up_ = false; // its bytes, for a send without a copy
 };
 
 // The bytes of what a sender may hand over.
@@ -123,6 +133,18 @@ inline byte_span bytes_of(const std::string& text) noexcept {
 }
 inline byte_span bytes_of(const std::vector<std::byte>& bytes) noexcept {
     return bytes;
+}
+
+template <class Payload>
+concept owns_its_bytes = !std::same_as<Payload, queue_marker> && !std::same_as<Payload, byte_span> &&
+                         !std::same_as<Payload, byte_spans>;
+
+// A payload whose bytes stay where they are when it moves: all do but a short string.
+template <class Payload> std::shared_ptr<const void> given_up(Payload& payload) {
+    if constexpr (owns_its_bytes<Payload>)
+        return std::make_shared<const Payload>(std::move(payload));
+    else
+        return nullptr;
 }
 
 } // namespace chainring

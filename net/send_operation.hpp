@@ -57,6 +57,7 @@ template <class Payload> class [[nodiscard("co_await it")]] send_operation : pub
 
     template <class Promise> bool await_suspend(std::coroutine_handle<Promise> caller) {
         set_bytes(bytes_of(payload_)); // here, because a short string takes its bytes along when it moves
+        if constexpr (owns_its_bytes<Payload>) set_owned();
         return send_waiter::await_suspend(caller);
     }
     result<std::size_t> await_resume() noexcept {
@@ -66,6 +67,8 @@ template <class Payload> class [[nodiscard("co_await it")]] send_operation : pub
     }
 
   private:
+    std::shared_ptr<const void> give_up_bytes() override { return given_up(payload_); }
+
     // The bytes may outlive the sender, and stay where they are when the payload moves.
     static constexpr bool can_be_orphaned = std::is_same_v<Payload, buffer> ||
                                             std::is_same_v<Payload, shared_message> ||

@@ -47,7 +47,7 @@ unsigned send_queue::form_batch(submission_memory& memory, std::span<send_part> 
     cutter cutting(room.size());
     messages_in_batch_ = 0;
     messages_.for_each([&](outgoing_message& message) {
-        if (!cutting.has_room()) return false;
+        if (!cutting.has_room() || for_zero_copy(message)) return false;
         message.in_batch_ = true;
         ++batched_;
         if (!message.is_marker()) messages_in_batch_ += message.messages_;
@@ -62,6 +62,25 @@ unsigned send_queue::form_batch(submission_memory& memory, std::span<send_part> 
     last_part_ = parts_ == 0 ? 0 : room[parts_ - 1U].bytes;
     fill_vectors(memory, room.first(parts_));
     return parts_;
+}
+
+byte_span send_queue::form_zero_copy_batch() noexcept {
+    outgoing_message& first = messages_.front();
+    if (!for_zero_copy(first)) return {};
+    const byte_span rest = first.bytes().subspan(first.sent_);
+    const byte_span bytes = rest.first(std::min(rest.size(), most_bytes));
+    first.in_batch_ = true;
+    batched_ = 1;
+    messages_in_batch_ = 1;
+    parts_ = 1;
+    last_part_ = static_cast<std::uint32_t>(bytes.size());
+    return bytes;
+}
+
+std::shared_ptr<const void> send_queue::first_given_up() {
+    outgoing_message& first = messages_.front();
+    if (std::exchange(first.given_up_, true)) return nullptr;
+    return first.give_up_bytes();
 }
 
 void send_queue::fill_vectors(submission_memory& memory, std::span<send_part> parts) noexcept {
@@ -250,6 +269,7 @@ void send_queue::replace(outgoing_message& message, outgoing_message& replacemen
     replacement.sent_ = message.sent_;
     replacement.in_batch_ = message.in_batch_;
     replacement.unwanted_ = message.unwanted_;
+    replacement.given_up_ = message.given_up_;
     list::replace(message, replacement);
 }
 

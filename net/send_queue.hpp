@@ -46,7 +46,7 @@ class send_queue {
         if (last.room_ < size || last.in_batch_) return nullptr;
         const byte_span before = last.bytes();
         last.size_ += size;
-        last.room_ -= static_cast<std::uint32_t>(size);
+        last.room_ = static_cast<std::uint16_t>(last.room_ - size);
         ++last.messages_;
         accepted(size);
         return const_cast<std::byte*>(before.data()) + before.size();
@@ -73,6 +73,17 @@ class send_queue {
         last_part_ = static_cast<std::uint32_t>(bytes.size());
         return bytes;
     }
+    // From how many bytes on a message that owns them is sent without a copy, in a batch of its own.
+    static constexpr std::uint32_t never = ~std::uint32_t{0};
+    void set_zero_copy(std::uint32_t from) noexcept { zero_copy_from_ = from; }
+    bool zero_copies() const noexcept { return zero_copy_from_ != never; }
+    // Such a batch, of as much of the first message as a send may carry, or nothing.
+    byte_span form_zero_copy_batch() noexcept;
+    // The owner of the first message's bytes, once; then nullptr.
+    std::shared_ptr<const void> first_given_up();
+    // The first message lives from bytes that it has given up.
+    bool first_is_given_up() noexcept { return !messages_.empty() && messages_.front().given_up_; }
+
     std::uint32_t messages_in_batch() const noexcept { return messages_in_batch_; }
 
     // The batch's CQE, of its part `part`, says that all of it was sent.
@@ -121,6 +132,10 @@ class send_queue {
 
     // True: nothing of the message was with the kernel; it has left the queue, unsettled.
     bool withdraw(outgoing_message& message) noexcept;
+    // The batch does not need the message's sender: its bytes have been given up.
+    static bool goes_without(const outgoing_message& message) noexcept {
+        return message.in_batch_ && message.given_up_;
+    }
 
     // `replacement` takes the place of a message whose sender dies; the bytes must stay where they are.
     static void replace(outgoing_message& message, outgoing_message& replacement) noexcept;
@@ -137,6 +152,9 @@ class send_queue {
 
     void fill_vectors(submission_memory& memory, std::span<send_part> parts) noexcept;
     std::size_t bytes_before(unsigned part) noexcept;
+    bool for_zero_copy(const outgoing_message& message) const noexcept {
+        return message.owned_ && message.unsent() >= zero_copy_from_;
+    }
     void accepted(std::size_t bytes) noexcept {
         ++count_;
         unsent_ += bytes;
@@ -170,6 +188,7 @@ class send_queue {
     std::uint32_t count_ = 0;
     std::size_t unsent_ = 0;
     fault failure_;
+    std::uint32_t zero_copy_from_ = never; // bytes
 };
 
 } // namespace chainring

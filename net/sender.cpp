@@ -3,13 +3,74 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <mutex>
+#include <vector>
 
 namespace chainring {
 
 // Without MSG_WAITALL a short send would count as a success, and the rest would be lost.
 constexpr int stream_flags = MSG_WAITALL | MSG_NOSIGNAL;
 
+// A send whose bytes the kernel reads even after its result: until a notification says that the network has let go
+// of them. The connection may be gone by then.
+class sender::zero_copy_send final : public completion {
+  public:
+    zero_copy_send(sender& from, std::shared_ptr<const void> bytes) noexcept
+        : from_(from)
+        , counters_(from.home_.counters())
+        , bytes_(std::move(bytes)) {}
+
+    void complete(const io_uring_cqe& cqe) noexcept override {
+        if ((cqe.flags & IORING_CQE_F_NOTIF) == 0)
+            from_.complete(cqe);
+        else if ((static_cast<unsigned>(cqe.res) & IORING_NOTIF_USAGE_ZC_COPIED) != 0)
+            ++counters_.zero_copies_copied;
+        if (is_terminal(cqe)) delete this;
+    }
+
+    // The network reads on after the executor's end: memory that went to somebody else would show there.
+    void given_up() noexcept override {
+        static std::mutex mutex;
+        static std::vector<std::shared_ptr<const void>> kept_for_ever;
+        const std::lock_guard lock(mutex);
+        kept_for_ever.push_back(std::move(bytes_));
+        delete this;
+    }
+
+  private:
+    sender& from_; // until the result
+    statistics& counters_;
+    std::shared_ptr<const void> bytes_;
+};
+
+void sender::set_zero_copy(std::size_t from) noexcept {
+    // A short string does not leave its bytes where they are when it moves.
+    constexpr std::size_t least = 1024;
+    queue_.set_zero_copy(
+        from == 0 ? send_queue::never
+                  : static_cast<std::uint32_t>(std::clamp<std::size_t>(from, least, send_queue::never - 1U)));
+}
+
+bool sender::submit_zero_copy() noexcept {
+    const byte_span bytes = queue_.form_zero_copy_batch();
+    if (bytes.empty()) return false;
+    if (auto given_up = queue_.first_given_up()) given_up_ = std::move(given_up);
+    members_ = 1;
+    zero_copy_ = true;
+    operation_ = socket_.start(*new zero_copy_send(*this, given_up_), [&](io_uring_sqe& sqe) {
+        io_uring_prep_send_zc(
+            &sqe, socket_.descriptor(), bytes.data(), bytes.size(), stream_flags,
+            IORING_SEND_ZC_REPORT_USAGE);
+    });
+    ++home_.counters().zero_copies;
+    count_batch(queue_.messages_in_batch());
+    return true;
+}
+
 void sender::submit_batch() noexcept {
+    has_sent_ = true;
+    if (queue_.zero_copies() && submit_zero_copy()) [[unlikely]]
+        return;
     const byte_span only = queue_.form_simple_batch();
     if (only.empty()) [[unlikely]] {
         submit_parts();
@@ -103,7 +164,9 @@ inline void sender::completed(unsigned part, int result) noexcept {
 
 void sender::complete(const io_uring_cqe& cqe) noexcept {
     // EINTR is the answer of an operation that had fallen to a worker thread and was told to end there.
-    const int result = cqe.res == -EINTR ? -ECANCELED : cqe.res;
+    int result = cqe.res == -EINTR ? -ECANCELED : cqe.res;
+    if (zero_copy_) [[unlikely]]
+        result = zero_copy_result(result);
     if (is_stream()) [[likely]] {
         completed(operation_id::member_of(cqe), result);
     } else {
@@ -113,8 +176,25 @@ void sender::complete(const io_uring_cqe& cqe) noexcept {
         queue_.fail_queued(errc::closed, errc::closed);
     else if (queue_.wants_batch() || state_ == state::draining)
         socket_.ask_for_turn_end();
+    zero_copy_ = false;
+    if (given_up_ != nullptr) [[unlikely]]
+        release_given_up();
     if (!writers_.empty() && (queue_.failed() || below_low_water())) release_writers(queue_.failure());
     socket_.operation_ended();
+}
+
+// The first message has changed, or may have.
+void sender::release_given_up() noexcept {
+    if (!queue_.first_is_given_up()) given_up_.reset();
+}
+
+// What is left of the operation is its notification, which nobody waits for or cancels.
+int sender::zero_copy_result(int result) noexcept {
+    operation_ = {};
+    if (result != -ENOBUFS && result != -ENOMEM) return result;
+    // The memory that such sends may pin is used up (RLIMIT_MEMLOCK, net.core.optmem_max): copies go on.
+    queue_.set_zero_copy(send_queue::never);
+    return -ECANCELED;
 }
 
 void sender::release_writers(fault error) noexcept {
@@ -129,15 +209,25 @@ void sender::release_writers(fault error) noexcept {
 fault sender::cause_of_short() noexcept {
     const auto pending = socket_.get(SOL_SOCKET, SO_ERROR);
     if (pending && *pending != 0) return fault::from_errno(*pending);
-    if (state_ == state::closed || queue_.stopping()) return {};
+    if (state_ == state::closed || queue_.stopping() || zero_copy_) return {};
     return errc::broken;
 }
 
 void sender::cancel(outgoing_message& message) noexcept {
-    if (!queue_.cancel(message)) cancel_batch();
+    if (queue_.cancel(message))
+        release_given_up();
+    else
+        cancel_batch();
 }
 
 void sender::abandon(outgoing_message& message) noexcept {
+    if (send_queue::goes_without(message)) {
+        struct unheard final : outgoing_message {
+            void settled(fault) noexcept override { delete this; }
+        };
+        send_queue::replace(message, *new unheard);
+        return;
+    }
     if (!queue_.cancel(message)) home_.cancel_and_wait(operation_, members_);
     if (queue_.failed()) home_.behind().shutdown(socket_.descriptor(), SHUT_RDWR);
 }

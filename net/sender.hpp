@@ -84,6 +84,8 @@ class sender final : private completion {
         home_.ready().push(waiting);
     }
     void set_marks(const send_marks& marks) noexcept { marks_ = marks; }
+    // Of a stream. From how many bytes on; 0: never.
+    void set_zero_copy(std::size_t from) noexcept;
 
     // Why nothing can be sent any more.
     fault failure() const noexcept { return queue_.failure(); }
@@ -92,7 +94,7 @@ class sender final : private completion {
         total.messages += queue_.messages();
         total.bytes += queue_.unsent();
     }
-    bool has_sent() const noexcept { return static_cast<bool>(operation_); }
+    bool has_sent() const noexcept { return has_sent_; }
 
     // The sender no longer wants it. What is not with the kernel is settled as cancelled at once.
     void cancel(outgoing_message& message) noexcept;
@@ -127,14 +129,19 @@ class sender final : private completion {
     // Of one batch of a stream: half a megabyte. Its senders wait for all of it.
     static constexpr unsigned most_parts = 4;
 
+    class zero_copy_send;
+
     void complete(const io_uring_cqe& cqe) noexcept override;
     void submit_batch() noexcept;
+    bool submit_zero_copy() noexcept;
     void submit_parts() noexcept;
     void submit_chain() noexcept;
     void count_batch(std::uint32_t messages) noexcept;
     void completed(unsigned part, int result) noexcept;
     void chain_completed(unsigned member, int result) noexcept;
     fault cause_of_short() noexcept;
+    int zero_copy_result(int result) noexcept;
+    void release_given_up() noexcept;
     bool below_low_water() const noexcept {
         return queue_.unsent() <= marks_.low_bytes && queue_.messages() <= marks_.low_messages;
     }
@@ -145,11 +152,14 @@ class sender final : private completion {
     state state_ = state::open;
     framing framing_;
     std::uint8_t members_ = 1; // SQEs of the batch
-    bool poll_first_ = false;  // the batch of datagrams waits for room at the receiver, or the next one is to
+    bool has_sent_ = false;
+    bool zero_copy_ = false;  // the batch is sent without a copy
+    bool poll_first_ = false; // the batch of datagrams waits for room at the receiver, or the next one is to
     send_queue queue_;
     operation_id operation_; // the batch
     send_marks marks_;
     intrusive_list<writer, writer_tag> writers_;
+    std::shared_ptr<const void> given_up_; // the bytes of the first message
 };
 
 } // namespace chainring

@@ -49,6 +49,15 @@ void receive_into_operation::end() noexcept {
 
 // stream
 
+result<void> stream::set_zero_copy(std::size_t from_bytes) noexcept {
+    const result<int> family = option(SOL_SOCKET, SO_DOMAIN);
+    if (!family) return failure(family.error());
+    if (*family == AF_UNIX || !sending()->is_stream())
+        return failure(std::make_error_code(std::errc::operation_not_supported));
+    sending()->set_zero_copy(from_bytes);
+    return {};
+}
+
 result<void> stream::try_write(shared_message shared) {
     sender* to = sending();
     const fault refused = to != nullptr ? to->refuses_write(shared.size()) : fault(errc::closed);

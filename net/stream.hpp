@@ -152,6 +152,13 @@ class stream {
     void set_send_marks(const send_marks& marks) noexcept {
         if (connection_ != nullptr) connection_->sending().set_marks(marks);
     }
+    // Sends a message of at least that many bytes without copying it, if the message owns them: a lease, a string,
+    // a vector or a share. Its sender goes on as soon as the kernel has taken it; the memory is released when the
+    // network no longer needs it. 0: never, as at first; less than 1024 counts as 1024. It pays on a network card,
+    // from 4 to 16 KiB on; on loopback the kernel copies all the same.
+    //
+    // errors: std::errc::operation_not_supported on a unix socket, or for datagrams; errc::closed
+    result<void> set_zero_copy(std::size_t from_bytes) noexcept;
     // Bytes that were given to send and write and not taken by the kernel.
     std::size_t unsent() const noexcept {
         return connection_ != nullptr ? connection_->sending().unsent() : 0;

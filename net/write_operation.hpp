@@ -47,6 +47,7 @@ template <class Payload> class held_message final : public buffered_message {
     explicit held_message(Payload&& payload)
         : payload_(std::move(payload)) {
         set_bytes(bytes_of(payload_));
+        set_owned();
     }
     static void* operator new(std::size_t size) { return frame_pool::allocate(size); }
     static void operator delete(void* memory, std::size_t size) noexcept {
@@ -55,6 +56,7 @@ template <class Payload> class held_message final : public buffered_message {
 
   private:
     void remove() noexcept override { delete this; }
+    std::shared_ptr<const void> give_up_bytes() override { return given_up(payload_); }
 
     Payload payload_;
 };

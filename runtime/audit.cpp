@@ -37,6 +37,7 @@ std::string operation_name(std::uint8_t opcode) {
     case IORING_OP_RECVMSG: return "receive of a message";
     case IORING_OP_SEND:
     case IORING_OP_SENDMSG: return "send";
+    case IORING_OP_SEND_ZC: return "zero-copy send";
     case IORING_OP_CLOSE: return "close";
     default: return "operation with opcode " + std::to_string(opcode);
     }

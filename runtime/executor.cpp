@@ -51,6 +51,7 @@ executor::~executor() {
         finish_closes();
         wake_up_.disarm();
         while (cancels_in_flight_ != 0) submit_and_reap(no_sleep);
+        slots_.for_each_in_flight([](operation_id, const slot& left) { left.target->given_up(); });
     } else {
         inbox_.run_all();
         resources_.for_each([](resource& held) { held.abandon(); });

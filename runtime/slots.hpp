@@ -22,6 +22,8 @@ inline bool is_terminal(const io_uring_cqe& cqe) noexcept {
 class completion {
   public:
     virtual void complete(const io_uring_cqe& cqe) noexcept = 0;
+    // The executor ends without the terminal CQE: only what nobody can end by cancelling, and nobody needs.
+    virtual void given_up() noexcept {}
 
   protected:
     ~completion() = default;
