@@ -31,7 +31,11 @@ void receiver::adjust() noexcept {
 void receiver::arm() noexcept {
     armed_ = true;
     operation_ = socket_.start(*this, [this](io_uring_sqe& sqe) {
-        io_uring_prep_recv_multishot(&sqe, socket_.descriptor(), nullptr, 0, flags());
+        // A multishot takes up to 32 blocks at a go, whatever the queue is told to hold.
+        if (home_.buffers().in_shortage()) [[unlikely]]
+            io_uring_prep_recv(&sqe, socket_.descriptor(), nullptr, 0, flags());
+        else
+            io_uring_prep_recv_multishot(&sqe, socket_.descriptor(), nullptr, 0, flags());
         sqe.flags |= IOSQE_BUFFER_SELECT;
         sqe.buf_group = buffer_pool::group;
     });
@@ -52,7 +56,7 @@ inline void receiver::received(const io_uring_cqe& cqe) noexcept {
     // queue, and when it was cancelled: never assume that it goes on.
     if (is_terminal(cqe)) [[unlikely]] {
         armed_ = false;
-        multishot_ended(cqe.res);
+        receiving_ended(cqe.res);
     } else if (received_.full()) [[unlikely]] {
         socket_.ask_for_turn_end(); // to stop it
     }
@@ -69,7 +73,7 @@ void receiver::complete(const io_uring_cqe& cqe) noexcept {
         socket_.operation_ended();
 }
 
-void receiver::multishot_ended(int result) noexcept {
+void receiver::receiving_ended(int result) noexcept {
     if (result == -ENOBUFS) {
         ++home_.counters().no_buffers;
         // Data stays in the socket. Re-arming before a block has come home would spin.

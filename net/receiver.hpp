@@ -1,5 +1,6 @@
 // The receiving half of a connection: one multishot receive, armed when a task first waits for data, re-armed
-// when it has ended and a task waits again, stopped when the queue of what nobody took is full.
+// when it has ended and a task waits again, stopped when the queue of what nobody took is full. While blocks are
+// short it is a receive of one block each time.
 #pragma once
 
 #include <chainring/net/message.hpp>
@@ -81,7 +82,7 @@ class receiver final : private completion, private starved_receiver {
     void cancel() noexcept { home_.request_cancel(operation_); }
     void cancel_and_wait() noexcept { home_.cancel_and_wait(operation_); }
 
-    // The turn's coroutines have run: arms or stops the multishot receive.
+    // The turn's coroutines have run: arms or stops the receive.
     void at_turn_end() noexcept {
         if (wants_data() ? !armed_ : received_.full()) adjust();
     }
@@ -104,7 +105,7 @@ class receiver final : private completion, private starved_receiver {
     int flags() const noexcept { return framing_ == framing::bytes ? 0 : MSG_TRUNC; }
 
     void complete(const io_uring_cqe& cqe) noexcept override;
-    void buffers_came_home() noexcept override { socket_.ask_for_turn_end(); }
+    void fed() noexcept override { socket_.ask_for_turn_end(); }
 
     fault admit(reader& waiting) noexcept {
         if (closed_) return errc::closed;
@@ -116,7 +117,7 @@ class receiver final : private completion, private starved_receiver {
     void arm() noexcept;
     void received(const io_uring_cqe& cqe) noexcept;
     void received_directly(int result) noexcept;
-    void multishot_ended(int result) noexcept;
+    void receiving_ended(int result) noexcept;
     bool reader_waits() const noexcept { return reader_ != nullptr && !told_; }
     bool wants_data() const noexcept { return reader_waits() || (discarding_ && !direct_ && !peer_ended_); }
     void tell() noexcept {
@@ -129,7 +130,7 @@ class receiver final : private completion, private starved_receiver {
     reader* reader_ = nullptr;
     receive_queue received_;
     framing framing_;
-    bool armed_ = false;  // the multishot receive is in flight
+    bool armed_ = false;  // a receive into the pool's blocks is in flight
     bool told_ = false;   // the reader is on its way
     bool direct_ = false; // the reader's own operation is in flight
     bool closed_ = false;

@@ -16,10 +16,16 @@ constinit thread_local buffer_pool* home_pool = nullptr;
 // More provided blocks than completions of a turn bring nothing and cost cache.
 constexpr std::uint32_t most_provided = 256;
 
-void* map_memory(std::size_t size) {
-    void* memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) throw std::system_error(from_errno(errno), "mapping receive buffers");
-    return memory;
+// Turns in which a starved receiver waits for a block to come home before there is one more. In a loaded server
+// blocks come home all the time, and warm ones are better than more.
+constexpr std::uint32_t patience = 16;
+
+io_uring_buf_ring* map_ring(std::uint32_t entries) {
+    void* memory = ::mmap(
+        nullptr, entries * sizeof(io_uring_buf), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        throw std::system_error(from_errno(errno), "mapping the ring of receive buffers");
+    return static_cast<io_uring_buf_ring*>(memory);
 }
 
 } // namespace
@@ -34,12 +40,16 @@ buffer_pool::buffer_pool(kernel& behind, ring& registered_with, const buffer_opt
     , ring_(registered_with)
     , wake_(wake)
     , block_size_(std::max(options.block_size, 64U))
-    , blocks_(std::clamp(options.blocks, 1U, 32768U))
-    , ring_entries_(std::min(std::bit_ceil(blocks_), most_provided))
-    , headers_(std::make_unique<header[]>(blocks_)) {
-    remote_.reserve(blocks_); // so that a lease that ends on another thread allocates nothing
-    memory_ = static_cast<std::byte*>(map_memory(std::size_t{block_size_} * blocks_));
-    buffer_ring_ = static_cast<io_uring_buf_ring*>(map_memory(ring_entries_ * sizeof(io_uring_buf)));
+    , base_(std::clamp(options.blocks, 1U, 32768U))
+    , most_blocks_(std::clamp(options.most_blocks, base_, 32768U))
+    , made_(base_)
+    , blocks_(base_)
+    , ring_entries_(std::min(std::bit_ceil(base_), most_provided))
+    , memory_(block_size_, most_blocks_)
+    , headers_(std::make_unique_for_overwrite<header[]>(most_blocks_)) {
+    remote_.reserve(most_blocks_); // so that a lease that ends on another thread allocates nothing
+    if (!memory_.extend(base_)) throw std::system_error(from_errno(ENOMEM), "mapping receive buffers");
+    buffer_ring_ = map_ring(ring_entries_);
     io_uring_buf_ring_init(buffer_ring_);
 
     io_uring_buf_reg registration{};
@@ -48,15 +58,10 @@ buffer_pool::buffer_pool(kernel& behind, ring& registered_with, const buffer_opt
     registration.bgid = group;
     const int returned = kernel_.register_buffer_ring(ring_.native(), registration);
     if (returned < 0) {
-        ::munmap(memory_, std::size_t{block_size_} * blocks_);
         ::munmap(buffer_ring_, ring_entries_ * sizeof(io_uring_buf));
         ring_.refused(returned);
     }
-    for (std::uint32_t block = blocks_; block-- > 0;) come_home(static_cast<std::uint16_t>(block));
-}
-
-buffer_pool::~buffer_pool() {
-    ::munmap(memory_, std::size_t{block_size_} * blocks_);
+    for (std::uint32_t block = base_; block-- > 0;) come_home(static_cast<std::uint16_t>(block));
 }
 
 void buffer_pool::close() noexcept {
@@ -80,13 +85,14 @@ void buffer_pool::set_home_thread() noexcept {
 inline void buffer_pool::provide(std::uint16_t block) noexcept {
     headers_[block].provided = true;
     io_uring_buf_ring_add(
-        buffer_ring_, memory_ + std::size_t{block} * block_size_, block_size_, block,
-        io_uring_buf_ring_mask(ring_entries_), 0);
+        buffer_ring_, memory_.block(block), block_size_, block, io_uring_buf_ring_mask(ring_entries_), 0);
     io_uring_buf_ring_advance(buffer_ring_, 1);
     ++provided_;
 }
 
 inline void buffer_pool::come_home(std::uint16_t block) noexcept {
+    if (block >= base_) [[unlikely]]
+        return come_home_or_retire(block);
     if (provided_ < ring_entries_) {
         provide(block);
         return;
@@ -94,6 +100,29 @@ inline void buffer_pool::come_home(std::uint16_t block) noexcept {
     headers_[block].next = first_free_;
     first_free_ = block;
     ++free_count_;
+}
+
+void buffer_pool::come_home_or_retire(std::uint16_t extra) noexcept {
+    if (in_shortage()) return provide(extra);
+    headers_[extra].next = first_retired_;
+    first_retired_ = extra;
+    if (--blocks_ == base_) memory_.forget_from(base_);
+}
+
+bool buffer_pool::grow() noexcept {
+    if (provided_ == ring_entries_) return false;
+    std::uint32_t extra = first_retired_;
+    if (extra != none) {
+        first_retired_ = headers_[extra].next;
+    } else if (made_ < most_blocks_ && memory_.extend(made_ + 1)) {
+        extra = made_++;
+    } else {
+        most_blocks_ = made_; // not to be tried in every turn
+        return false;
+    }
+    ++blocks_;
+    provide(static_cast<std::uint16_t>(extra));
+    return true;
 }
 
 void buffer_pool::refill() noexcept {
@@ -148,8 +177,12 @@ void buffer_pool::collect_remote_now() noexcept {
 }
 
 void buffer_pool::feed_starved() noexcept {
-    for (std::uint32_t fed = 0; fed < provided_ && !starved_.empty(); ++fed)
-        starved_.pop_front().buffers_came_home();
+    ++feedings_;
+    for (std::uint32_t fed = 0; !starved_.empty(); ++fed) {
+        const bool waited_long = feedings_ - starved_.front().since_ >= patience;
+        if (fed >= provided_ && !(waited_long && grow())) return;
+        starved_.pop_front().fed();
+    }
 }
 
 } // namespace chainring

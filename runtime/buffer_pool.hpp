@@ -4,8 +4,12 @@
 // A block is in one of four places: free, in the ring, in a connection's queue of received data, or leased.
 // The ring holds only a part of the pool, and is refilled from the free blocks only when it is half empty: a
 // lightly loaded server goes round a few blocks, which stay in cache.
+//
+// Blocks that tasks keep, or leave in queues, must not lock everyone else out. So the pool grows by a block for
+// each receiver that has waited long enough for one to come home, and shrinks again when there is no shortage.
 #pragma once
 
+#include <chainring/runtime/block_memory.hpp>
 #include <chainring/runtime/buffer.hpp>
 #include <chainring/runtime/inbox.hpp>
 #include <chainring/runtime/kernel.hpp>
@@ -19,8 +23,9 @@
 namespace chainring {
 
 struct buffer_options {
-    std::uint32_t block_size = 4096; // bytes; the most that one receive yields
-    std::uint32_t blocks = 1024;     // at most 32768
+    std::uint32_t block_size = 4096;   // bytes; the most that one receive yields
+    std::uint32_t blocks = 1024;       // that there always are
+    std::uint32_t most_blocks = 32768; // that there may be while others are held; never more than 32768
 };
 
 struct starved_tag;
@@ -28,10 +33,14 @@ struct starved_tag;
 // Has nothing to receive into until blocks come home.
 class starved_receiver : public list_node<starved_tag> {
   public:
-    virtual void buffers_came_home() noexcept = 0;
+    virtual void fed() noexcept = 0; // there is a block now
 
   protected:
     ~starved_receiver() = default;
+
+  private:
+    friend class buffer_pool;
+    std::uint32_t since_ = 0; // the pool's count of feedings
 };
 
 class buffer_pool {
@@ -54,16 +63,16 @@ class buffer_pool {
     // The CQE took a block out of the ring, which is in the caller's care from here: to lease or to put back.
     std::uint16_t taken_by_kernel(const io_uring_cqe& cqe) noexcept {
         const auto block = static_cast<std::uint16_t>(cqe.flags >> IORING_CQE_BUFFER_SHIFT);
-        assert(block < blocks_ && headers_[block].provided);
+        assert(block < made_ && headers_[block].provided);
         headers_[block].provided = false;
-        if (--provided_ < ring_entries_ / 2) [[unlikely]]
+        if (--provided_ <= ring_entries_ / 2) [[unlikely]]
             refill();
         return block;
     }
     // `size` received bytes in a block, from `offset` on, become a lease.
     buffer lease(std::uint16_t block, std::uint32_t offset, std::uint32_t size) noexcept {
         ++leased_;
-        return {*this, memory_ + std::size_t{block} * block_size_ + offset, size, block};
+        return {*this, memory_.block(block) + offset, size, block};
     }
     // A block that nobody leased goes home.
     void put_back(std::uint16_t block) noexcept;
@@ -71,14 +80,18 @@ class buffer_pool {
     // The queue of received blocks of a connection is linked through the pool.
     std::uint16_t& next_of(std::uint16_t block) noexcept { return headers_[block].next; }
     std::uint32_t& size_of(std::uint16_t block) noexcept { return headers_[block].size; }
-    const std::byte* data_of(std::uint16_t block) const noexcept {
-        return memory_ + std::size_t{block} * block_size_;
-    }
+    const std::byte* data_of(std::uint16_t block) const noexcept { return memory_.block(block); }
 
-    void starve(starved_receiver& receiver) noexcept { starved_.push_back(receiver); }
-    bool has_provided() const noexcept { return provided_ != 0; }
+    // So few are left that a receiver should take one, not what there is.
+    bool in_shortage() const noexcept { return first_free_ == none && provided_ <= ring_entries_ / 2; }
+    void starve(starved_receiver& receiver) noexcept {
+        receiver.since_ = feedings_;
+        starved_.push_back(receiver);
+    }
     bool someone_starves() const noexcept { return !starved_.empty(); }
-    // Tells as many starved receivers as there are blocks.
+    // Someone starves, and needs not.
+    bool may_feed() const noexcept { return someone_starves() && (provided_ != 0 || may_grow()); }
+    // Once a turn while someone starves: tells as many as there are blocks, and those who have waited too long.
     void feed_starved() noexcept;
 
     // Blocks that died on other threads. Cheap when there are none.
@@ -88,7 +101,7 @@ class buffer_pool {
     }
     bool remote_pending() const noexcept { return remote_pending_.load(std::memory_order_seq_cst); }
 
-    std::uint32_t blocks() const noexcept { return blocks_; }
+    std::uint32_t blocks() const noexcept { return blocks_; } // all that there are at present
     std::uint32_t block_size() const noexcept { return block_size_; }
     std::uint32_t leased() const noexcept { return leased_; }
     std::uint32_t provided() const noexcept { return provided_; }
@@ -104,13 +117,16 @@ class buffer_pool {
     };
 
     buffer_pool(kernel& behind, ring& registered_with, const buffer_options& options, inbox& wake);
-    ~buffer_pool();
+    ~buffer_pool() = default;
     buffer_pool(const buffer_pool&) = delete;
     buffer_pool& operator=(const buffer_pool&) = delete;
 
     void provide(std::uint16_t block) noexcept;
     void refill() noexcept;
     void come_home(std::uint16_t block) noexcept;
+    void come_home_or_retire(std::uint16_t extra) noexcept;
+    bool may_grow() const noexcept { return first_retired_ != none || made_ < most_blocks_; }
+    bool grow() noexcept;
     void lease_ended(std::uint16_t block) noexcept;
     void lease_ended_elsewhere(std::uint16_t block) noexcept;
     void collect_remote_now() noexcept;
@@ -119,16 +135,21 @@ class buffer_pool {
     ring& ring_;
     inbox& wake_;
     std::uint32_t block_size_;
-    std::uint32_t blocks_;
+    std::uint32_t base_; // the blocks from this one on are extra: they come and go
+    std::uint32_t most_blocks_;
+    std::uint32_t made_;   // the blocks that there have ever been
+    std::uint32_t blocks_; // those of them that are not retired
     std::uint32_t ring_entries_;
-    std::byte* memory_ = nullptr;
+    block_memory memory_;
     io_uring_buf_ring* buffer_ring_ = nullptr;
     std::unique_ptr<header[]> headers_;
     std::uint16_t first_free_ = none;
+    std::uint16_t first_retired_ = none;
     std::uint32_t free_count_ = 0;
     std::uint32_t provided_ = 0;
     std::uint32_t leased_ = 0;
-    intrusive_list<starved_receiver, starved_tag> starved_;
+    intrusive_list<starved_receiver, starved_tag> starved_; // the one that has waited longest first
+    std::uint32_t feedings_ = 0;
 
     std::atomic<bool> remote_pending_ = false;
     std::mutex remote_mutex_;

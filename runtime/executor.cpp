@@ -143,9 +143,7 @@ bool executor::prepare_to_sleep() noexcept {
 }
 
 bool executor::nothing_to_do() const noexcept {
-    // A starved receiver that was not fed in this turn, though there is a block, is fed in the next.
-    const bool starved = buffers_->someone_starves() && buffers_->has_provided();
-    return ready_.empty() && turn_end_.empty() && !starved && !ring_.completions_ready();
+    return ready_.empty() && turn_end_.empty() && !buffers_->may_feed() && !ring_.completions_ready();
 }
 
 void executor::reap() noexcept {

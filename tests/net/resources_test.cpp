@@ -124,10 +124,90 @@ TEMPLATE_TEST_CASE("a_client_that_never_reads_suspends_its_writer_and_nobody_els
     });
 }
 
+// Fails if the pool cannot grow: the clients fill sixteen blocks each and more, and no block comes home.
+TEMPLATE_TEST_CASE("clients_that_send_and_never_read_lock_nobody_out_of_the_pool", "", EACH_TRANSPORT) {
+    executor_options options = options_for(GENERATE(both_modes()));
+    const std::uint32_t blocks = GENERATE(1U, 16U, 64U);
+    options.buffers.blocks = blocks;
+    options.buffers.block_size = 256; // the clients have data for many
+    constexpr unsigned deaf_clients = 12;
+    const std::size_t before = open_descriptors();
+    {
+        executor home(options);
+        home.run([](executor& running, std::uint32_t base) -> task<> {
+            auto listener = must(TestType::listener::bind(TestType::somewhere()));
+            const endpoint at = must(listener.local());
+            unsigned ended = 0;
+            const auto serve = [&](task_group& sessions) -> task<> {
+                for (;;) {
+                    auto accepted = co_await listener.accept();
+                    if (!accepted) co_return;
+                    sessions.spawn(echo(std::move(*accepted), ended));
+                }
+            };
+            co_await scope([&](task_group& sessions) -> task<> {
+                sessions.spawn(serve(sessions));
+                std::vector<plain_socket> deaf;
+                for (unsigned client = 0; client < deaf_clients; ++client)
+                    deaf.push_back(plain_socket::connected_to(at, 4096));
+                std::size_t sent = 0;
+                for (std::size_t more = 1; more != 0; sent += more) {
+                    more = 0;
+                    for (const plain_socket& client : deaf) more += client.fill();
+                    co_await settle();
+                }
+                CHECK(sent > 0);
+                for (int late = 0; late < 20; ++late) {
+                    const plain_socket client = plain_socket::connected_to(at);
+                    CHECK(client.send("hello"));
+                    const std::string back = co_await read_plain(client, 5);
+                    CHECK(back == "hello");
+                }
+                // In a shortage a connection takes one block, not all there are.
+                CHECK(running.buffers().blocks() <= base + deaf_clients + 20);
+                deaf.clear();
+                co_await until([&] { return ended == deaf_clients + 20; });
+                sessions.cancel();
+            });
+        }(home, blocks));
+        check_baseline(home);
+        CHECK(home.buffers().provided() + home.buffers().free() == home.buffers().blocks());
+    }
+    CHECK(open_descriptors() == before);
+}
+
+TEMPLATE_TEST_CASE("a_connection_takes_one_block_at_a_time_while_they_are_short", "", EACH_TRANSPORT) {
+    executor_options options = options_for(GENERATE(both_modes()));
+    options.buffers.blocks = options.buffers.most_blocks = 4;
+    options.buffers.block_size = 64;
+    on_executor(options, []() -> task<> {
+        const buffer_pool& pool = executor::current()->buffers();
+        auto keeper = co_await connected_to_plain<TestType>();
+        auto greedy = co_await connected_to_plain<TestType>();
+        std::vector<buffer> kept;
+        while (kept.size() < 2) {
+            CHECK(keeper.peer.send("kept"));
+            kept.push_back(must(co_await keeper.stream.receive()));
+        }
+        const std::string much(1000, 'x');
+        CHECK(greedy.peer.send(much));
+        const buffer first = must(co_await greedy.stream.receive());
+        CHECK(first.size() == 64);
+        CHECK(pool.provided() == 1);
+        const buffer second = must(co_await greedy.stream.receive());
+        CHECK(second.size() == 64);
+        // The shortage is over.
+        kept.clear();
+        greedy.peer.close();
+        const std::string rest = co_await receive_to_end(greedy.stream);
+        CHECK(rest.size() == much.size() - 128);
+    });
+}
+
 TEMPLATE_TEST_CASE("a_pool_whose_leases_are_kept_refuses_nobody_for_good", "", EACH_TRANSPORT) {
     const bool from_another_thread = GENERATE(true, false);
     executor_options options = options_for(GENERATE(both_modes()));
-    options.buffers.blocks = 8;
+    options.buffers.blocks = options.buffers.most_blocks = 8;
     const std::size_t before = open_descriptors();
     {
         executor home(options);
@@ -183,7 +263,7 @@ TEMPLATE_TEST_CASE("a_pool_whose_leases_are_kept_refuses_nobody_for_good", "", E
 TEMPLATE_TEST_CASE("a_block_that_comes_home_wakes_a_sleeping_executor", "", EACH_TRANSPORT) {
     const bool from_another_thread = GENERATE(true, false);
     executor_options options = options_for(GENERATE(both_modes()));
-    options.buffers.blocks = 1;
+    options.buffers.blocks = options.buffers.most_blocks = 1;
     on_executor(options, [&]() -> task<> {
         auto pair = co_await connected_to_plain<TestType>();
         CHECK(pair.peer.send("kept"));
@@ -207,7 +287,7 @@ TEMPLATE_TEST_CASE("a_block_that_comes_home_wakes_a_sleeping_executor", "", EACH
 
 TEMPLATE_TEST_CASE("an_idle_connection_that_was_fed_leaves_the_block_to_others", "", EACH_TRANSPORT) {
     executor_options options = options_for(GENERATE(both_modes()));
-    options.buffers.blocks = 1;
+    options.buffers.blocks = options.buffers.most_blocks = 1;
     on_executor(options, []() -> task<> {
         auto keeper = co_await connected_to_plain<TestType>();
         auto idle = co_await connected_to_plain<TestType>();
