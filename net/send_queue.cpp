@@ -67,14 +67,7 @@ unsigned send_queue::form_batch(submission_memory& memory, std::span<send_part> 
 byte_span send_queue::form_zero_copy_batch() noexcept {
     outgoing_message& first = messages_.front();
     if (!for_zero_copy(first)) return {};
-    const byte_span rest = first.bytes().subspan(first.sent_);
-    const byte_span bytes = rest.first(std::min(rest.size(), most_bytes));
-    first.in_batch_ = true;
-    batched_ = 1;
-    messages_in_batch_ = 1;
-    parts_ = 1;
-    last_part_ = static_cast<std::uint32_t>(bytes.size());
-    return bytes;
+    return batch_of(first, std::min(first.unsent(), most_bytes));
 }
 
 std::shared_ptr<const void> send_queue::first_given_up() {

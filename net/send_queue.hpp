@@ -65,13 +65,7 @@ class send_queue {
     byte_span form_simple_batch() noexcept {
         outgoing_message& only = messages_.front();
         if (!messages_.single() || !only.in_one_piece() || only.unsent() - 1 >= most_bytes) return {};
-        only.in_batch_ = true;
-        batched_ = 1;
-        messages_in_batch_ = only.messages_;
-        parts_ = 1;
-        const byte_span bytes = only.bytes().subspan(only.sent_);
-        last_part_ = static_cast<std::uint32_t>(bytes.size());
-        return bytes;
+        return batch_of(only, only.unsent());
     }
     // From how many bytes on a message that owns them is sent without a copy, in a batch of its own.
     static constexpr std::uint32_t never = ~std::uint32_t{0};
@@ -150,6 +144,15 @@ class send_queue {
     // Cuts the unsent bytes of the messages given to it, one after another, into parts. Always the same ones.
     class cutter;
 
+    // The batch is this many bytes of one message. Returns them.
+    byte_span batch_of(outgoing_message& message, std::size_t size) noexcept {
+        message.in_batch_ = true;
+        batched_ = 1;
+        messages_in_batch_ = message.messages_;
+        parts_ = 1;
+        last_part_ = static_cast<std::uint32_t>(size);
+        return message.bytes().subspan(message.sent_, size);
+    }
     void fill_vectors(submission_memory& memory, std::span<send_part> parts) noexcept;
     std::size_t bytes_before(unsigned part) noexcept;
     bool for_zero_copy(const outgoing_message& message) const noexcept {
