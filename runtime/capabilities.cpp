@@ -1,4 +1,5 @@
 #include <chainring/runtime/capabilities.hpp>
+#include <chainring/runtime/locked_memory.hpp>
 
 #include <liburing.h>
 #include <sys/uio.h>
@@ -84,7 +85,7 @@ bool all_needed(const capabilities& found, bool for_throughput) noexcept {
 std::expected<bool, int> accepts(unsigned flags) noexcept {
     io_uring_params parameters{};
     parameters.flags = flags;
-    const int returned = io_uring_setup(1, &parameters);
+    const int returned = once_memory_is_back([&] { return io_uring_setup(1, &parameters); });
     if (returned == -EINVAL) return false;
     if (returned < 0) return std::unexpected(-returned);
     ::close(returned);
@@ -122,7 +123,7 @@ std::expected<void, int> probe_setup_flags(capabilities& found) noexcept {
 class small_ring {
   public:
     small_ring() noexcept
-        : status_(io_uring_queue_init(4, &ring_, 0)) {}
+        : status_(once_memory_is_back([this] { return io_uring_queue_init(4, &ring_, 0); })) {}
     ~small_ring() {
         if (status_ == 0) io_uring_queue_exit(&ring_);
     }

@@ -1,4 +1,5 @@
 #include <chainring/runtime/kernel.hpp>
+#include <chainring/runtime/locked_memory.hpp>
 #include <chainring/runtime/setup_failure.hpp>
 
 #include <sys/eventfd.h>
@@ -19,19 +20,6 @@ constexpr unsigned enter_no_iowait = 1U << 7;
 
 int or_errno(int returned) noexcept {
     return returned < 0 ? -errno : returned;
-}
-
-// The locked memory of a ring that was closed counts against the user's limit until a worker of the kernel has
-// torn it down, some milliseconds later.
-template <class Call> int once_memory_is_back(Call&& call) noexcept {
-    constexpr int most_tries = 50;
-    constexpr timespec pause{.tv_sec = 0, .tv_nsec = 2'000'000};
-    int returned = call();
-    for (int tries = 1; returned == -ENOMEM && tries < most_tries; ++tries) {
-        ::nanosleep(&pause, nullptr);
-        returned = call();
-    }
-    return returned;
 }
 
 class linux_kernel_calls final : public kernel {

@@ -157,11 +157,13 @@ setup_failure diagnose_lack_of_memory(const restrictions& found) {
                 "there. "
                 "Raise it: ulimit -l, LimitMEMLOCK= in a systemd unit, docker run --ulimit memlock=-1; or "
                 "open "
-                "fewer or smaller rings."};
+                "fewer or smaller rings. Rings that have just been closed count for some more milliseconds: "
+                "try "
+                "again if that may be it."};
     }
     return {
         ENOMEM, cause::out_of_memory,
-        "The kernel has no memory for a ring: the machine's or the control group's is used up (memory.max; "
+        "The kernel has no memory: the machine's or the control group's is used up (memory.max; "
         "docker run "
         "--memory). Free some, raise the limit, or open fewer or smaller rings."};
 }

@@ -92,7 +92,7 @@ int fatal_signal_of_a_probe() {
     if (child == 0) {
         const rlimit no_core{};
         ::setrlimit(RLIMIT_CORE, &no_core);
-        static_cast<void>(cr::probe_capabilities());
+        static_cast<void>(probe());
         ::_exit(0);
     }
     int status = 0;
@@ -108,11 +108,9 @@ std::expected<cr::capabilities, cr::setup_failure> probe_carefully() {
     if (signal == SIGSYS) {
         failure = {
             EPERM, cr::setup_failure::cause::seccomp,
-            "A seccomp filter kills processes that use io_uring (SIGSYS). Allow io_uring_setup, "
-            "io_uring_enter and "
-            "io_uring_register: in a systemd unit with SystemCallFilter=@aio, in a container with a seccomp "
-            "profile of "
-            "its own."};
+            "A seccomp filter kills processes that use what chainring needs (SIGSYS). Allow io_uring_setup, "
+            "io_uring_enter, io_uring_register and eventfd2: in a systemd unit with SystemCallFilter=@aio "
+            "@io-event, in a container with a seccomp profile of its own."};
     } else {
         failure.text = "A process that tried io_uring was killed by signal " + std::to_string(signal) + ".";
     }

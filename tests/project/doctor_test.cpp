@@ -171,7 +171,9 @@ TEST_CASE("the_doctor_sees_through_a_filter_that_denies_that_io_uring_exists") {
 
 TEST_CASE("the_doctor_survives_a_filter_that_kills_and_names_it") {
     need_io_uring();
-    const outcome result = report(__NR_io_uring_setup, SECCOMP_RET_KILL_PROCESS);
+    const int system_call = GENERATE(__NR_io_uring_setup, __NR_eventfd2);
+    CAPTURE(system_call);
+    const outcome result = report(system_call, SECCOMP_RET_KILL_PROCESS);
     CHECK(result.exit_status == 1);
     CHECK_THAT(result.output, ContainsSubstring("blocked: seccomp"));
     CHECK_THAT(result.output, ContainsSubstring("SIGSYS"));
