@@ -1,8 +1,12 @@
 #include "command_line.hpp"
 
+#include "standard_output.hpp"
+
 #include <CLI/CLI.hpp>
 
+#include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 namespace {
@@ -26,6 +30,11 @@ void option_of<Value>::between(Value least, Value most)
     requires std::is_arithmetic_v<Value>
 {
     option_.check(CLI::Range(least, most));
+    if constexpr (std::is_floating_point_v<Value>) { // no comparison refuses "nan"
+        option_.check([](const std::string& text) {
+            return std::isnan(std::strtod(text.c_str(), nullptr)) ? text + " is no number" : std::string();
+        });
+    }
 }
 
 template class option_of<std::string>;
@@ -71,7 +80,7 @@ std::optional<int> command_line::parse(int argc, char** argv) {
         parser_->parse(argc, argv);
         return std::nullopt;
     } catch (const CLI::Success& asked) { // for help
-        return parser_->exit(asked);
+        return written_or_failed(basename(argv[0]), parser_->exit(asked));
     } catch (const CLI::ParseError& reason) {
         std::fprintf(stderr, "%s: %s\n", basename(argv[0]), reason.what());
         return 1;

@@ -1,6 +1,7 @@
 // A TCP (or unix) echo server. Try it:  build/samples/echo --listen 127.0.0.1:7000
 #include "command_line.hpp"
 #include "counters.hpp"
+#include "standard_output.hpp"
 
 #include <chainring/chainring.hpp>
 
@@ -64,7 +65,7 @@ int main(int argc, char** argv) {
             return 1;
         }
         print_counters(runtime.home().stats());
-        return 0;
+        return written_or_failed("echo", 0);
     } catch (const std::exception& error) {
         std::fprintf(stderr, "echo: %s\n", error.what());
         return 1;

@@ -32,20 +32,17 @@ struct options {
 struct tally {
     bool measuring = false;
     bool stop = false;
-    unsigned usable = 0; // connections
+    bool interrupted = false; // before the end
+    unsigned usable = 0;      // connections
     std::chrono::duration<double> elapsed{};
     std::uint64_t messages = 0;
-    std::uint64_t wrong = 0;
-    std::uint64_t errors = 0;
+    std::uint64_t wrong = 0;  // connections
+    std::uint64_t errors = 0; // connections
     std::string first_error;
     latency_histogram latency;
 
     double rate() const { // messages a second
         return elapsed.count() > 0 ? static_cast<double>(messages) / elapsed.count() : 0;
-    }
-    void failed(const std::string& reason) {
-        ++errors;
-        if (first_error.empty()) first_error = reason;
     }
 };
 
@@ -146,7 +143,7 @@ class exchange {
     cr::task<bool> send() {
         const auto sent = co_await server_.send(burst_);
         if (sent) co_return true;
-        if (sent.error() != cr::errc::cancelled) counted_.failed(sent.error().message());
+        if (sent.error() != cr::errc::cancelled) failed(sent.error().message());
         co_return false;
     }
 
@@ -155,17 +152,18 @@ class exchange {
             const auto chunk = co_await server_.receive();
             if (!chunk || chunk->empty()) {
                 if (chunk)
-                    counted_.failed("the server closed the connection");
-                else if (chunk.error() == cr::errc::cancelled)
-                    counted_.failed("no reply within a second of the end");
-                else
-                    counted_.failed(chunk.error().message());
+                    failed("the server closed the connection");
+                else if (chunk.error() != cr::errc::cancelled)
+                    failed(chunk.error().message());
+                else if (counted_.stop)
+                    failed("no reply within a second of the end");
                 co_return false;
             }
             bool right = true;
             const unsigned completed = replies_.take(chunk->bytes(), right);
             if (!right || completed > missing) {
                 ++counted_.wrong;
+                failed_ = true;
                 co_return false;
             }
             missing -= completed;
@@ -177,12 +175,20 @@ class exchange {
         co_return true;
     }
 
+    // Counted once, though sending and receiving may both hear of it.
+    void failed(const std::string& reason) {
+        if (std::exchange(failed_, true)) return;
+        ++counted_.errors;
+        if (counted_.first_error.empty()) counted_.first_error = reason;
+    }
+
     cr::tcp_stream& server_;
     const options& wanted_;
     pattern outgoing_;
     checker replies_;
     std::string burst_;
     tally& counted_;
+    bool failed_ = false;
 };
 
 // The last connection that fails ends the measurement.
@@ -199,18 +205,25 @@ cr::duration seconds(double count) {
 }
 
 // The window is announced on standard error, so that a harness can read the server's CPU time at both ends.
-cr::task<> measure(const options& wanted, tally& counted, cr::task_group& group) {
-    co_await cr::sleep(seconds(wanted.warm_up));
+cr::task<cr::result<void>> measure(const options& wanted, tally& counted) {
+    co_await cr::try_(cr::sleep(seconds(wanted.warm_up)));
     std::fprintf(stderr, "measuring\n");
     counted.measuring = true;
     const auto begun = clock_type::now();
-    co_await cr::sleep(seconds(wanted.seconds));
+    const auto slept = co_await cr::sleep(seconds(wanted.seconds));
     counted.measuring = false;
     counted.elapsed = clock_type::now() - begun;
+    co_await cr::try_(slept);
     std::fprintf(stderr, "measured\n");
     counted.stop = true;
     // Replies that are under way get a second.
-    for (int wait = 0; wait < 100 && counted.usable != 0; ++wait) co_await cr::sleep(seconds(0.01));
+    for (int wait = 0; wait < 100 && counted.usable != 0; ++wait) co_await cr::try_(cr::sleep(seconds(0.01)));
+    co_return {};
+}
+
+cr::task<> measure_and_end(const options& wanted, tally& counted, cr::task_group& group) {
+    const auto measured = co_await measure(wanted, counted);
+    counted.interrupted = !measured && counted.usable != 0;
     group.cancel();
 }
 
@@ -224,7 +237,7 @@ cr::task<cr::result<void>> load(const options& wanted, tally& counted) {
     co_await cr::scope([&](cr::task_group& group) -> cr::task<> {
         for (unsigned number = 0; number < wanted.connections; ++number)
             group.spawn(drive(std::move(connections[number]), wanted, number, counted, group));
-        group.spawn(measure(wanted, counted, group));
+        group.spawn(measure_and_end(wanted, counted, group));
         co_return;
     });
     co_return {};
@@ -301,10 +314,11 @@ int main(int argc, char** argv) {
                 stderr, "echo_load: %s: %s (%llu of %u connections failed)\n", connect.c_str(),
                 counted.first_error.c_str(), static_cast<unsigned long long>(counted.errors),
                 wanted.connections);
-        if (counted.messages == 0)
+        if (counted.interrupted) std::fprintf(stderr, "echo_load: stopped by a signal before the end\n");
+        const bool failed = counted.wrong != 0 || counted.errors != 0 || counted.interrupted;
+        if (!failed && counted.messages == 0)
             std::fprintf(stderr, "echo_load: %s: not one message came back in time\n", connect.c_str());
-        const bool good = counted.wrong == 0 && counted.errors == 0 && counted.messages != 0;
-        return written_or_failed("echo_load", good ? 0 : 1);
+        return written_or_failed("echo_load", failed || counted.messages == 0 ? 1 : 0);
     } catch (const std::exception& error) {
         std::fprintf(stderr, "echo_load: %s\n", error.what());
         return 1;

@@ -4,6 +4,7 @@
 // read fills its queue to the high-water mark, and then the other is not read from.
 #include "command_line.hpp"
 #include "counters.hpp"
+#include "standard_output.hpp"
 
 #include <chainring/chainring.hpp>
 
@@ -92,7 +93,7 @@ int main(int argc, char** argv) {
             return 1;
         }
         print_counters(runtime.home().stats());
-        return 0;
+        return written_or_failed("proxy", 0);
     } catch (const std::exception& error) {
         std::fprintf(stderr, "proxy: %s\n", error.what());
         return 1;

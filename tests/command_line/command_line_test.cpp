@@ -76,7 +76,8 @@ TEST_CASE("an_enumeration_takes_numbers_as_well_as_words") {
 TEST_CASE("bad_arguments_end_the_program_with_1") {
     const char* argument = GENERATE(
         "--rig=raft", "--crew=0", "--crew=9", "--crew=-1", "--crew=two", "--load=5000000001", "--hours=0",
-        "--delay=-1", "--weather=fine", "--weather=2", "--night=perhaps", "--place", "--unknown", "extra");
+        "--hours=nan", "--delay=-1", "--weather=fine", "--weather=2", "--night=perhaps", "--place",
+        "--unknown", "extra");
     CAPTURE(argument);
     settings set;
     CHECK(parse(set, {argument}) == 1);
