@@ -11,8 +11,8 @@ namespace chainring {
 
 namespace {
 
-constexpr std::size_t largest_page = 64 * 1024; // of any Linux
-constexpr std::size_t step = 4 * largest_page;  // usable memory grows by so much, for one system call
+constexpr std::size_t largest_page = std::size_t{64} * 1024; // of any Linux
+constexpr std::size_t step = 4 * largest_page; // usable memory grows by so much, for one system call
 
 std::size_t rounded_up(std::size_t size, std::size_t to) noexcept {
     return (size + to - 1) / to * to;

@@ -127,6 +127,7 @@ class exchange {
         });
         co_return received;
     }
+    bool has_failed() const { return failed_; }
 
   private:
     // Bytes that the buffers between here and the server hold at least.
@@ -197,6 +198,7 @@ cr::task<> drive(
     exchange with_server(server, wanted, seed, counted);
     bool usable = true;
     while (usable && !counted.stop) usable = co_await with_server.run();
+    if (!usable && !with_server.has_failed()) co_return; // cancelled
     if (--counted.usable == 0 && !usable) group.cancel();
 }
 
