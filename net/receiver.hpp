@@ -1,6 +1,6 @@
 // The receiving half of a connection: one multishot receive, armed when a task first waits for data, re-armed
-// when it has ended and a task waits again, stopped when the queue of what nobody took is full. While blocks are
-// short it is a receive of one block each time.
+// when it has ended and a task waits again, stopped when the queue of what nobody took is full. In a shortage of
+// blocks it is a receive of one block each time.
 #pragma once
 
 #include <chainring/net/message.hpp>

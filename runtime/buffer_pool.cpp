@@ -103,7 +103,7 @@ inline void buffer_pool::come_home(std::uint16_t block) noexcept {
 }
 
 void buffer_pool::come_home_or_retire(std::uint16_t extra) noexcept {
-    if (in_shortage()) return provide(extra);
+    if (few_are_left()) return provide(extra);
     headers_[extra].next = first_retired_;
     first_retired_ = extra;
     if (--blocks_ == base_) memory_.forget_from(base_);

@@ -82,8 +82,8 @@ class buffer_pool {
     std::uint32_t& size_of(std::uint16_t block) noexcept { return headers_[block].size; }
     const std::byte* data_of(std::uint16_t block) const noexcept { return memory_.block(block); }
 
-    // So few are left that a receiver should take one, not what there is.
-    bool in_shortage() const noexcept { return first_free_ == none && provided_ <= ring_entries_ / 2; }
+    // The pool has grown for those who starved: a receiver should take one block, not what there is.
+    bool in_shortage() const noexcept { return blocks_ != base_; }
     void starve(starved_receiver& receiver) noexcept {
         receiver.since_ = feedings_;
         starved_.push_back(receiver);
@@ -125,6 +125,7 @@ class buffer_pool {
     void refill() noexcept;
     void come_home(std::uint16_t block) noexcept;
     void come_home_or_retire(std::uint16_t extra) noexcept;
+    bool few_are_left() const noexcept { return first_free_ == none && provided_ <= ring_entries_ / 2; }
     bool may_grow() const noexcept { return first_retired_ != none || made_ < most_blocks_; }
     bool grow() noexcept;
     void lease_ended(std::uint16_t block) noexcept;
