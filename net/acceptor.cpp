@@ -45,6 +45,7 @@ acceptor::acceptor(
     const socket_options& not_inherited)
     : socket(home, descriptor)
     , path_(std::move(path))
+    , file_(path_.empty() ? file_identity{} : home.behind().identify_file(path_.c_str()))
     , not_inherited_(not_inherited)
     , limit_(options.max_connections)
     , count_(limit_ == 0 ? nullptr : std::make_shared<std::uint32_t>(0))
@@ -207,7 +208,9 @@ void acceptor::cancel_in_flight() noexcept {
 
 void acceptor::closing() noexcept {
     cancel_timer();
-    if (!path_.empty()) home().behind().remove_file(path_.c_str());
+    // A successor may have taken the path.
+    if (!path_.empty() && home().behind().identify_file(path_.c_str()) == file_)
+        home().behind().remove_file(path_.c_str());
     if (reserve_ >= 0) home().behind().close(std::exchange(reserve_, -1));
     for (const accepted_connection& unwanted : std::exchange(ahead_, {}))
         home().dispose_descriptor(unwanted.descriptor);

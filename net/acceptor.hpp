@@ -56,7 +56,7 @@ class acceptor final : public socket, private timer {
         ~taker() = default;
     };
 
-    // `path`: a unix socket's file, removed when the listener closes. `not_inherited`: what the
+    // `path`: a unix socket's file, removed when the listener closes if it is still this one's. `not_inherited`: what the
     // kernel does not hand down to connections.
     acceptor(
         executor& home, int descriptor, std::string path, const listen_options& options,
@@ -94,6 +94,7 @@ class acceptor final : public socket, private timer {
     void tell(int error) noexcept { tell(accepted_connection{error, {}}); }
 
     std::string path_;
+    file_identity file_; // at the path
     socket_options not_inherited_;
     unsigned limit_;                       // of open connections; 0: none
     std::shared_ptr<std::uint32_t> count_; // open connections, if there is a limit

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include <chrono>
+#include <cstdint>
 #include <string>
 
 namespace chainring {
@@ -28,6 +29,14 @@ struct ring_options {
     unsigned submission_entries = 256;
     // Room for bursts: a full completion queue ends every multishot operation.
     unsigned completion_entries = 4096;
+};
+
+// Tells a file from another one that has taken its path.
+struct file_identity {
+    std::uint64_t device = 0;
+    std::uint64_t number = 0; // 0: there is no file
+
+    bool operator==(const file_identity&) const = default;
 };
 
 // Calls return a value >= 0 or a negative errno, as the system calls behind them do.
@@ -61,7 +70,9 @@ class kernel {
     virtual int peer_address(int descriptor, sockaddr* address, socklen_t& length) noexcept = 0;
     virtual int unread(int descriptor) noexcept = 0; // bytes that arrived and were not received (FIONREAD)
     virtual int close(int descriptor) noexcept = 0;
-    virtual int remove_file(const char* path) noexcept = 0; // a unix socket's
+    // A unix socket's file.
+    virtual file_identity identify_file(const char* path) noexcept = 0;
+    virtual int remove_file(const char* path) noexcept = 0;
 
     // An eventfd, for waking a sleeping executor. `signal_event` may be called from any thread and any signal
     // handler.

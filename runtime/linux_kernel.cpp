@@ -4,6 +4,7 @@
 
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -115,6 +116,11 @@ class linux_kernel_calls final : public kernel {
     }
     int close(int descriptor) noexcept override { return or_errno(::close(descriptor)); }
 
+    file_identity identify_file(const char* path) noexcept override {
+        struct stat found;
+        if (::lstat(path, &found) != 0) return {};
+        return {found.st_dev, found.st_ino};
+    }
     int remove_file(const char* path) noexcept override { return or_errno(::unlink(path)); }
 
     int open_event() noexcept override { return or_errno(::eventfd(0, EFD_CLOEXEC)); }

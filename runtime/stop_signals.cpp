@@ -15,18 +15,15 @@ constexpr std::array stopping = {SIGINT, SIGTERM};
 // A handler can reach only what outlives every object, hence one static state.
 class stop_request final : public posted_work {
   public:
-    void run() noexcept override {
-        restore();
-        home_->root_scope().cancel();
-    }
+    void run() noexcept override { home_->root_scope().cancel(); }
 
     void install(executor& stopped) {
         if (executor* none = nullptr; !stopped_.compare_exchange_strong(none, &stopped))
             throw std::logic_error("two runtimes of one process handle SIGINT and SIGTERM");
         home_ = &stopped;
-        posted_.store(false);
+        first_at_.store(none_yet);
         struct sigaction action{};
-        action.sa_handler = [](int) { instance().arrived(); };
+        action.sa_handler = [](int signal) { instance().arrived(signal); };
         action.sa_flags = SA_RESTART;
         sigemptyset(&action.sa_mask);
         for (std::size_t at = 0; at < stopping.size(); ++at) sigaction(stopping[at], &action, &before_[at]);
@@ -39,7 +36,8 @@ class stop_request final : public posted_work {
         stopped_.store(nullptr);
         while (handlers_running_.load() != 0) {
         } // on another thread, for a few instructions
-        if (posted_.load()) home_->run_posts(); // it must be in no inbox when the next runtime installs it
+        if (first_at_.load() != none_yet)
+            home_->run_posts(); // it must be in no inbox when the next runtime installs it
         home_ = nullptr;
     }
 
@@ -49,11 +47,28 @@ class stop_request final : public posted_work {
     }
 
   private:
-    void arrived() noexcept {
+    static constexpr duration::rep none_yet = -1;
+
+    // In a signal handler. The executor may hang in a task: a second signal must not need it.
+    void arrived(int signal) noexcept {
+        constexpr duration duplicates = std::chrono::milliseconds(100);
         handlers_running_.fetch_add(1);
-        executor* stopped = stopped_.load();
-        if (stopped != nullptr && !posted_.exchange(true)) stopped->post(*this);
+        if (executor* stopped = stopped_.load(); stopped != nullptr) {
+            const duration now = std::chrono::steady_clock::now().time_since_epoch();
+            duration::rep first = none_yet;
+            if (first_at_.compare_exchange_strong(first, now.count()))
+                stopped->post(*this);
+            else if (now - duration(first) > duplicates)
+                pass_on(signal);
+        }
         handlers_running_.fetch_sub(1);
+    }
+
+    // It is raised again when this handler returns.
+    void pass_on(int signal) noexcept {
+        for (std::size_t at = 0; at < stopping.size(); ++at)
+            if (stopping[at] == signal) sigaction(signal, &before_[at], nullptr);
+        ::raise(signal);
     }
 
     void restore() noexcept {
@@ -62,7 +77,7 @@ class stop_request final : public posted_work {
     }
 
     std::atomic<executor*> stopped_ = nullptr;
-    std::atomic<bool> posted_ = false;
+    std::atomic<duration::rep> first_at_ = none_yet; // nanoseconds on the monotonic clock
     std::atomic<int> handlers_running_ = 0;
     executor* home_ = nullptr; // for its own thread
     bool installed_ = false;

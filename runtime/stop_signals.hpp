@@ -1,5 +1,6 @@
-// SIGINT and SIGTERM cancel an executor's root scope. The first one does; the handlers that stood before are
-// then restored, so that a second one ends a program that does not stop.
+// SIGINT and SIGTERM cancel an executor's root scope. The first one does; a second one is for what handled the
+// signal before, and so ends a program that does not stop. One that follows within a tenth of a second is a
+// duplicate and changes nothing: supervisors signal a process and then its group.
 #pragma once
 
 #include <chainring/runtime/executor.hpp>

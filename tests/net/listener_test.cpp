@@ -138,6 +138,21 @@ TEST_CASE("a_unix_listener_removes_its_path_when_it_closes") {
     });
 }
 
+TEST_CASE("a_unix_listener_that_closes_leaves_its_successors_path_alone") {
+    const temporary_directory directory;
+    const std::string path = directory.file("socket");
+    on_executor(GENERATE(both_modes()), [&]() -> task<> {
+        const endpoint at = endpoint::from_path(path).value();
+        auto old = must(unix_listener::bind(at));
+        std::filesystem::remove(path);
+        auto successor = must(unix_listener::bind(at));
+        must(co_await old.close());
+        CHECK(std::filesystem::exists(path));
+        must(co_await successor.close());
+        CHECK_FALSE(std::filesystem::exists(path));
+    });
+}
+
 TEMPLATE_TEST_CASE("a_closed_listener_accepts_nothing", "", EACH_TRANSPORT) {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         typename TestType::listener never;

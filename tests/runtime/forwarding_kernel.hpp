@@ -46,6 +46,7 @@ class forwarding_kernel : public kernel {
     }
     int unread(int descriptor) noexcept override { return real_.unread(descriptor); }
     int close(int descriptor) noexcept override { return real_.close(descriptor); }
+    file_identity identify_file(const char* path) noexcept override { return real_.identify_file(path); }
     int remove_file(const char* path) noexcept override { return real_.remove_file(path); }
     int open_event() noexcept override { return real_.open_event(); }
     void signal_event(int descriptor) noexcept override { real_.signal_event(descriptor); }

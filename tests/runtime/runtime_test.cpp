@@ -57,11 +57,16 @@ handler handler_of(int signal) {
     return action.sa_handler;
 }
 
-void own_handler(int) {}
+volatile sig_atomic_t own_handler_calls = 0;
+
+void own_handler(int) {
+    own_handler_calls = own_handler_calls + 1;
+}
 
 class own_handlers {
   public:
     own_handlers() {
+        own_handler_calls = 0;
         struct sigaction action{};
         action.sa_handler = own_handler;
         ::sigaction(SIGTERM, &action, &terminate_);
@@ -139,8 +144,6 @@ TEST_CASE("a_stop_signal_cancels_what_waits_and_restores_the_handlers") {
                 char memory[4];
                 const result<int> read = co_await read_into(from_.reading(), memory);
                 CHECK(read == failure(errc::cancelled));
-                CHECK(handler_of(SIGTERM) == own_handler);
-                CHECK(handler_of(SIGINT) == own_handler);
             }(from));
             co_await next_turn{};
             co_await next_turn{};
@@ -154,6 +157,28 @@ TEST_CASE("a_stop_signal_cancels_what_waits_and_restores_the_handlers") {
     CHECK(handler_of(SIGTERM) == own_handler);
     CHECK(handler_of(SIGINT) == own_handler);
     check_baseline(used.home());
+}
+
+TEST_CASE("a_duplicate_of_a_stop_signal_changes_nothing_and_a_second_one_is_for_the_handler_before") {
+    const own_handlers before;
+    const int signal = GENERATE(SIGTERM, SIGINT);
+    runtime used;
+    const int status = used.run([](int sent) -> task<> {
+        const auto begun = std::chrono::steady_clock::now();
+        const auto elapsed = [begun] { return std::chrono::steady_clock::now() - begun; };
+        ::raise(sent);
+        ::raise(sent);
+        if (elapsed() < 100ms) CHECK(own_handler_calls == 0);
+        // The executor never comes to the request: this task does not let it.
+        while (own_handler_calls == 0 && elapsed() < 10s) ::raise(sent);
+        CHECK(own_handler_calls == 1);
+        CHECK(elapsed() > 100ms);
+        CHECK(handler_of(sent) == own_handler);
+        co_return;
+    }(signal));
+    CHECK(status == 0);
+    CHECK(handler_of(SIGTERM) == own_handler);
+    CHECK(handler_of(SIGINT) == own_handler);
 }
 
 TEST_CASE("a_stop_signal_wakes_a_sleeping_executor") {
