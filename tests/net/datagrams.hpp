@@ -1,0 +1,43 @@
+// The kinds of datagrams, and a plain socket that receives them.
+#pragma once
+
+#include "sockets.hpp"
+
+namespace chainring::test {
+
+struct over_udp {
+    static endpoint somewhere() { return {"127.0.0.1", 0}; }
+};
+struct over_unix_datagrams {
+    static endpoint somewhere() { return endpoint::from_abstract_name(unique_name()).value(); }
+};
+
+// A plain socket that takes datagrams from anybody.
+class plain_receiver {
+  public:
+    explicit plain_receiver(const endpoint& at)
+        : socket_(::socket(at.family(), SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
+        if (::bind(socket_.get(), at.address(), at.length()) != 0) FAIL("bind: " << std::strerror(errno));
+    }
+    endpoint local() const { return socket_.local(); }
+    void answer(const endpoint& to, std::string_view text) const {
+        const ssize_t sent =
+            ::sendto(socket_.get(), text.data(), text.size(), MSG_DONTWAIT, to.address(), to.length());
+        CHECK(sent == static_cast<ssize_t>(text.size()));
+    }
+    // The next one; none: nullopt.
+    std::optional<std::string> next() const {
+        std::string bytes(65'536, '\0');
+        const ssize_t got = ::recv(socket_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
+        if (got < 0) return {};
+        bytes.resize(static_cast<std::size_t>(got));
+        return bytes;
+    }
+
+  private:
+    plain_socket socket_;
+};
+
+#define EACH_KIND chainring::test::over_udp, chainring::test::over_unix_datagrams
+
+} // namespace chainring::test
