@@ -43,13 +43,14 @@ bool is_of_the_connection(int error) noexcept {
 acceptor::acceptor(
     executor& home, int descriptor, std::string path, const listen_options& options,
     const socket_options& not_inherited)
-    : socket(home, descriptor)
+    : socket(home, {.number = descriptor})
     , path_(std::move(path))
     , file_(path_.empty() ? file_identity{} : home.behind().identify_file(path_.c_str()))
     , not_inherited_(not_inherited)
     , limit_(options.max_connections)
     , count_(limit_ == 0 ? nullptr : std::make_shared<std::uint32_t>(0))
-    , may_refuse_(options.refuse_when_out_of_descriptors) {
+    , may_refuse_(options.refuse_when_out_of_descriptors && !options.direct_descriptors)
+    , direct_(options.direct_descriptors) {
     if (may_refuse_) open_reserve();
 }
 
@@ -97,18 +98,26 @@ void acceptor::submit_pending() noexcept {
         }
         cancel_timer();
     }
-    if (at_limit()) {
+    if (at_limit() || !has_place()) {
         ask_for_close_end();
         return;
     }
     // A multishot accept does not stop at a limit by itself, and brings what nobody may be waiting for.
-    multishot_ = !streams_.empty() && limit_ == 0 && !reserve_given_up();
+    multishot_ = !streams_.empty() && limit_ == 0 && !direct_ && !reserve_given_up();
     accept_ = start([this](io_uring_sqe& sqe) {
-        if (multishot_)
+        if (direct_)
+            io_uring_prep_accept_direct(&sqe, descriptor(), nullptr, nullptr, 0, IORING_FILE_INDEX_ALLOC);
+        else if (multishot_)
             io_uring_prep_multishot_accept(&sqe, descriptor(), nullptr, nullptr, SOCK_CLOEXEC);
         else
             io_uring_prep_accept(&sqe, descriptor(), nullptr, nullptr, SOCK_CLOEXEC);
     });
+}
+
+// A connection that finds the table full is lost.
+bool acceptor::has_place() noexcept {
+    if (direct_ && !place_) place_ = direct_place(home().direct_descriptors());
+    return !direct_ || place_;
 }
 
 void acceptor::completed(const io_uring_cqe& cqe) noexcept {
@@ -124,6 +133,7 @@ void acceptor::completed(const io_uring_cqe& cqe) noexcept {
             }
         }
     }
+    if (result < 0) place_.end(); // somebody else may need it
     if (result >= 0)
         accepted(result);
     else if (!open())
@@ -138,15 +148,16 @@ void acceptor::completed(const io_uring_cqe& cqe) noexcept {
 void acceptor::accepted(int descriptor) noexcept {
     pause_ = {};
     if (reserve_given_up() && refuse(descriptor)) return;
-    apply_options(home().behind(), descriptor, AF_UNIX, not_inherited_);
-    accepted_connection taken{descriptor, count_ ? counted_connection(count_) : counted_connection()};
+    if (!direct_) apply_options(home().behind(), descriptor, AF_UNIX, not_inherited_);
+    accepted_connection taken{
+        descriptor, count_ ? counted_connection(count_) : counted_connection(), std::move(place_)};
     if (taker_ != nullptr) {
         tell(std::move(taken));
     } else if (open()) {
         ahead_.push_back(std::move(taken));
         if (!wants_more()) ask_for_turn_end(); // to stop the multishot
     } else {
-        home().dispose_descriptor(descriptor);
+        home().dispose(taken.file(), std::move(taken.place));
     }
 }
 
@@ -212,8 +223,8 @@ void acceptor::closing() noexcept {
     if (!path_.empty() && home().behind().identify_file(path_.c_str()) == file_)
         home().behind().remove_file(path_.c_str());
     if (reserve_ >= 0) home().behind().close(std::exchange(reserve_, -1));
-    for (const accepted_connection& unwanted : std::exchange(ahead_, {}))
-        home().dispose_descriptor(unwanted.descriptor);
+    for (accepted_connection& unwanted : ahead_) home().dispose(unwanted.file(), std::move(unwanted.place));
+    ahead_.clear();
     while (!streams_.empty()) {
         stream& ended = streams_.pop_front();
         ended.from_ = nullptr;

@@ -20,11 +20,18 @@ struct listen_options {
     unsigned max_connections =
         0; // open at the same time at most, the others wait in the backlog; 0: no limit
     bool refuse_when_out_of_descriptors = false; // reset connections at once, not leave them in the backlog
+    // Accept into direct descriptors (executor_options::direct_descriptors). While all of them are in use
+    // connections wait in the backlog. Such a stream has no native_handle(), and what asks the socket for something
+    // (addresses, options, shutdown, abort) takes an ordinary descriptor for the rest of the connection's life.
+    bool direct_descriptors = false;
 };
 
 struct accepted_connection {
     int descriptor = -1;
     counted_connection counted;
+    direct_place place; // of a direct descriptor
+
+    file_handle file() const noexcept { return {descriptor, static_cast<bool>(place)}; }
 };
 
 struct accept_stream_tag;
@@ -83,6 +90,7 @@ class acceptor final : public socket, private timer {
 
     bool wants_more() const noexcept;
     bool at_limit() const noexcept { return limit_ != 0 && *count_ >= limit_; }
+    bool has_place() noexcept;
     bool accepting() noexcept { return accept_ && home().in_flight(accept_); }
     void accepted(int descriptor) noexcept;
     void out_of_resources() noexcept;
@@ -91,7 +99,7 @@ class acceptor final : public socket, private timer {
     bool refuse(int descriptor) noexcept;
     void open_reserve() noexcept;
     void tell(accepted_connection taken) noexcept;
-    void tell(int error) noexcept { tell(accepted_connection{error, {}}); }
+    void tell(int error) noexcept { tell(accepted_connection{error, {}, {}}); }
 
     std::string path_;
     file_identity file_; // at the path
@@ -99,11 +107,13 @@ class acceptor final : public socket, private timer {
     unsigned limit_;                       // of open connections; 0: none
     std::shared_ptr<std::uint32_t> count_; // open connections, if there is a limit
     bool may_refuse_;
+    bool direct_;
     int reserve_ = -1;       // a descriptor to give up for a connection that is then refused
     bool multishot_ = false; // the accept in flight is one
     bool cancelled_ = false; // the accept in flight was asked to end for its taker's sake
     intrusive_list<stream, accept_stream_tag> streams_;
     operation_id accept_;
+    direct_place place_; // for the connection that is accepted next
     taker* taker_ = nullptr;
     std::vector<accepted_connection> ahead_; // accepted and not taken
     duration pause_{};

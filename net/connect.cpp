@@ -18,7 +18,7 @@ bool connect_waiter::start(executor& home) noexcept {
             return false;
         }
     }
-    connection_.reset(new connection(home, descriptor, type_));
+    connection_.reset(new connection(home, {.number = descriptor}, type_));
     connection_->connect(to_, *this);
     return true;
 }

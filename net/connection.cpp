@@ -4,7 +4,8 @@ namespace chainring {
 
 result<void> connection::shutdown(int how) noexcept {
     if (!open()) return failure(errc::closed);
-    const int returned = home().behind().shutdown(descriptor(), how);
+    const int descriptor = control();
+    const int returned = descriptor < 0 ? descriptor : home().behind().shutdown(descriptor, how);
     if (returned < 0) return failure(from_errno(-returned));
     return {};
 }
@@ -28,9 +29,9 @@ bool connection::linger() noexcept {
     if (!sender_.is_stream() || !sender_.has_sent() || !receiver_.peer_still_sends()) return false;
     int family = 0;
     socklen_t length = sizeof family;
-    home().behind().get_option(descriptor(), SOL_SOCKET, SO_DOMAIN, &family, length);
+    home().behind().get_option(control(), SOL_SOCKET, SO_DOMAIN, &family, length);
     if (family == AF_UNIX) return false;
-    home().behind().shutdown(descriptor(), SHUT_WR);
+    home().behind().shutdown(control(), SHUT_WR);
     receiver_.discard();
     return true;
 }

@@ -11,11 +11,14 @@ namespace chainring {
 class connection final : public socket {
   public:
     // `type`: SOCK_STREAM, SOCK_SEQPACKET or SOCK_DGRAM.
-    connection(executor& home, int descriptor, int type, counted_connection counted = {}) noexcept
-        : socket(home, descriptor)
+    connection(
+        executor& home, file_handle file, int type, counted_connection counted = {},
+        direct_place place = {}) noexcept
+        : socket(home, file)
         , receiver_(*this, framing_of(type))
         , sender_(*this, framing_of(type))
-        , counted_(std::move(counted)) {}
+        , counted_(std::move(counted))
+        , place_(std::move(place)) {}
 
     receiver& receiving() noexcept { return receiver_; }
     sender& sending() noexcept { return sender_; }
@@ -62,7 +65,10 @@ class connection final : public socket {
     bool lingered() noexcept override { return receiver_.peer_ended(); }
     void closing() noexcept override;
     void cancel_in_flight() noexcept override;
-    void let_go() noexcept override { counted_.end(); }
+    void let_go() noexcept override {
+        counted_.end();
+        place_.end();
+    }
     void count_queued(holdings& total) const noexcept override {
         sender_.count(total);
         receiver_.count(total);
@@ -71,6 +77,7 @@ class connection final : public socket {
     receiver receiver_;
     sender sender_;
     counted_connection counted_;
+    direct_place place_;
     operation_id connecting_;
     connector* connector_ = nullptr;
 };

@@ -30,13 +30,15 @@ void accept_waiter::accepted(accepted_connection taken) noexcept {
 result<socket_pointer<connection>> accept_waiter::take() noexcept {
     acceptor_ = nullptr;
     if (error_) return failure(error_);
-    const int descriptor = std::exchange(taken_.descriptor, -1);
-    return socket_pointer<connection>(new connection(*home_, descriptor, type_, std::move(taken_.counted)));
+    const file_handle file = taken_.file();
+    taken_.descriptor = -1;
+    return socket_pointer<connection>(
+        new connection(*home_, file, type_, std::move(taken_.counted), std::move(taken_.place)));
 }
 
 accept_waiter::~accept_waiter() {
     if (taken_.descriptor >= 0)
-        home_->dispose_descriptor(taken_.descriptor);
+        home_->dispose(taken_.file(), std::move(taken_.place));
     else if (acceptor_ != nullptr && home_ != nullptr && !error_)
         acceptor_->leave(*this);
 }
@@ -44,6 +46,10 @@ accept_waiter::~accept_waiter() {
 result<socket_pointer<acceptor>> listen_on(int type, const endpoint& at, const listen_options& options) {
     const result<executor*> home = current_executor();
     if (!home) return failure(home.error());
+    // What a unix socket does not inherit would have to be set on each direct descriptor.
+    const bool inherits = at.family() != AF_UNIX || !options.socket.sets_something_of_a_unix_socket();
+    if (options.direct_descriptors && ((*home)->direct_descriptors().places() == 0 || !inherits))
+        return failure(std::make_error_code(std::errc::operation_not_supported));
     kernel& behind = (*home)->behind();
     const int descriptor = open_socket(behind, at, type, options.socket);
     if (descriptor < 0) return failure(from_errno(-descriptor));

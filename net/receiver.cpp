@@ -119,7 +119,7 @@ void receiver::close() noexcept {
 
 bool receiver::peer_still_sends() const noexcept {
     if (peer_ended_) return false;
-    return unwanted_ || home_.behind().unread(socket_.descriptor()) > 0;
+    return unwanted_ || home_.behind().unread(socket_.control()) > 0;
 }
 
 } // namespace chainring

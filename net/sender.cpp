@@ -207,8 +207,7 @@ void sender::release_writers(fault error) noexcept {
 
 // The errno of a send that moved some bytes is lost; the socket may still know it.
 fault sender::cause_of_short() noexcept {
-    const auto pending = socket_.get(SOL_SOCKET, SO_ERROR);
-    if (pending && *pending != 0) return fault::from_errno(*pending);
+    if (const fault pending = socket_.pending_error()) return pending;
     if (state_ == state::closed || queue_.stopping() || zero_copy_) return {};
     return errc::broken;
 }
@@ -229,7 +228,7 @@ void sender::abandon(outgoing_message& message) noexcept {
         return;
     }
     if (!queue_.cancel(message)) home_.cancel_and_wait(operation_, members_);
-    if (queue_.failed()) home_.behind().shutdown(socket_.descriptor(), SHUT_RDWR);
+    if (queue_.failed()) home_.behind().shutdown(socket_.control(), SHUT_RDWR);
 }
 
 void sender::drain(bool awaited_too) noexcept {

@@ -13,6 +13,17 @@ int set_option(kernel& behind, int descriptor, int level, int name, int value) n
     return behind.set_option(descriptor, level, name, &value, sizeof value);
 }
 
+result<endpoint>
+address_of(kernel& behind, int descriptor, int (kernel::*ask)(int, sockaddr*, socklen_t&) noexcept) {
+    sockaddr_storage address{};
+    socklen_t length = sizeof address;
+    const int returned = descriptor < 0
+                             ? descriptor
+                             : (behind.*ask)(descriptor, reinterpret_cast<sockaddr*>(&address), length);
+    if (returned < 0) return failure(from_errno(-returned));
+    return endpoint::from_native(reinterpret_cast<sockaddr*>(&address), length);
+}
+
 } // namespace
 
 int apply_options(kernel& behind, int descriptor, int family, const socket_options& options) noexcept {
@@ -44,54 +55,69 @@ int open_socket(kernel& behind, const endpoint& at, int type, const socket_optio
     return applied;
 }
 
-socket::socket(executor& home, int descriptor) noexcept
+socket::socket(executor& home, file_handle file) noexcept
     : home_(&home)
     , since_(home.now())
-    , descriptor_(descriptor) {
+    , file_(file)
+    , sqe_flags_(file.direct ? IOSQE_FIXED_FILE : 0) {
     home.add(*this);
     ++home.counters().descriptors_opened;
 }
 
-result<endpoint> socket::local() const {
-    sockaddr_storage address{};
-    socklen_t length = sizeof address;
-    const int returned =
-        home_->behind().local_address(descriptor_, reinterpret_cast<sockaddr*>(&address), length);
-    if (returned < 0) return failure(from_errno(-returned));
-    return endpoint::from_native(reinterpret_cast<sockaddr*>(&address), length);
+int socket::control() noexcept {
+    if (!file_.direct) return file_.number;
+    if (control_ < 0) control_ = home_->install_descriptor(file_);
+    return control_;
 }
 
-result<endpoint> socket::peer() const {
-    sockaddr_storage address{};
-    socklen_t length = sizeof address;
-    const int returned =
-        home_->behind().peer_address(descriptor_, reinterpret_cast<sockaddr*>(&address), length);
-    if (returned < 0) return failure(from_errno(-returned));
-    return endpoint::from_native(reinterpret_cast<sockaddr*>(&address), length);
+result<endpoint> socket::local() {
+    return address_of(home_->behind(), control(), &kernel::local_address);
+}
+
+result<endpoint> socket::peer() {
+    return address_of(home_->behind(), control(), &kernel::peer_address);
 }
 
 result<void> socket::set(int level, int name, int value) noexcept {
     if (!open()) return failure(errc::closed);
-    const int returned = set_option(home_->behind(), descriptor_, level, name, value);
+    const int descriptor = control();
+    const int returned =
+        descriptor < 0 ? descriptor : set_option(home_->behind(), descriptor, level, name, value);
     if (returned < 0) return failure(from_errno(-returned));
     return {};
 }
 
-result<int> socket::get(int level, int name) const noexcept {
+result<int> socket::get(int level, int name) noexcept {
     if (!open()) return failure(errc::closed);
+    const int descriptor = control();
     int value = 0;
     socklen_t length = sizeof value;
-    const int returned = home_->behind().get_option(descriptor_, level, name, &value, length);
+    const int returned =
+        descriptor < 0 ? descriptor : home_->behind().get_option(descriptor, level, name, &value, length);
     if (returned < 0) return failure(from_errno(-returned));
     return value;
+}
+
+fault socket::pending_error() noexcept {
+    const int descriptor = file_.direct ? control_ : file_.number;
+    int error = 0;
+    socklen_t length = sizeof error;
+    if (!open() || descriptor < 0 ||
+        home_->behind().get_option(descriptor, SOL_SOCKET, SO_ERROR, &error, length) < 0)
+        return {};
+    return fault::from_errno(error);
 }
 
 std::string socket::describe(time_point now) const {
     holdings held;
     count_queued(held);
-    std::string text = "socket with descriptor " + std::to_string(descriptor_);
-    if (const auto at = local()) text += ", at " + at->to_string();
-    if (const auto with = peer()) text += ", connected to " + with->to_string();
+    const int descriptor = file_.direct ? control_ : file_.number;
+    std::string text = file_.direct ? "socket with direct descriptor " : "socket with descriptor ";
+    text += std::to_string(file_.number);
+    if (const auto at = address_of(home_->behind(), descriptor, &kernel::local_address))
+        text += ", at " + at->to_string();
+    if (const auto with = address_of(home_->behind(), descriptor, &kernel::peer_address))
+        text += ", connected to " + with->to_string();
     text += ", open " + for_time(now - since_);
     if (state_ != state::open) text += ", closing";
     if (held.messages != 0)
@@ -147,10 +173,10 @@ void socket::begin_close(manner how) noexcept {
     // A reset is what the close itself makes of an unsent rest; a shutdown before it would send an end.
     const ::linger at_once{.l_onoff = 1, .l_linger = 0};
     if (how == manner::reset)
-        home_->behind().set_option(descriptor_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+        home_->behind().set_option(control(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
     if (in_flight_ != 0) {
-        // Not IORING_OP_SHUTDOWN, which costs a worker thread.
-        if (how == manner::orderly) home_->behind().shutdown(descriptor_, SHUT_RDWR);
+        // Not IORING_OP_SHUTDOWN, which costs a worker thread. A direct socket makes do with the cancels.
+        if (how == manner::orderly && !file_.direct) home_->behind().shutdown(file_.number, SHUT_RDWR);
         cancel_in_flight();
     }
     ask_for_turn_end();
@@ -173,13 +199,14 @@ void socket::at_turn_end() noexcept {
             go_on_closing();
     } else if (state_ == state::ending && in_flight_ == 0) {
         state_ = state::closing;
-        home_->submit(*this, [this](io_uring_sqe& sqe) { io_uring_prep_close(&sqe, descriptor_); });
+        if (control_ >= 0) home_->behind().close(control_); // the last to close sends the end of the stream
+        home_->submit(*this, [this](io_uring_sqe& sqe) { prepare_close(sqe, file_); });
     }
 }
 
 void socket::finish_close() noexcept {
     state_ = state::closed;
-    descriptor_ = -1;
+    file_.number = -1;
     resource::unlink();
     let_go();
     home_->close_ended();

@@ -28,6 +28,10 @@ struct socket_options {
     bool reuse_port = false; // SO_REUSEPORT, for listeners: one for each executor
     int send_buffer = 0;     // SO_SNDBUF in bytes; 0: the kernel's choice
     int receive_buffer = 0;  // SO_RCVBUF in bytes; 0: the kernel's choice
+
+    bool sets_something_of_a_unix_socket() const noexcept {
+        return keep_alive || send_buffer > 0 || receive_buffer > 0;
+    }
 };
 
 struct close_tag;
@@ -41,13 +45,21 @@ class socket : protected completion, private turn_end_work, private resource {
     };
 
     bool open() const noexcept { return state_ == state::open; }
-    int descriptor() const noexcept { return descriptor_; }
+    // What an SQE names the socket by; `start` adds that it is direct, if so.
+    int descriptor() const noexcept { return file_.number; }
+    // -1: there is none, the socket is a direct one.
+    int native_handle() const noexcept { return file_.direct ? -1 : file_.number; }
+    // For system calls: an ordinary descriptor, which a direct socket gets at the first call, or a negative errno.
+    // Not to be called while reaping.
+    int control() noexcept;
     executor& home() const noexcept { return *home_; }
 
-    result<endpoint> local() const;
-    result<endpoint> peer() const;
+    result<endpoint> local();
+    result<endpoint> peer();
     result<void> set(int level, int name, int value) noexcept;
-    result<int> get(int level, int name) const noexcept;
+    result<int> get(int level, int name) noexcept;
+    // The error that the socket remembers and no operation has told; none also where finding out takes a wait.
+    fault pending_error() noexcept;
 
     // Sends what is queued, of buffered messages only or of all, then closes; within the limit, or else by a
     // reset. Nothing can be queued or received any more.
@@ -60,12 +72,18 @@ class socket : protected completion, private turn_end_work, private resource {
     // Each terminal CQE that arrives at `target` is followed by a call of operation_ended.
     template <class Prepare> operation_id start(completion& target, Prepare&& prepare) {
         ++in_flight_;
-        return home_->submit(target, std::forward<Prepare>(prepare));
+        return home_->submit(target, [&](io_uring_sqe& sqe) {
+            prepare(sqe);
+            sqe.flags |= sqe_flags_;
+        });
     }
     template <class Prepare>
     operation_id start_chain(completion& target, unsigned members, Prepare&& prepare) {
         ++in_flight_;
-        return home_->submit_chain(target, members, std::forward<Prepare>(prepare));
+        return home_->submit_chain(target, members, [&](io_uring_sqe& sqe, unsigned member) {
+            prepare(sqe, member);
+            sqe.flags |= sqe_flags_;
+        });
     }
     void ask_for_turn_end() noexcept { home_->at_turn_end(*this); }
     void operation_ended() noexcept {
@@ -74,7 +92,7 @@ class socket : protected completion, private turn_end_work, private resource {
     }
 
   protected:
-    socket(executor& home, int descriptor) noexcept;
+    socket(executor& home, file_handle file) noexcept;
     virtual ~socket() = default;
 
     // An operation of the socket itself, whose CQEs arrive at `completed`.
@@ -141,8 +159,10 @@ class socket : protected completion, private turn_end_work, private resource {
     executor* home_;
     time_point since_;
     time_point close_deadline_; // of a graceful close
-    int descriptor_;
+    file_handle file_;
+    int control_ = -1; // of a direct socket
     std::uint32_t in_flight_ = 0;
+    std::uint8_t sqe_flags_;
     state state_ = state::open;
     bool released_ = false;
     fault close_outcome_ = errc::closed; // of a close that is awaited, until all is sent

@@ -185,7 +185,8 @@ class stream {
     }
 
     bool is_open() const noexcept { return connection_ != nullptr && connection_->open(); }
-    int native_handle() const noexcept { return is_open() ? connection_->descriptor() : -1; }
+    // -1 also for a direct descriptor.
+    int native_handle() const noexcept { return is_open() ? connection_->native_handle() : -1; }
     result<endpoint> local() const { return is_open() ? connection_->local() : failure(errc::closed); }
     result<endpoint> peer() const { return is_open() ? connection_->peer() : failure(errc::closed); }
     result<void> set_option(int level, int name, int value) noexcept {

@@ -37,8 +37,16 @@ executor::executor(const executor_options& options, kernel& behind)
     , buffers_(buffer_pool::open(behind, ring_, options.buffers, inbox_))
     , now_(behind.now())
     , timers_(now_)
+    , direct_table_(options.direct_descriptors)
     , root_scope_(*this)
-    , budget_(std::max(options.budget, 1U)) {}
+    , budget_(std::max(options.budget, 1U)) {
+    if (direct_table_.places() == 0) return;
+    const int returned = behind.register_direct_table(ring_.native(), direct_table_.places());
+    if (returned < 0) {
+        buffers_->close();
+        ring_.refused(returned);
+    }
+}
 
 executor::~executor() {
     // A ring that is closed does not wait for its requests, so all of them must have ended before.
@@ -220,18 +228,35 @@ void executor::cancel_and_wait(operation_id id, unsigned members) noexcept {
     }
 }
 
-void executor::dispose_descriptor(int descriptor) noexcept {
+void executor::dispose(file_handle file, direct_place place) noexcept {
     ++counters_.descriptors_opened;
     ++disposing_;
     close_begun();
-    to_dispose_.push_back(descriptor);
+    to_dispose_.push_back(new disposed_file(*this, file, std::move(place)));
     at_turn_end(*this);
 }
 
+void executor::disposed_file::submit() {
+    home_.submit(*this, [this](io_uring_sqe& sqe) { prepare_close(sqe, file_); });
+}
+
+int executor::install_descriptor(file_handle direct) noexcept {
+    struct installing final : completion {
+        bool done = false;
+        int result = 0;
+        void complete(const io_uring_cqe& cqe) noexcept override {
+            result = cqe.res;
+            done = true;
+        }
+    } installed;
+    submit(
+        installed, [direct](io_uring_sqe& sqe) { io_uring_prep_fixed_fd_install(&sqe, direct.number, 0); });
+    while (!installed.done) submit_and_wait();
+    return installed.result;
+}
+
 void executor::at_turn_end() noexcept {
-    for (int descriptor : std::exchange(to_dispose_, {})) {
-        submit(disposed_, [descriptor](io_uring_sqe& sqe) { io_uring_prep_close(&sqe, descriptor); });
-    }
+    for (disposed_file* disposed : std::exchange(to_dispose_, {})) disposed->submit();
     for (operation_id id : std::exchange(to_cancel_, {})) request_cancel(id);
 }
 

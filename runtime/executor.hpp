@@ -13,6 +13,7 @@
 #include <chainring/runtime/audit.hpp>
 #include <chainring/runtime/buffer_pool.hpp>
 #include <chainring/runtime/cancel_scope.hpp>
+#include <chainring/runtime/direct_descriptors.hpp>
 #include <chainring/runtime/inbox.hpp>
 #include <chainring/runtime/ready_queue.hpp>
 #include <chainring/runtime/ring.hpp>
@@ -33,6 +34,8 @@ struct executor_options {
     ring_options ring;
     buffer_options buffers;
     unsigned budget = 256; // coroutines resumed in a turn before I/O gets its chance
+    // Connections that may be accepted into direct descriptors, which are none of the process's; 0: none.
+    unsigned direct_descriptors = 0;
 };
 
 struct turn_end_tag;
@@ -104,6 +107,7 @@ class executor final : private turn_end_work {
     kernel& behind() noexcept { return kernel_; }
     ready_queue& ready() noexcept { return ready_; }
     buffer_pool& buffers() noexcept { return *buffers_; }
+    direct_table& direct_descriptors() noexcept { return direct_table_; }
     timer_wheel& timers() noexcept { return timers_; }
     statistics& counters() noexcept { return counters_; }
     submission_memory& until_submitted() noexcept { return until_submitted_; }
@@ -163,9 +167,11 @@ class executor final : private turn_end_work {
     void at_close_end(turn_end_work& work) noexcept { close_end_.push_back(work); }
     void add(resource& held) noexcept { resources_.push_back(held); }
 
-    // Closes, at the turn's end, a descriptor that the kernel produced and nobody took. May be called while
-    // reaping.
-    void dispose_descriptor(int descriptor) noexcept;
+    // Closes, at the turn's end, what the kernel has accepted and nobody took. May be called while reaping.
+    void dispose(file_handle file, direct_place place) noexcept;
+    // An ordinary descriptor of the same file, or a negative errno: for calls that take no direct one. Waits, so
+    // not to be called while reaping.
+    int install_descriptor(file_handle direct) noexcept;
     void close_begun() noexcept { ++counters_.pending_closes; }
     void close_ended() noexcept {
         --counters_.pending_closes;
@@ -190,18 +196,26 @@ class executor final : private turn_end_work {
         std::uint64_t count_ = 0;
     };
 
-    class disposed_descriptor final : public completion {
+    // On its way to being closed.
+    class disposed_file final : public completion {
       public:
-        explicit disposed_descriptor(executor& home) noexcept
-            : home_(home) {}
+        disposed_file(executor& home, file_handle file, direct_place place) noexcept
+            : home_(home)
+            , file_(file)
+            , place_(std::move(place)) {}
+        void submit();
         void complete(const io_uring_cqe&) noexcept override {
             ++home_.counters_.descriptors_closed;
             --home_.disposing_;
+            place_.end();
             home_.close_ended();
+            delete this;
         }
 
       private:
         executor& home_;
+        file_handle file_;
+        direct_place place_;
     };
 
     enum sleeping : bool { no_sleep, may_sleep };
@@ -255,7 +269,8 @@ class executor final : private turn_end_work {
     intrusive_list<turn_end_work, turn_end_tag> turn_end_;
     intrusive_list<turn_end_work, turn_end_tag> close_end_;
     intrusive_list<resource, resource_tag> resources_;
-    std::vector<int> to_dispose_;
+    direct_table direct_table_;
+    std::vector<disposed_file*> to_dispose_;
     std::vector<operation_id> to_cancel_;
     cancel_scope root_scope_;
     statistics counters_;
@@ -264,7 +279,6 @@ class executor final : private turn_end_work {
     unsigned disposing_ = 0; // descriptors on their way to being closed
     cancels_to_repeat cancels_to_repeat_{*this};
     wake_up wake_up_{*this};
-    disposed_descriptor disposed_{*this};
     bool enabled_ = false;
     std::thread::id owner_;
 

@@ -25,16 +25,6 @@ class clock_that_jumps final : public forwarding_kernel {
     time_point now() noexcept override { return forwarding_kernel::now() + ahead; }
 };
 
-// What recv says at the end: 0 or an errno.
-int how_it_ended(const plain_socket& peer) {
-    char byte = 0;
-    for (;;) {
-        const ssize_t got = ::recv(peer.get(), &byte, 1, MSG_DONTWAIT);
-        if (got == 0) return 0;
-        if (got < 0) return errno;
-    }
-}
-
 } // namespace
 
 TEMPLATE_TEST_CASE("a_close_aborts_when_its_limit_has_passed", "", EACH_TRANSPORT) {

@@ -232,6 +232,16 @@ inline task<std::string> read_plain_to_end(const plain_socket& peer) {
     return read_plain(peer, std::string::npos);
 }
 
+// What recv says at the end: 0 or an errno.
+inline int how_it_ended(const plain_socket& peer) {
+    char byte = 0;
+    for (;;) {
+        const ssize_t got = ::recv(peer.get(), &byte, 1, MSG_DONTWAIT);
+        if (got == 0) return 0;
+        if (got < 0) return errno;
+    }
+}
+
 template <class Over> struct stream_pair {
     typename Over::stream near;
     typename Over::stream far;

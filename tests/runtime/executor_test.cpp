@@ -504,7 +504,7 @@ TEST_CASE("run_waits_for_the_closes_that_its_task_left_behind") {
     const int dropped = ::fcntl(watched.writing(), F_DUPFD_CLOEXEC, 0);
     const std::size_t before = open_descriptors();
     used.run([](executor& home, int descriptor) -> task<> {
-        home.dispose_descriptor(descriptor);
+        home.dispose({.number = descriptor}, {});
         co_return;
     }(used, dropped));
     CHECK(open_descriptors() == before - 1);
@@ -515,7 +515,7 @@ TEST_CASE("run_waits_for_the_closes_of_what_a_root_task_held_when_it_ended_at_a_
     struct dropping {
         executor& home;
         int descriptor;
-        ~dropping() { home.dispose_descriptor(descriptor); }
+        ~dropping() { home.dispose({.number = descriptor}, {}); }
     };
     executor used(options_for(GENERATE(both_modes())));
     pipe_ends watched;
@@ -540,7 +540,7 @@ TEST_CASE("many_descriptors_are_closed_through_a_small_queue") {
     const std::size_t before = open_descriptors();
     for (int i = 0; i < 50; ++i) dropped.push_back(::fcntl(watched.writing(), F_DUPFD_CLOEXEC, 0));
     used.run([](executor& home, std::vector<int>& descriptors) -> task<> {
-        for (const int descriptor : descriptors) home.dispose_descriptor(descriptor);
+        for (const int descriptor : descriptors) home.dispose({.number = descriptor}, {});
         co_return;
     }(used, dropped));
     CHECK(open_descriptors() == before);
