@@ -122,6 +122,7 @@ bool acceptor::has_place() noexcept {
 
 void acceptor::completed(const io_uring_cqe& cqe) noexcept {
     const int result = cqe.res;
+    if (result < 0) place_.end(); // somebody else may need it
     if (is_terminal(cqe)) {
         accept_ = {};
         if (std::exchange(cancelled_, false)) {
@@ -133,7 +134,6 @@ void acceptor::completed(const io_uring_cqe& cqe) noexcept {
             }
         }
     }
-    if (result < 0) place_.end(); // somebody else may need it
     if (result >= 0)
         accepted(result);
     else if (!open())

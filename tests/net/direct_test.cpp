@@ -172,6 +172,20 @@ TEMPLATE_TEST_CASE("direct_connections_that_nobody_took_close_with_the_listener"
     check_baseline(home);
 }
 
+TEMPLATE_TEST_CASE("an_accept_that_is_cancelled_gives_its_place_back", "", EACH_TRANSPORT) {
+    executor home(with_places(GENERATE(both_modes()), 1));
+    home.run([]() -> task<> {
+        auto listener = must(TestType::listener::bind(TestType::somewhere(), direct));
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn([](auto& from) -> task<> { (void)co_await from.accept(); }(listener));
+            co_await until([] { return claimed() == 1; });
+            group.cancel();
+        });
+        CHECK(claimed() == 0);
+    }());
+    check_baseline(home);
+}
+
 TEST_CASE("direct_descriptors_need_a_table") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         CHECK(error_of(tcp_listener::bind({"127.0.0.1", 0}, direct)) == std::errc::operation_not_supported);
