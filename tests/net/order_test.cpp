@@ -21,6 +21,18 @@ constexpr unsigned messages_of_a_transport = 334'000;
 constexpr unsigned messages_of_a_connection = 4'000; // at most; a connection may break before
 constexpr unsigned senders = 4;
 
+// Most messages are of a few bytes, one in 50 is up to `longer`, one in 1,000 up to `longest`.
+struct message_sizes {
+    std::size_t longer;
+    std::size_t longest;
+};
+
+// Longer than the socket's buffer, and than what one send of a chain carries: a send that falls short and does not
+// end its chain leaves a hole.
+constexpr message_sizes of_streams{.longer = 20'000, .longest = 600'000};
+// What fits into the socket's buffer.
+constexpr message_sizes of_records{.longer = 1500, .longest = 1500};
+
 struct record {
     std::string bytes;
     std::size_t sent = 0; // by its result
@@ -30,14 +42,16 @@ struct record {
 // One connection's messages, in the order of the calls.
 class ledger {
   public:
-    explicit ledger(std::uint32_t seed)
-        : random_(seed) {}
+    ledger(std::uint32_t seed, message_sizes sizes)
+        : random_(seed)
+        , sizes_(sizes) {}
 
     unsigned below(unsigned limit) { return std::uniform_int_distribution<unsigned>(0, limit - 1)(random_); }
 
-    // Mostly small, some longer than the socket's buffer, unless records must fit into one.
-    record& next(std::size_t longest) {
-        const std::size_t size = below(50) == 0 ? 1 + below(static_cast<unsigned>(longest)) : 1 + below(60);
+    record& next() {
+        std::size_t limit = 60;
+        if (below(50) == 0) limit = below(20) == 0 ? sizes_.longest : sizes_.longer;
+        const std::size_t size = 1 + below(static_cast<unsigned>(limit));
         record& made = records_.emplace_back();
         made.bytes.resize(size);
         for (char& each : made.bytes) each = static_cast<char>(random_());
@@ -68,12 +82,12 @@ class ledger {
 
   private:
     std::minstd_rand random_;
+    message_sizes sizes_;
     std::deque<record> records_;
 };
 
-template <class Stream>
-task<> send_one(Stream& to, ledger& messages, std::size_t longest, std::error_code& error) {
-    record& message = messages.next(longest); // here: this is the order of the calls
+template <class Stream> task<> send_one(Stream& to, ledger& messages, std::error_code& error) {
+    record& message = messages.next(); // here: this is the order of the calls
     auto sending = to.send(std::string_view(message.bytes));
     const auto outcome = co_await sending;
     message.sent = sending.sent();
@@ -88,15 +102,15 @@ bool broke(std::error_code error) {
     return error && error != errc::cancelled;
 }
 
-template <class Stream> task<> send_some(Stream& to, ledger& messages, std::size_t longest, bool& broken) {
+template <class Stream> task<> send_some(Stream& to, ledger& messages, bool& broken) {
     while (!broken && messages.size() < messages_of_a_connection) {
         std::error_code error;
         if (messages.below(8) != 0) {
-            co_await send_one(to, messages, longest, error);
+            co_await send_one(to, messages, error);
         } else { // several at once, cancelled at any time
             std::error_code errors[3];
             co_await scope([&](task_group& group) -> task<> {
-                for (std::error_code& each : errors) group.spawn(send_one(to, messages, longest, each));
+                for (std::error_code& each : errors) group.spawn(send_one(to, messages, each));
                 const unsigned wait = messages.below(4);
                 for (unsigned turn = 0; turn < wait; ++turn) co_await one_turn();
                 group.cancel();
@@ -116,16 +130,16 @@ template <class Stream> task<> collect(Stream& from, std::string& all) {
     }
 }
 
-template <class Over> task<> one_connection(std::uint32_t seed, std::size_t longest, unsigned& count) {
+template <class Over> task<> one_connection(std::uint32_t seed, message_sizes sizes, unsigned& count) {
     auto pair = co_await connected<Over>(4096);
-    ledger messages(seed);
+    ledger messages(seed, sizes);
     std::string arrived;
     co_await scope([&](task_group& group) -> task<> {
         group.spawn(collect(pair.far, arrived));
         bool broken = false;
         co_await scope([&](task_group& all) -> task<> {
             for (unsigned sender = 0; sender < senders; ++sender)
-                all.spawn(send_some(pair.near, messages, longest, broken));
+                all.spawn(send_some(pair.near, messages, broken));
             co_return;
         });
         (void)co_await pair.near.close();
@@ -148,26 +162,26 @@ task<> collect_datagrams(const plain_receiver& from, std::size_t longest, std::v
     }
 }
 
-template <class Over> task<> one_flow(std::uint32_t seed, std::size_t longest, unsigned& count) {
+template <class Over> task<> one_flow(std::uint32_t seed, unsigned& count) {
     const plain_receiver far(Over::somewhere());
     auto near =
         must(co_await connected_datagram::connect(far.local(), Over::somewhere(), {.send_buffer = 4096}));
-    ledger messages(seed);
+    ledger messages(seed, of_records);
     std::vector<std::string> arrived;
     bool ended = false;
     co_await scope([&](task_group& group) -> task<> {
         group.spawn([](auto& from, std::size_t limit, auto& all, bool& end) -> task<> {
             co_await collect_datagrams(from, limit, all);
             end = true;
-        }(far, longest, arrived, ended));
+        }(far, of_records.longest, arrived, ended));
         bool broken = false;
         co_await scope([&](task_group& all) -> task<> {
             for (unsigned sender = 0; sender < senders; ++sender)
-                all.spawn(send_some(near, messages, longest, broken));
+                all.spawn(send_some(near, messages, broken));
             co_return;
         });
         CHECK_FALSE(broken);
-        const std::string last(longest + 1, 'x');
+        const std::string last(of_records.longest + 1, 'x');
         const auto has_ended = [&ended] { return ended; };
         while (!has_ended()) { // the network may lose this one too
             must(co_await near.send(last));
@@ -194,16 +208,14 @@ template <class Over> task<> one_flow(std::uint32_t seed, std::size_t longest, u
 
 TEMPLATE_TEST_CASE(
     "a_million_messages_arrive_as_their_results_claim", "", over_tcp, over_unix, over_seqpacket) {
-    // A record must fit into the socket's buffer.
-    const bool records = std::is_same_v<TestType, over_seqpacket>;
-    const std::size_t longest = records ? 1500 : 20'000;
+    const message_sizes sizes = std::is_same_v<TestType, over_seqpacket> ? of_records : of_streams;
     const auto mode = GENERATE(both_modes());
     const std::uint32_t seed = Catch::getSeed();
     CAPTURE(seed);
     on_executor(mode, [&]() -> task<> {
         unsigned count = 0;
         for (std::uint32_t connection = 1; count < messages_of_a_transport / 2; ++connection)
-            co_await one_connection<TestType>(seed + connection, longest, count);
+            co_await one_connection<TestType>(seed + connection, sizes, count);
     });
 }
 
@@ -214,6 +226,6 @@ TEMPLATE_TEST_CASE("datagrams_arrive_whole_and_in_order_as_their_results_claim",
     on_executor(mode, [&]() -> task<> {
         unsigned count = 0;
         for (std::uint32_t flow = 1; count < messages_of_a_transport / 2; ++flow)
-            co_await one_flow<TestType>(seed + flow, 1500, count);
+            co_await one_flow<TestType>(seed + flow, count);
     });
 }
