@@ -56,9 +56,9 @@ class kernel {
         io_uring& ring, unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout,
         unsigned flags) noexcept = 0;
     virtual int register_buffer_ring(io_uring& ring, io_uring_buf_reg& registration) noexcept = 0;
+    virtual int unregister_buffer_ring(io_uring& ring, unsigned group) noexcept = 0;
     // A table of direct descriptors, all of them free.
     virtual int register_direct_table(io_uring& ring, unsigned places) noexcept = 0;
-    virtual int unregister_buffer_ring(io_uring& ring, unsigned group) noexcept = 0;
 
     // Descriptors.
     virtual int open_socket(int family, int type, int protocol) noexcept = 0;

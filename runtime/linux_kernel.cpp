@@ -81,12 +81,12 @@ class linux_kernel_calls final : public kernel {
         return once_memory_is_back([&] { return io_uring_register_buf_ring(&ring, &registration, 0); });
     }
 
-    int register_direct_table(io_uring& ring, unsigned places) noexcept override {
-        return once_memory_is_back([&] { return io_uring_register_files_sparse(&ring, places); });
-    }
-
     int unregister_buffer_ring(io_uring& ring, unsigned group) noexcept override {
         return io_uring_unregister_buf_ring(&ring, static_cast<int>(group));
+    }
+
+    int register_direct_table(io_uring& ring, unsigned places) noexcept override {
+        return once_memory_is_back([&] { return io_uring_register_files_sparse(&ring, places); });
     }
 
     int open_socket(int family, int type, int protocol) noexcept override {

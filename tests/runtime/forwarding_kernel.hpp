@@ -20,11 +20,11 @@ class forwarding_kernel : public kernel {
     int register_buffer_ring(io_uring& ring, io_uring_buf_reg& registration) noexcept override {
         return real_.register_buffer_ring(ring, registration);
     }
-    int register_direct_table(io_uring& ring, unsigned places) noexcept override {
-        return real_.register_direct_table(ring, places);
-    }
     int unregister_buffer_ring(io_uring& ring, unsigned group) noexcept override {
         return real_.unregister_buffer_ring(ring, group);
+    }
+    int register_direct_table(io_uring& ring, unsigned places) noexcept override {
+        return real_.register_direct_table(ring, places);
     }
     int open_socket(int family, int type, int protocol) noexcept override {
         return real_.open_socket(family, type, protocol);
