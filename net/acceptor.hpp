@@ -63,8 +63,8 @@ class acceptor final : public socket, private timer {
         ~taker() = default;
     };
 
-    // `path`: a unix socket's file, removed when the listener closes if it is still this one's. `not_inherited`: what the
-    // kernel does not hand down to connections.
+    // `path`: a unix socket's file, removed when the listener closes if it is still this one's.
+    // `not_inherited`: what the kernel does not hand down to connections.
     acceptor(
         executor& home, int descriptor, std::string path, const listen_options& options,
         const socket_options& not_inherited);

@@ -34,15 +34,6 @@ std::uint32_t claimed() {
     return executor::current()->direct_descriptors().claimed();
 }
 
-template <class Stream> task<> echo_to_end(Stream peer) {
-    for (;;) {
-        buffer chunk = must(co_await peer.receive());
-        if (chunk.empty()) break;
-        must(co_await peer.send(std::move(chunk)));
-    }
-    must(co_await peer.close());
-}
-
 } // namespace
 
 TEMPLATE_TEST_CASE("a_direct_connection_takes_no_descriptor_of_the_process", "", EACH_TRANSPORT) {

@@ -308,6 +308,16 @@ template <class Stream> task<> send_all(Stream& to, std::string_view text) {
     CHECK(sent == text.size());
 }
 
+// Sends back what comes, and closes at the end of the stream.
+template <class Stream> task<> echo_to_end(Stream peer) {
+    for (;;) {
+        buffer chunk = must(co_await peer.receive());
+        if (chunk.empty()) break;
+        must(co_await peer.send(std::move(chunk)));
+    }
+    must(co_await peer.close());
+}
+
 // The next bytes are these.
 template <class Stream> task<> expect(Stream& from, std::string text) {
     const std::string got = co_await receive_exactly(from, text.size());

@@ -7,15 +7,6 @@ using namespace std::literals;
 
 namespace {
 
-template <class Stream> task<> echo(Stream peer) {
-    for (;;) {
-        buffer chunk = must(co_await peer.receive());
-        if (chunk.empty()) break;
-        must(co_await peer.send(std::move(chunk)));
-    }
-    must(co_await peer.close());
-}
-
 template <class Stream> task<> send_then_end(Stream& to, const std::string& text, std::size_t piece) {
     std::string_view rest = text;
     while (!rest.empty()) {
@@ -53,7 +44,7 @@ TEMPLATE_TEST_CASE("an_echo_returns_every_byte_of_messages_of_any_size", "", EAC
             const std::size_t piece = 1 + random() % size;
             std::string back;
             co_await scope([&](task_group& group) -> task<> {
-                group.spawn(echo(std::move(pair.far)));
+                group.spawn(echo_to_end(std::move(pair.far)));
                 group.spawn(send_then_end(pair.near, text, std::max(piece, size / 50)));
                 back = co_await receive_to_end(pair.near);
             });
@@ -72,7 +63,7 @@ TEMPLATE_TEST_CASE("many_connections_echo_at_once_and_none_sees_anothers_bytes",
             const std::string text = random_text(30'000, static_cast<std::uint32_t>(number));
             std::string back;
             co_await scope([&](task_group& group) -> task<> {
-                group.spawn(echo(std::move(pair.far)));
+                group.spawn(echo_to_end(std::move(pair.far)));
                 group.spawn(send_then_end(pair.near, text, 1000));
                 back = co_await receive_to_end(pair.near);
             });
