@@ -56,9 +56,12 @@ template <class Payload> class [[nodiscard("co_await it")]] send_operation : pub
     }
 
     template <class Promise> bool await_suspend(std::coroutine_handle<Promise> caller) {
+        return begin(caller, caller.promise().scope());
+    }
+    bool begin(std::coroutine_handle<> caller, cancel_scope& scope) {
         set_bytes(bytes_of(payload_)); // here, because a short string takes its bytes along when it moves
         if constexpr (owns_its_bytes<Payload>) set_owned();
-        return send_waiter::await_suspend(caller);
+        return send_waiter::begin(caller, scope);
     }
     result<std::size_t> await_resume() noexcept {
         // The memory goes home before the coroutine runs on, not when the expression ends.

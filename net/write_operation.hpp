@@ -112,11 +112,14 @@ template <class Payload> class [[nodiscard("co_await it")]] write_operation : pu
     write_operation(write_operation&&) = default;
 
     template <class Promise> bool await_suspend(std::coroutine_handle<Promise> caller) {
+        return begin(caller, caller.promise().scope());
+    }
+    bool begin(std::coroutine_handle<> caller, cancel_scope& scope) {
         if constexpr (std::is_same_v<Payload, byte_span>) {
             // The common case, in few instructions.
-            if (!caller.promise().scope().cancelled() && joined(payload_)) return false;
+            if (!scope.cancelled() && joined(payload_)) return false;
         }
-        return write_waiter::await_suspend(caller);
+        return write_waiter::begin(caller, scope);
     }
 
   private:

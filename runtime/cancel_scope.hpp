@@ -2,7 +2,10 @@
 // Cancelling a node cancels everything that waits in it and below it, now and later.
 #pragma once
 
+#include <chainring/runtime/kernel.hpp>
 #include <chainring/runtime/waiter.hpp>
+
+#include <algorithm>
 
 namespace chainring {
 
@@ -16,14 +19,22 @@ class cancel_scope : public list_node<cancel_scope_tag> {
         : executor_(&home) {}
 
     // A scope below another one. A child of a cancelled scope is born cancelled.
-    explicit cancel_scope(cancel_scope* parent) noexcept
+    explicit cancel_scope(cancel_scope* parent, time_point deadline = no_deadline) noexcept
         : executor_(parent->executor_)
+        , deadline_(std::min(deadline, parent->deadline_))
         , cancelled_(parent->cancelled_) {
         parent->children_.push_back(*this);
     }
+    // Below another one whose cancellation and deadline do not reach it.
+    struct shielded {};
+    cancel_scope(cancel_scope* parent, shielded) noexcept
+        : executor_(parent->executor_) {}
 
     executor& home() const noexcept { return *executor_; }
     bool cancelled() const noexcept { return cancelled_; }
+    // The nearest one, of this scope and those above it. Whoever has set it cancels the scope then.
+    time_point deadline() const noexcept { return deadline_; }
+    static constexpr time_point no_deadline = time_point::max();
 
     // Asks everything below to end. Nothing is resumed before the caller suspends. Idempotent.
     void cancel() noexcept;
@@ -32,6 +43,7 @@ class cancel_scope : public list_node<cancel_scope_tag> {
 
   private:
     executor* executor_;
+    time_point deadline_ = no_deadline;
     bool cancelled_ = false;
     waiter_list waiting_;
     intrusive_list<cancel_scope, cancel_scope_tag> children_;

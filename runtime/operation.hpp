@@ -17,8 +17,12 @@ template <class Derived, std::derived_from<waiter> Base = waiter> class operatio
     bool await_ready() const noexcept { return false; }
 
     template <class Promise> bool await_suspend(std::coroutine_handle<Promise> caller) {
+        return begin(caller, caller.promise().scope());
+    }
+
+    // In a scope that need not be the caller's. True: the caller stays suspended.
+    bool begin(std::coroutine_handle<> caller, cancel_scope& scope) {
         auto& self = static_cast<Derived&>(*this);
-        cancel_scope& scope = caller.promise().scope();
         this->coroutine_ = caller;
         if (scope.cancelled()) [[unlikely]] {
             self.refuse(errc::cancelled);

@@ -5,7 +5,9 @@
 #include <chainring/net/seqpacket.hpp>
 #include <chainring/net/tcp.hpp>
 #include <chainring/net/unix.hpp>
+#include <chainring/runtime/cancellation.hpp>
 #include <chainring/runtime/capabilities.hpp>
+#include <chainring/runtime/deadline.hpp>
 #include <chainring/runtime/log.hpp>
 #include <chainring/runtime/runtime.hpp>
 #include <chainring/runtime/setup_failure.hpp>
@@ -13,3 +15,4 @@
 #include <chainring/runtime/task_group.hpp>
 #include <chainring/runtime/try.hpp>
 #include <chainring/runtime/uring.hpp>
+#include <chainring/runtime/yield.hpp>

@@ -87,7 +87,7 @@ TEST_CASE("an_operation_cancelled_between_its_start_and_its_submission_reports_w
         result<int> read = untouched;
         const auto before = home.stats();
         group.spawn(reads(from, memory, read));
-        co_await yield{};
+        co_await yield();
         REQUIRE(home.stats().operations_in_flight == 1);
         REQUIRE(home.stats().sqes == before.sqes);
         group.cancel();
@@ -110,7 +110,7 @@ TEST_CASE("an_operation_that_is_complete_before_its_coroutine_runs_is_not_cancel
         std::array<char, 16> memory{};
         result<int> read = untouched;
         group.spawn(reads(from, memory, read));
-        co_await yield{};
+        co_await yield();
         co_await everything_reaped{};
         REQUIRE(read == untouched);
         group.cancel();

@@ -133,7 +133,7 @@ task<> destroy_at(const tested& chosen, stage at, probe& used) {
     if (at == stage::reaped) used.pipe.write("sixteen bytes 16sixteen bytes 16");
     const auto before = home.stats();
     group->spawn(chosen.make(used));
-    while (used.waiting < chosen.waiting) co_await yield{};
+    while (used.waiting < chosen.waiting) co_await yield();
     CHECK(home.stats().sqes == before.sqes);
     CHECK(home.stats().operations_in_flight == chosen.operations);
     if (at == stage::in_flight) {
@@ -156,7 +156,7 @@ task<> destroy_at(const tested& chosen, stage at, probe& used) {
         CHECK(used.pipe.left() == "late"); // nobody reads any more
     }
     co_await next_turn{};
-    co_await yield{};
+    co_await yield();
     CHECK(used.resumed == 0);
 }
 
@@ -192,7 +192,7 @@ TEST_CASE("a_sleeping_task_can_be_destroyed_before_and_after_a_turn") {
     used.run([](probe& probed, stage stage_) -> task<> {
         auto group = std::make_unique<task_group>(co_await this_scope{});
         group->spawn(in_sleep(probed, linux_kernel().now() + 1h));
-        co_await yield{};
+        co_await yield();
         if (stage_ == stage::in_flight) (void)co_await no_operation();
         CHECK(probed.waiting == 1);
         group.reset();
@@ -272,13 +272,13 @@ TEST_CASE("a_task_that_waits_for_a_post_can_be_destroyed_before_and_after_the_po
             co_await answer_from_elsewhere{};
             ++watch.resumed;
         }(probed));
-        co_await yield{};
+        co_await yield();
         if (arrived_) co_await next_turn{}; // goes to the front of the queue, the waiter to its back
         CHECK(probed.destroyed == 0);
         group.reset();
         CHECK(probed.destroyed == 1);
         co_await next_turn{};
-        co_await yield{};
+        co_await yield();
         CHECK(probed.resumed == 0);
     }(watched, arrived));
     check_baseline(used);
@@ -298,7 +298,7 @@ TEST_CASE("a_task_that_awaits_one_that_has_not_been_started_can_be_destroyed") {
         CHECK(probed.home.stats().live_tasks > 20); // as many as fit into the stack for nesting
         CHECK(probed.waiting == 0);
         group.reset();
-        co_await yield{};
+        co_await yield();
         CHECK(probed.resumed == 0);
     }(watched));
     check_baseline(used);
@@ -332,7 +332,7 @@ TEST_CASE("memory_inside_a_hand_made_operation_outlives_the_kernels_use_of_it") 
             };
             (void)co_await uring(std::move(prepare));
         }(home, from, seen));
-        co_await yield{};
+        co_await yield();
         if (stage_ == stage::in_flight) {
             co_await next_turn{};
             co_await next_turn{};
@@ -364,7 +364,7 @@ TEST_CASE("a_descriptor_that_a_destroyed_operation_opened_is_closed") {
                 }
             });
         }(kind));
-        co_await yield{};
+        co_await yield();
         if (stage_ == stage::reaped) co_await everything_reaped{};
         CHECK(home.stats().operations_in_flight == (stage_ == stage::reaped ? 0 : 1));
         group.reset();

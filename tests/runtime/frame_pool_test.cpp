@@ -96,7 +96,7 @@ TEST_CASE("tasks_leave_no_frames_behind") {
         co_await scope([](task_group& group) -> task<> {
             for (int i = 0; i < 100; ++i) {
                 group.spawn([]() -> task<> {
-                    co_await yield{};
+                    co_await yield();
                     (void)co_await no_operation();
                 }());
             }

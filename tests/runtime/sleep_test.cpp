@@ -76,7 +76,7 @@ TEST_CASE("a_delay_counts_from_the_sleep_and_not_from_the_beginning_of_the_turn"
     virtual_clock clock;
     executor used({}, clock);
     used.run([](virtual_clock& time) -> task<> {
-        co_await yield{};
+        co_await yield();
         time.pass(10s); // the task computes for ten seconds
         const time_point begin = time.now();
         const result<void> slept = co_await sleep(1s);
@@ -154,7 +154,7 @@ TEST_CASE("a_cancelled_sleep_ends_at_once") {
         task_group group(co_await this_scope{});
         result<void> outcome;
         group.spawn([](result<void>& to) -> task<> { to = co_await sleep(1h); }(outcome));
-        co_await yield{};
+        co_await yield();
         group.cancel();
         co_await group.join();
         CHECK(outcome == failure(errc::cancelled));

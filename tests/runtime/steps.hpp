@@ -8,6 +8,7 @@
 #include <chainring/runtime/executor.hpp>
 #include <chainring/runtime/task_group.hpp>
 #include <chainring/runtime/uring.hpp>
+#include <chainring/runtime/yield.hpp>
 
 #include <catch2/catch_test_macros.hpp>
 #include <fcntl.h>
@@ -27,18 +28,6 @@ inline constexpr bool address_sanitizer = __has_feature(address_sanitizer);
 #else
 inline constexpr bool address_sanitizer = false;
 #endif
-
-// Goes to the back of the ready queue: whoever is ready runs first, and nothing is submitted before.
-class yield final : public waiter {
-  public:
-    bool await_ready() const noexcept { return false; }
-    template <class Promise> void await_suspend(std::coroutine_handle<Promise> caller) noexcept {
-        coroutine_ = caller;
-        caller.promise().scope().home().ready().push(*this);
-    }
-    void await_resume() const noexcept {}
-    void cancel() noexcept override {}
-};
 
 // Goes on in the next turn, ahead of all that the end of this turn made ready.
 class next_turn : public waiter, private posted_work {

@@ -81,7 +81,7 @@ TEST_CASE("a_child_starts_when_its_spawner_next_suspends") {
         int started = 0;
         group.spawn(counts(started));
         CHECK(started == 0);
-        co_await yield{};
+        co_await yield();
         CHECK(started == 1);
         CHECK(group.size() == 0);
     }());
@@ -146,7 +146,7 @@ TEST_CASE("a_body_that_throws_cancels_the_children_and_waits_for_them") {
         used.run([](int& count) -> task<> {
             co_await scope([&](task_group& group) -> task<> {
                 for (int i = 0; i < 5; ++i) group.spawn(counts_its_cancellation(count));
-                co_await yield{};
+                co_await yield();
                 throw std::runtime_error("body");
             });
         }(cancelled));
@@ -181,7 +181,7 @@ TEST_CASE("a_body_that_cancels_its_group_goes_on_itself") {
     used.run([](int& count) -> task<> {
         co_await scope([&](task_group& group) -> task<> {
             group.spawn(counts_its_cancellation(count));
-            co_await yield{};
+            co_await yield();
             group.cancel();
             const result<int> done = co_await no_operation();
             CHECK(done == 0);
@@ -209,7 +209,7 @@ TEST_CASE("the_first_of_several_exceptions_comes_out_of_the_scope") {
                   used.run([]() -> task<> {
                       co_await scope([](task_group& group) -> task<> {
                           group.spawn(throws("second", 3));
-                          co_await yield{};
+                          co_await yield();
                           throw std::runtime_error("first");
                       });
                   }());
@@ -235,7 +235,7 @@ TEST_CASE("a_body_that_returns_an_error_cancels_the_children_and_the_error_is_th
     const result<int> outcome = used.run([](int& count) -> task<result<int>> {
         co_return co_await scope([&](task_group& group) -> task<result<int>> {
             for (int i = 0; i < 5; ++i) group.spawn(counts_its_cancellation(count));
-            co_await yield{};
+            co_await yield();
             co_await try_(result<int>(failure(errc::closed)));
             co_return 1;
         });
@@ -336,7 +336,7 @@ TEST_CASE("destroying_a_suspended_scope_destroys_its_children_where_they_stand")
     used.run([](pipe_ends& from, int& ends, int& resumptions) -> task<> {
         auto group = std::make_unique<task_group>(co_await this_scope{});
         group->spawn(nested::open(9, from, ends, resumptions));
-        for (int i = 0; i < 30; ++i) co_await yield{};
+        for (int i = 0; i < 30; ++i) co_await yield();
         co_await next_turn{};
         CHECK(ends == 0);
         group.reset();
@@ -364,7 +364,7 @@ TEST_CASE("destroying_a_group_frees_children_that_have_not_started") {
             CHECK(held.use_count() == 11);
         }
         CHECK(held.use_count() == 1);
-        co_await yield{};
+        co_await yield();
     }(argument, ran));
     CHECK(ran == 0);
     check_baseline(used);

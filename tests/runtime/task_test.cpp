@@ -49,7 +49,7 @@ TEST_CASE("a_task_does_nothing_until_it_is_awaited") {
             flag = true;
             co_return;
         }(ran_);
-        co_await yield{};
+        co_await yield();
         CHECK_FALSE(ran_);
         co_await std::move(child);
         CHECK(ran_);
@@ -200,7 +200,7 @@ TEST_CASE("a_destroyed_caller_takes_its_suspended_children_along") {
     used.run([](auto& make, auto& below, auto& to) -> task<> {
         task_group group(co_await this_scope{});
         group.spawn(make(below, to));
-        co_await yield{};
+        co_await yield();
     }(top, bottom, log));
     CHECK(log == std::vector<std::string>{"bottom destroyed", "top destroyed"});
     check_baseline(used);
@@ -235,7 +235,7 @@ TEST_CASE("a_million_awaits_of_a_child_that_suspends_need_neither_stack_nor_memo
     std::size_t before = 0;
     std::size_t after = 0;
     auto child = [](int value) -> task<int> {
-        co_await yield{};
+        co_await yield();
         co_return value;
     };
     run_on_small_stack([&] {

@@ -23,7 +23,7 @@ TEST_CASE("ready_coroutines_run_in_the_order_in_which_they_became_ready") {
                 group.spawn([](std::vector<std::string>& log, std::string own) -> task<> {
                     for (int i = 0; i < 3; ++i) {
                         log.push_back(own + std::to_string(i));
-                        co_await yield{};
+                        co_await yield();
                     }
                 }(to, name));
             }
@@ -121,10 +121,10 @@ TEST_CASE("a_task_that_is_always_ready_does_not_starve_operations") {
     used.run([](bool& done_) -> task<> {
         co_await scope([&](task_group& group) -> task<> {
             group.spawn([](bool& until) -> task<> {
-                while (!until) co_await yield{};
+                while (!until) co_await yield();
             }(done_));
             group.spawn([](bool& until) -> task<> {
-                while (!until) co_await yield{};
+                while (!until) co_await yield();
             }(done_));
             group.spawn([](bool& set) -> task<> {
                 for (int i = 0; i < 10; ++i) (void)co_await no_operation();
@@ -153,7 +153,7 @@ TEST_CASE("a_post_that_posts_itself_for_ever_does_not_starve_operations_and_task
     used.run([](executor& home, endless& posted) -> task<> {
         home.post(posted);
         for (int i = 0; i < 10; ++i) (void)co_await no_operation();
-        co_await yield{};
+        co_await yield();
         (void)co_await sleep(std::chrono::microseconds(100));
         CHECK(posted.runs > 10);
         posted.stopped = true;
@@ -167,9 +167,9 @@ TEST_CASE("the_budget_bounds_the_coroutines_of_a_turn") {
     executor used(options);
     used.run([](executor& home) -> task<> {
         co_await next_turn{};
-        co_await yield{}; // the second resumption of a turn, whose counters are written when it ends
+        co_await yield(); // the second resumption of a turn, whose counters are written when it ends
         const statistics before = home.stats();
-        for (int i = 0; i < 1000; ++i) co_await yield{};
+        for (int i = 0; i < 1000; ++i) co_await yield();
         const statistics after = home.stats();
         CHECK(after.turns - before.turns == 100);
         CHECK(after.enters - before.enters == 100);

@@ -133,7 +133,7 @@ TEST_CASE("a_destroyed_operation_in_flight_is_waited_for") {
                 sqe.flags |= IOSQE_ASYNC;
             });
         }(from, memory));
-        co_await yield{};
+        co_await yield();
         co_await next_turn{};
         co_await next_turn{};
         CHECK(home.stats().operations_in_flight == 1);
@@ -159,7 +159,7 @@ TEST_CASE("an_operation_on_a_worker_thread_is_cancelled") {
                 sqe.flags |= IOSQE_ASYNC;
             });
         }(from, memory, outcome));
-        co_await yield{};
+        co_await yield();
         co_await next_turn{};
         co_await next_turn{};
         group.cancel();

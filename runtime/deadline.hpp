@@ -1,0 +1,141 @@
+// deadline and timeout: an operation or a task that must end by a point in time.
+//
+//     auto chunk = co_await cr::timeout(5s, peer.receive());
+//     if (!chunk && chunk.error() == cr::errc::timed_out) ...
+//
+//     co_await cr::try_(cr::deadline(at, handle(request)));
+//
+// A deadline is context: it cancels whatever waits in it and in the tasks below, and it is they who end, each with
+// its own result. So a deadline that passes never loses what an operation has done by then; and of nested deadlines
+// the nearest one counts.
+#pragma once
+
+#include <chainring/runtime/scoped_await.hpp>
+
+#include <optional>
+
+namespace chainring {
+
+// A scope that is cancelled when its time has come.
+class deadline_scope final : public cancel_scope, private timer {
+  public:
+    deadline_scope(cancel_scope& parent, time_point at) noexcept
+        : cancel_scope(&parent, at) {
+        if (cancelled()) return;
+        if (at <= home().behind().now())
+            fire(); // nothing is started any more
+        else if (at == deadline())
+            home().timers().arm(*this, at);
+        // else a scope above is cancelled before
+    }
+
+    // From here on time does nothing to it. True: its own time had come, and nothing else cancelled it before.
+    bool end() noexcept {
+        cancel_timer();
+        return expired_;
+    }
+
+  private:
+    void fire() noexcept override {
+        if (cancelled()) return;
+        expired_ = true;
+        cancel();
+    }
+
+    bool expired_ = false;
+};
+
+namespace detail {
+
+class time_limit {
+  public:
+    explicit time_limit(time_point deadline) noexcept
+        : deadline_(deadline) {}
+    explicit time_limit(duration delay) noexcept
+        : delay_(delay)
+        , relative_(true) {}
+
+    time_point from(time_point now) const noexcept {
+        if (!relative_) return deadline_;
+        return delay_ < time_point::max() - now ? now + delay_ : time_point::max();
+    }
+
+  private:
+    time_point deadline_{};
+    duration delay_{};
+    bool relative_ = false;
+};
+
+class holds_deadline {
+  public:
+    explicit holds_deadline(time_limit limit) noexcept
+        : limit_(limit) {}
+    holds_deadline(holds_deadline&& other) noexcept // before it is awaited
+        : limit_(other.limit_) {}
+
+    cancel_scope& open(cancel_scope& parent) noexcept {
+        return scope_.emplace(parent, limit_.from(parent.home().behind().now()));
+    }
+    // True: what ended was cancelled because its time had come.
+    bool end() noexcept { return scope_->end(); }
+
+  private:
+    time_limit limit_;
+    std::optional<deadline_scope> scope_;
+};
+
+template <class T> struct timed_result {
+    using type = result<T>;
+};
+template <class T> struct timed_result<result<T>> {
+    using type = result<T>;
+};
+
+template <std::derived_from<waiter> Awaiter>
+class timed_awaiter : public scoped_awaiter<holds_deadline, Awaiter> {
+    using outcome = decltype(std::declval<Awaiter&>().await_resume());
+
+  public:
+    using scoped_awaiter<holds_deadline, Awaiter>::scoped_awaiter;
+
+    timed_result<outcome>::type await_resume() {
+        const bool expired = this->holder().end();
+        if constexpr (is_result<outcome>) {
+            outcome ended = Awaiter::await_resume();
+            if (expired && !ended && ended.error() == errc::cancelled) return failure(errc::timed_out);
+            return ended;
+        } else if constexpr (std::is_void_v<outcome>) {
+            Awaiter::await_resume();
+            if (expired) return failure(errc::timed_out);
+            return {};
+        } else {
+            return Awaiter::await_resume();
+        }
+    }
+};
+
+template <awaitable Awaitable> auto within(time_limit limit, Awaitable&& awaited) noexcept {
+    return timed_awaiter<waiter_for<Awaitable>>(holds_deadline(limit), waiter_of(std::move(awaited)));
+}
+
+} // namespace detail
+
+// Awaits an operation or a task, and cancels it when the time has come. A point in time that has passed and a
+// duration of zero or less cancel it before it starts: an operation has no effect then, a task runs and finds every
+// operation cancelled.
+//
+// completes when: what is awaited has ended. Its result comes through, with what it did until then; if it ended with
+//                 errc::cancelled because the time had come, the error is errc::timed_out. A task that returns no
+//                 result gets one: errc::timed_out for a task<> whose time had come, its value otherwise.
+// errors:         errc::timed_out; errc::cancelled from without; and those of what is awaited
+// cancellation:   reaches what is awaited
+// ownership:      of what is awaited
+// thread:         the executor's
+template <detail::awaitable Awaitable> auto deadline(time_point at, Awaitable awaited) noexcept {
+    return detail::within(detail::time_limit(at), std::move(awaited));
+}
+template <detail::awaitable Awaitable> auto timeout(duration limit, Awaitable awaited) noexcept {
+    return detail::within(detail::time_limit(limit), std::move(awaited));
+}
+
+} // namespace chainring

@@ -1,0 +1,49 @@
+// Awaiting something in a scope of its own, below that of the task which awaits it: what deadlines, shields and
+// stop tokens have in common.
+#pragma once
+
+#include <chainring/runtime/operation.hpp>
+
+#include <type_traits>
+
+namespace chainring::detail {
+
+// The waiter that awaiting it makes: an operation is one, a task gets one.
+template <std::derived_from<waiter> Operation> Operation waiter_of(Operation operation) noexcept {
+    return operation;
+}
+template <class T> task_waiter<T> waiter_of(task<T> child) noexcept {
+    return task_waiter<T>(child.release());
+}
+template <class Awaitable> using waiter_for = decltype(waiter_of(std::declval<Awaitable>()));
+
+// Something that can be awaited in any scope: an operation of chainring, or a task.
+template <class Awaitable>
+concept awaitable = requires { typename waiter_for<Awaitable>; };
+
+// Holder makes the scope: `cancel_scope& open(cancel_scope& parent)`, when the awaiting begins. It lies in a base, the
+// first one, because the scope must outlive the awaiter that waits in it; one for each Awaiter, because they nest.
+template <class Holder, class Awaiter> struct scope_below {
+    Holder holder;
+};
+
+template <class Holder, std::derived_from<waiter> Awaiter>
+class [[nodiscard("co_await it")]] scoped_awaiter : private scope_below<Holder, Awaiter>, public Awaiter {
+  public:
+    scoped_awaiter(Holder&& holder, Awaiter&& awaiter) noexcept
+        : scope_below<Holder, Awaiter>{std::move(holder)}
+        , Awaiter(std::move(awaiter)) {}
+    scoped_awaiter(scoped_awaiter&&) = default;
+
+    template <class Promise> bool await_suspend(std::coroutine_handle<Promise> caller) {
+        return begin(caller, caller.promise().scope());
+    }
+    bool begin(std::coroutine_handle<> caller, cancel_scope& scope) {
+        return Awaiter::begin(caller, holder().open(scope));
+    }
+
+  protected:
+    Holder& holder() noexcept { return scope_below<Holder, Awaiter>::holder; }
+};
+
+} // namespace chainring::detail
