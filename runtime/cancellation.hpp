@@ -7,7 +7,6 @@
 #pragma once
 
 #include <chainring/runtime/scoped_await.hpp>
-#include <chainring/runtime/task_group.hpp>
 
 #include <atomic>
 #include <memory>

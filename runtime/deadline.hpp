@@ -84,13 +84,6 @@ class holds_deadline {
     std::optional<deadline_scope> scope_;
 };
 
-template <class T> struct timed_result {
-    using type = result<T>;
-};
-template <class T> struct timed_result<result<T>> {
-    using type = result<T>;
-};
-
 template <std::derived_from<waiter> Awaiter>
 class timed_awaiter : public scoped_awaiter<holds_deadline, Awaiter> {
     using outcome = decltype(std::declval<Awaiter&>().await_resume());
@@ -98,7 +91,7 @@ class timed_awaiter : public scoped_awaiter<holds_deadline, Awaiter> {
   public:
     using scoped_awaiter<holds_deadline, Awaiter>::scoped_awaiter;
 
-    timed_result<outcome>::type await_resume() {
+    as_result<outcome> await_resume() {
         const bool expired = this->holder().end();
         if constexpr (is_result<outcome>) {
             outcome ended = Awaiter::await_resume();

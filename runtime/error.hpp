@@ -75,6 +75,17 @@ inline result<int> from_return(int returned) noexcept {
 template <class T> inline constexpr bool is_result = false;
 template <class T> inline constexpr bool is_result<result<T>> = true;
 
+namespace detail {
+template <class T> struct result_of {
+    using type = result<T>;
+};
+template <class T> struct result_of<result<T>> {
+    using type = result<T>;
+};
+} // namespace detail
+// T if that is a result already.
+template <class T> using as_result = detail::result_of<T>::type;
+
 } // namespace chainring
 
 template <> struct std::is_error_code_enum<chainring::errc> : std::true_type {};

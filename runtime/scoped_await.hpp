@@ -1,12 +1,25 @@
-// Awaiting something in a scope of its own, below that of the task which awaits it: what deadlines, shields and
-// stop tokens have in common.
+// Awaiting something in another scope than that of the task which awaits it: what deadlines, shields, stop tokens and
+// scopes have in common.
 #pragma once
 
 #include <chainring/runtime/operation.hpp>
 
 #include <type_traits>
 
-namespace chainring::detail {
+namespace chainring {
+
+// The scope of the task that awaits it; completes at once.
+struct this_scope {
+    cancel_scope* scope = nullptr;
+    bool await_ready() const noexcept { return false; }
+    template <class Promise> bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
+        scope = &caller.promise().scope();
+        return false;
+    }
+    cancel_scope& await_resume() const noexcept { return *scope; }
+};
+
+namespace detail {
 
 // The waiter that awaiting it makes: an operation is one, a task gets one.
 template <std::derived_from<waiter> Operation> Operation waiter_of(Operation operation) noexcept {
@@ -46,4 +59,6 @@ class [[nodiscard("co_await it")]] scoped_awaiter : private scope_below<Holder, 
     Holder& holder() noexcept { return scope_below<Holder, Awaiter>::holder; }
 };
 
-} // namespace chainring::detail
+} // namespace detail
+
+} // namespace chainring

@@ -1,4 +1,8 @@
+#include <chainring/runtime/log.hpp>
+#include <chainring/runtime/remote_spawner.hpp>
 #include <chainring/runtime/task_group.hpp>
+
+#include <spdlog/spdlog.h>
 
 namespace chainring {
 
@@ -6,17 +10,34 @@ namespace {
 
 using child_promise = task_promise<void>;
 
-child_promise& child(promise_base& promise) noexcept {
+child_promise& child_of(promise_base& promise) noexcept {
     return static_cast<child_promise&>(promise);
 }
 
 std::coroutine_handle<child_promise> frame_of(promise_base& promise) noexcept {
-    return std::coroutine_handle<child_promise>::from_promise(child(promise));
+    return std::coroutine_handle<child_promise>::from_promise(child_of(promise));
+}
+
+task<> watched(task_group& group, task<result<void>> child) {
+    const result<void> ended = co_await std::move(child);
+    if (!ended) group.failed({.error = ended.error(), .exception = {}});
+}
+
+std::string text_of(const task_failure& failure) {
+    if (!failure.exception) return failure.error.message();
+    try {
+        std::rethrow_exception(failure.exception);
+    } catch (const std::exception& thrown) {
+        return thrown.what();
+    } catch (...) {
+        return "an exception that is no std::exception";
+    }
 }
 
 } // namespace
 
 task_group::~task_group() {
+    remotes_.for_each([](remote_link& link) { link.group_ = nullptr; });
     // A frame that is destroyed may destroy a group of its own, never this one's children: they are siblings.
     while (!starting_.empty()) frame_of(starting_.pop_front()).destroy();
     while (!running_.empty()) frame_of(running_.pop_front()).destroy();
@@ -28,10 +49,56 @@ void task_group::spawn(task<> child) {
     if (!nursery_.linked()) ready_queue_of(scope_.home()).push(nursery_);
 }
 
-void task_group::fail(std::exception_ptr exception) noexcept {
-    if (!exception_) exception_ = std::move(exception);
+void task_group::spawn(task<result<void>> child) {
+    spawn(watched(*this, std::move(child)));
+}
+
+spawn_operation task_group::spawn_bounded(task<> child) noexcept {
+    return {*this, std::move(child)};
+}
+
+spawn_operation task_group::spawn_bounded(task<result<void>> child) {
+    return {*this, watched(*this, std::move(child))};
+}
+
+bool task_group::is_cancellation(const task_failure& failure) const noexcept {
+    return failure.error == errc::cancelled && scope_.cancelled();
+}
+
+void task_group::failed(task_failure failure) noexcept {
+    if (is_cancellation(failure)) return;
+    switch (options_.on_failure) {
+    case failure_policy::cancel_siblings:
+        if (failures_.empty()) failures_.push_back(std::move(failure));
+        scope_.cancel();
+        if (spawner_ != nullptr) spawner_->cancel();
+        return;
+    case failure_policy::collect: failures_.push_back(std::move(failure)); return;
+    case failure_policy::ignore: log().warn("a task failed: {}", text_of(failure)); return;
+    }
+}
+
+void task_group::spawner_failed(task_failure failure) noexcept {
+    if (!is_cancellation(failure)) failures_.push_back(std::move(failure));
     scope_.cancel();
-    if (spawner_ != nullptr) spawner_->cancel();
+}
+
+std::error_code task_group::take_error() noexcept {
+    if (failures_.empty() || failures_.front().exception) return {};
+    return take_failures().front().error;
+}
+
+void task_group::throw_exception() {
+    if (options_.on_failure == failure_policy::collect) return;
+    if (failures_.empty() || !failures_.front().exception) return;
+    std::rethrow_exception(take_failures().front().exception);
+}
+
+void task_group::throw_failure() {
+    if (failures_.empty()) return;
+    const task_failure first = std::move(take_failures().front());
+    if (first.exception) std::rethrow_exception(first.exception);
+    throw std::system_error(first.error);
 }
 
 void task_group::start_one() noexcept {
@@ -40,18 +107,45 @@ void task_group::start_one() noexcept {
     // One at a time, so that the executor's budget counts them.
     if (!starting_.empty()) ready_queue_of(scope_.home()).push(nursery_);
     if (started.start(scope_, frame_of(started)))
-        end(child(started));
+        end(child_of(started));
     else
         started.wait_for_end(nursery_);
 }
 
 void task_group::end(task_promise<void>& ended) noexcept {
-    if (std::exception_ptr exception = ended.exception()) fail(std::move(exception));
+    if (std::exception_ptr exception = ended.exception()) [[unlikely]]
+        failed({.error = {}, .exception = std::move(exception)});
     running_.remove(ended);
     frame_of(ended).destroy();
     --children_;
-    if (children_ == 0 && joining_ != nullptr)
+    if (!waiting_for_place_.empty() && has_place()) [[unlikely]]
+        waiting_for_place_.pop_front().admit();
+    one_less();
+}
+
+void task_group::one_less() noexcept {
+    if (joining_ != nullptr && joined())
         ready_queue_of(scope_.home()).push_next(*std::exchange(joining_, nullptr));
+}
+
+bool spawn_operation::start(executor&) noexcept {
+    if (!group_.has_place() || !group_.waiting_for_place_.empty()) {
+        group_.waiting_for_place_.push_back(*this);
+        return true;
+    }
+    group_.spawn(std::move(child_));
+    return false;
+}
+
+void spawn_operation::admit() noexcept {
+    group_.spawn(std::move(child_));
+    group_.scope().home().ready().push(*this);
+}
+
+void spawn_operation::cancel() noexcept {
+    list_node<admission_tag>::unlink();
+    error_ = errc::cancelled;
+    group_.scope().home().ready().push(*this);
 }
 
 } // namespace chainring

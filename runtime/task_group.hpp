@@ -1,53 +1,107 @@
-// scope and task_group: the structure of concurrent tasks. A scope ends only when every task spawned into it
-// has ended.
+// task_group: tasks that run side by side and are joined. `scope` (scope.hpp) makes one and joins it.
 //
-//     co_await cr::scope([&](cr::task_group& sessions) -> cr::task<> {
-//         for (;;) {
-//             auto peer = co_await listener.accept();
-//             if (!peer) break;
-//             sessions.spawn(echo(std::move(*peer)));
-//         }
-//     });
+//     group.spawn(echo(std::move(peer)));                        // a failure is the group's
+//     co_await group.spawn_bounded(echo(std::move(peer)));       // waits while there are `max_children`
+//     cr::child<int> answer = group.start(ask());                // and `co_await answer` is its value
 #pragma once
 
-#include <chainring/runtime/executor.hpp>
+#include <chainring/runtime/operation.hpp>
 
-#include <type_traits>
+#include <limits>
+#include <vector>
 
 namespace chainring {
 
-// The children of one scope. Its own cancel_scope is below that of the task which opened it.
+// What a task has left behind in place of a value: one of the two.
+struct task_failure {
+    std::error_code error;
+    std::exception_ptr exception;
+};
+
+// What the failure of a child does: an exception, or an error of a child that returns a result. Having been
+// cancelled together with its group is no failure.
+enum class failure_policy : std::uint8_t {
+    cancel_siblings, // the first one cancels the other children and the body, and is what the scope ends with
+    collect, // all are kept and nobody is cancelled; the scope ends with the first unless they were taken
+    ignore,  // it is logged
+};
+
+struct group_options {
+    failure_policy on_failure = failure_policy::cancel_siblings;
+    std::size_t max_children =
+        std::numeric_limits<std::size_t>::max(); // that spawn_bounded lets run at a time
+};
+
+template <class T> class child;
+class remote_spawner;
+class remote_link;
+class spawn_operation;
+struct admission_tag;
+struct remote_tag;
+
+// Its own cancel_scope is below that of the task which made it.
 class task_group {
   public:
-    explicit task_group(cancel_scope& parent) noexcept
+    explicit task_group(cancel_scope& parent, const group_options& options = {}) noexcept
         : scope_(&parent)
-        , nursery_(*this) {}
+        , nursery_(*this)
+        , options_(options) {}
     // Children that have not ended are destroyed where they stand.
     ~task_group();
     task_group(const task_group&) = delete;
     task_group& operator=(const task_group&) = delete;
 
-    // The child runs when the spawner next suspends. A child's exception cancels the group and comes out of
-    // the scope. On the executor's thread.
+    // The child runs when the spawner next suspends. On the executor's thread.
     void spawn(task<> child);
+    void spawn(task<result<void>> child);
+    // The same, and a handle on what the child returns (child.hpp).
+    template <class T> child<T> start(task<T> started);
+
+    // The same, once fewer than `max_children` run.
+    //
+    // completes when: the child has been spawned; at once if there is a place
+    // errors:         errc::cancelled: the child never ran
+    // cancellation:   at once
+    // ownership:      of the child
+    // thread:         the executor's
+    spawn_operation spawn_bounded(task<> child) noexcept;
+    spawn_operation spawn_bounded(task<result<void>> child);
+
+    // For other threads (remote_spawner.hpp). The group is not joined before the last such handle is gone.
+    remote_spawner remote();
 
     // Asks every child to end. The group can still be joined, and children spawned from now on are born
     // cancelled.
     void cancel() noexcept { scope_.cancel(); }
 
-    std::size_t size() const noexcept { return children_; }
+    std::size_t size() const noexcept { return children_; } // of the children that have not ended
     cancel_scope& scope() noexcept { return scope_; }
 
-    // Cancels the group as a child does that ends with this exception.
-    void fail(std::exception_ptr exception) noexcept;
+    // Completes when there is no child. Throws the exception that cancelled the group, once.
+    auto join() noexcept { return join_awaiter(*this); }
+
+    // In the order in which they happened, from the first: those that nobody has taken yet.
+    std::vector<task_failure> take_failures() noexcept { return std::exchange(failures_, {}); }
+
+    // For scopes.
+
     // Whoever spawns is not a child: this one, which must live as long as the group, ends when the group
     // fails.
     void cancel_on_failure(cancel_scope& spawner) noexcept { spawner_ = &spawner; }
-
-    // Completes when there is no child. Throws the first exception that the group failed with.
-    auto join() noexcept { return join_awaiter(*this); }
+    // A child has failed.
+    void failed(task_failure failure) noexcept;
+    // Whoever spawns has: nothing more is to come of it, whatever the policy.
+    void spawner_failed(task_failure failure) noexcept;
+    // The first failure, if it is an error.
+    std::error_code take_error() noexcept;
+    // Throws the first failure, an error as std::system_error.
+    void throw_failure();
 
   private:
+    friend spawn_operation;
+    friend remote_spawner;
+    friend remote_link;
+
     class join_awaiter final : public waiter {
       public:
         explicit join_awaiter(task_group& group) noexcept
@@ -55,21 +109,19 @@ class task_group {
         ~join_awaiter() {
             if (group_.joining_ == this) group_.joining_ = nullptr;
         }
-        bool await_ready() const noexcept { return group_.children_ == 0; }
+        bool await_ready() const noexcept { return group_.joined(); }
         void await_suspend(std::coroutine_handle<> caller) noexcept {
             coroutine_ = caller;
             group_.joining_ = this;
         }
         void resume() noexcept override {
             // Whoever ran since the last child ended may have spawned another one.
-            if (group_.children_ == 0)
+            if (group_.joined())
                 coroutine_.resume();
             else
                 group_.joining_ = this;
         }
-        void await_resume() const {
-            if (group_.exception_) std::rethrow_exception(std::exchange(group_.exception_, nullptr));
-        }
+        void await_resume() const { group_.throw_exception(); }
         void cancel() noexcept override {
         } // in no scope: a scope's cancellation reaches the children, and they end
 
@@ -91,8 +143,13 @@ class task_group {
         task_group& group_;
     };
 
+    bool joined() const noexcept { return children_ == 0 && remotes_.empty(); }
+    bool has_place() const noexcept { return children_ < options_.max_children; }
     void start_one() noexcept;
     void end(task_promise<void>& child) noexcept;
+    void one_less() noexcept;
+    bool is_cancellation(const task_failure& failure) const noexcept;
+    void throw_exception();
 
     cancel_scope scope_;
     nursery nursery_;
@@ -101,64 +158,37 @@ class task_group {
     std::size_t children_ = 0;
     join_awaiter* joining_ = nullptr;
     cancel_scope* spawner_ = nullptr;
-    std::exception_ptr exception_;
+    group_options options_;
+    std::vector<task_failure> failures_;
+    intrusive_list<spawn_operation, admission_tag> waiting_for_place_;
+    intrusive_list<remote_link, remote_tag> remotes_;
 };
 
-// The scope of the task that awaits it; completes at once.
-struct this_scope {
-    cancel_scope* scope = nullptr;
-    bool await_ready() const noexcept { return false; }
-    template <class Promise> bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
-        scope = &caller.promise().scope();
-        return false;
-    }
-    cancel_scope& await_resume() const noexcept { return *scope; }
-};
-
-// Awaits a task in another scope than that of the task which awaits it.
-template <class T> class task_in_scope final : public task_waiter<T> {
+// See task_group::spawn_bounded.
+class [[nodiscard("co_await it")]] spawn_operation : public operation<spawn_operation>,
+                                                     private list_node<admission_tag> {
   public:
-    task_in_scope(cancel_scope& scope, task<T>&& child) noexcept
-        : task_waiter<T>(child.release())
-        , scope_(scope) {}
-    bool await_suspend(std::coroutine_handle<> parent) noexcept { return this->begin(parent, scope_); }
+    spawn_operation(task_group& group, task<> child) noexcept
+        : group_(group)
+        , child_(std::move(child)) {}
+
+    bool start(executor&) noexcept;
+    void refuse(fault error) noexcept { error_ = error; }
+    void cancel() noexcept override;
+    result<void> await_resume() const noexcept {
+        if (error_) return failure(error_);
+        return {};
+    }
 
   private:
-    cancel_scope& scope_;
-};
+    friend task_group;
+    template <class T, class Tag> friend class intrusive_list;
 
-// Runs `body(group)` and waits for every child that it spawned. If the body throws or returns an error, the
-// children are cancelled first; a child's exception cancels the body too. The value is the body's.
-//
-// cancellation: reaches the body and all children; the scope ends when they have
-// ownership:    `body` lives in the scope until it ends
-// thread:       the executor's
-template <class Body> auto scope(Body body) -> std::invoke_result_t<Body&, task_group&> {
-    using outcome = typename std::invoke_result_t<Body&, task_group&>::value_type;
-    cancel_scope& parent = co_await this_scope{};
-    cancel_scope body_scope(&parent);
-    task_group group(parent);
-    group.cancel_on_failure(body_scope);
-    if constexpr (std::is_void_v<outcome>) {
-        try {
-            co_await task_in_scope<outcome>(body_scope, body(group));
-        } catch (...) {
-            group.fail(std::current_exception());
-        }
-        co_await group.join();
-    } else {
-        std::optional<outcome> value;
-        try {
-            value.emplace(co_await task_in_scope<outcome>(body_scope, body(group)));
-        } catch (...) {
-            group.fail(std::current_exception());
-        }
-        if constexpr (is_result<outcome>) {
-            if (value && !value->has_value()) group.cancel();
-        }
-        co_await group.join();
-        co_return std::move(*value);
-    }
-}
+    void admit() noexcept;
+
+    task_group& group_;
+    task<> child_;
+    fault error_;
+};
 
 } // namespace chainring

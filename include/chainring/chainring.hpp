@@ -10,9 +10,9 @@
 #include <chainring/runtime/deadline.hpp>
 #include <chainring/runtime/log.hpp>
 #include <chainring/runtime/runtime.hpp>
+#include <chainring/runtime/scope.hpp>
 #include <chainring/runtime/setup_failure.hpp>
 #include <chainring/runtime/sleep.hpp>
-#include <chainring/runtime/task_group.hpp>
 #include <chainring/runtime/try.hpp>
 #include <chainring/runtime/uring.hpp>
 #include <chainring/runtime/yield.hpp>

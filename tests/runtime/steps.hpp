@@ -6,7 +6,7 @@
 #pragma once
 
 #include <chainring/runtime/executor.hpp>
-#include <chainring/runtime/task_group.hpp>
+#include <chainring/runtime/scope.hpp>
 #include <chainring/runtime/uring.hpp>
 #include <chainring/runtime/yield.hpp>
 

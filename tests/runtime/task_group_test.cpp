@@ -1,8 +1,8 @@
 #include "runtime/steps.hpp"
 #include "support.hpp"
 
+#include <chainring/runtime/scope.hpp>
 #include <chainring/runtime/sleep.hpp>
-#include <chainring/runtime/task_group.hpp>
 
 #include <memory>
 #include <stdexcept>

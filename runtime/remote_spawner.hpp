@@ -1,0 +1,79 @@
+// remote_spawner: spawning into a group from another thread.
+//
+//     co_await cr::scope([](cr::task_group& group) -> cr::task<> {
+//         std::jthread([remote = group.remote()] { remote.spawn([]() -> cr::task<> { ... }); }).detach();
+//         co_return;
+//     });
+#pragma once
+
+#include <chainring/runtime/task_group.hpp>
+
+#include <memory>
+
+namespace chainring {
+
+// What the handles of one `task_group::remote()` share. Its last handle posts it, and it dies on the executor's
+// thread.
+class remote_link final : public list_node<remote_tag>, private posted_work {
+  public:
+    explicit remote_link(task_group& group) noexcept
+        : home_(group.scope().home())
+        , group_(&group) {}
+
+    executor& home() const noexcept { return home_; }
+    task_group* group() const noexcept { return group_; } // nullptr: destroyed. On the executor's thread
+    void release() noexcept { home_.post(*this); }
+
+  private:
+    friend task_group;
+    ~remote_link() = default;
+    void run() noexcept override {
+        unlink();
+        if (group_ != nullptr) group_->one_less();
+        delete this;
+    }
+
+    executor& home_;
+    task_group* group_;
+};
+
+// Copies share the group, which is not joined as long as one of them exists; so an executor's run does not return
+// before they are gone.
+class remote_spawner {
+  public:
+    // The child is `make()`, a task<>, called on the executor's thread; `make` lives until the child has ended. Any
+    // thread; never blocks. In a group that was cancelled the child is born cancelled, in one that was destroyed it
+    // never runs.
+    template <class Make> void spawn(Make make) const {
+        struct request final : posted_work {
+            std::shared_ptr<remote_link> link;
+            Make make;
+            request(std::shared_ptr<remote_link> to, Make&& given)
+                : link(std::move(to))
+                , make(std::move(given)) {}
+            void run() noexcept override {
+                const std::unique_ptr<request> self(this);
+                if (task_group* group = link->group()) group->spawn(made(std::move(make)));
+            }
+        };
+        auto posted = std::make_unique<request>(link_, std::move(make));
+        link_->home().post(*posted.release());
+    }
+
+  private:
+    friend task_group;
+    explicit remote_spawner(remote_link* link)
+        : link_(link, [](remote_link* last) { last->release(); }) {}
+
+    template <class Make> static task<> made(Make make) { co_await make(); }
+
+    std::shared_ptr<remote_link> link_;
+};
+
+inline remote_spawner task_group::remote() {
+    auto* link = new remote_link(*this);
+    remotes_.push_back(*link);
+    return remote_spawner(link);
+}
+
+} // namespace chainring

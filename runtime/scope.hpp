@@ -1,0 +1,83 @@
+// scope: the structure of concurrent tasks. A scope ends only when every task spawned into it has ended.
+//
+//     co_await cr::scope([&](cr::task_group& sessions) -> cr::task<> {
+//         for (;;) {
+//             auto peer = co_await listener.accept();
+//             if (!peer) break;
+//             sessions.spawn(echo(std::move(*peer)));
+//         }
+//     });
+#pragma once
+
+#include <chainring/runtime/child.hpp>
+#include <chainring/runtime/remote_spawner.hpp>
+#include <chainring/runtime/scoped_await.hpp>
+#include <chainring/runtime/task_group.hpp>
+
+#include <type_traits>
+
+namespace chainring {
+
+namespace detail {
+
+// The body of a scope waits in one that is neither the group's nor that of the task around it.
+struct in_scope {
+    cancel_scope& scope;
+    cancel_scope& open(cancel_scope&) const noexcept { return scope; }
+};
+
+template <class T> auto await_in(cancel_scope& scope, task<T> child) noexcept {
+    return scoped_awaiter<in_scope, task_waiter<T>>(in_scope{scope}, waiter_of(std::move(child)));
+}
+
+} // namespace detail
+
+// Runs `body(group)` and waits for every child that it spawned. If the body throws or returns an error, the
+// children are cancelled first. What the failure of a child does is a matter of the policy (task_group.hpp); by
+// default it cancels the other children and the body.
+//
+// completes when: the body and all children have ended
+// value:          the body's; or else the first failure: an exception is thrown, an error is what the scope returns,
+//                 or thrown as std::system_error where the body returns no result
+// cancellation:   reaches the body and all children; the scope ends when they have
+// ownership:      `body` lives in the scope until it ends
+// thread:         the executor's
+template <class Body>
+auto scope(group_options options, Body body) -> std::invoke_result_t<Body&, task_group&> {
+    using outcome = typename std::invoke_result_t<Body&, task_group&>::value_type;
+    cancel_scope& parent = co_await this_scope{};
+    cancel_scope body_scope(&parent);
+    task_group group(parent, options);
+    group.cancel_on_failure(body_scope);
+    if constexpr (std::is_void_v<outcome>) {
+        try {
+            co_await detail::await_in(body_scope, body(group));
+        } catch (...) {
+            group.spawner_failed({.error = {}, .exception = std::current_exception()});
+        }
+        co_await group.join();
+        group.throw_failure();
+    } else {
+        std::optional<outcome> value;
+        try {
+            value.emplace(co_await detail::await_in(body_scope, body(group)));
+        } catch (...) {
+            group.spawner_failed({.error = {}, .exception = std::current_exception()});
+        }
+        if constexpr (is_result<outcome>) {
+            if (value && !value->has_value())
+                group.spawner_failed({.error = value->error(), .exception = {}});
+        }
+        co_await group.join();
+        if constexpr (is_result<outcome>) {
+            if (const std::error_code error = group.take_error()) co_return failure(error);
+        }
+        group.throw_failure();
+        co_return std::move(*value);
+    }
+}
+template <class Body> auto scope(Body body) -> std::invoke_result_t<Body&, task_group&> {
+    return scope(group_options{}, std::move(body));
+}
+
+} // namespace chainring
