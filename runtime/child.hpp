@@ -45,7 +45,8 @@ template <class T> task<> fill(task<T> started, std::shared_ptr<child_state<T>> 
         co_await std::move(started);
         state->value.emplace();
     } else {
-        state->value.emplace(co_await std::move(started));
+        auto value = co_await std::move(started);
+        state->value.emplace(std::move(value));
     }
 }
 

@@ -5,9 +5,11 @@
 #include <chainring/net/seqpacket.hpp>
 #include <chainring/net/tcp.hpp>
 #include <chainring/net/unix.hpp>
+#include <chainring/runtime/async_generator.hpp>
 #include <chainring/runtime/cancellation.hpp>
 #include <chainring/runtime/capabilities.hpp>
 #include <chainring/runtime/deadline.hpp>
+#include <chainring/runtime/interval.hpp>
 #include <chainring/runtime/log.hpp>
 #include <chainring/runtime/runtime.hpp>
 #include <chainring/runtime/scope.hpp>
@@ -15,4 +17,5 @@
 #include <chainring/runtime/sleep.hpp>
 #include <chainring/runtime/try.hpp>
 #include <chainring/runtime/uring.hpp>
+#include <chainring/runtime/when.hpp>
 #include <chainring/runtime/yield.hpp>
