@@ -260,20 +260,6 @@ void executor::at_turn_end() noexcept {
     for (operation_id id : std::exchange(to_cancel_, {})) request_cancel(id);
 }
 
-void executor::post(std::move_only_function<void()> work) {
-    struct owned_work final : posted_work {
-        std::move_only_function<void()> function;
-        explicit owned_work(std::move_only_function<void()>&& given)
-            : function(std::move(given)) {}
-        void run() noexcept override {
-            const std::unique_ptr<owned_work> self(this);
-            function();
-        }
-    };
-    auto owned = std::make_unique<owned_work>(std::move(work));
-    inbox_.post(*owned.release());
-}
-
 std::vector<std::string> executor::broken_invariants() const {
     holdings held;
     held.unsubmitted_sqes = ring_.unsubmitted();

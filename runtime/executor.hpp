@@ -24,7 +24,7 @@
 #include <chainring/runtime/timer_wheel.hpp>
 
 #include <algorithm>
-#include <functional>
+#include <concepts>
 #include <memory>
 #include <thread>
 
@@ -82,9 +82,18 @@ class executor final : private turn_end_work {
     // that are pending when it ends are completed before run returns. An exception of the task is rethrown.
     template <class T> T run(task<T> root);
 
-    // Runs `work` on the executor, in a later step. From any thread; never blocks.
-    void post(std::move_only_function<void()> work);
-    // The same without an allocation: `work` must live until it has run.
+    // Runs `work()` on the executor, in a later step. From any thread; never blocks.
+    template <std::invocable Work>
+        requires(!std::derived_from<Work, posted_work>)
+    void post(Work work) {
+        const bool here = current_ == this;
+        posted_work& posted = posted_function<Work>::make(std::move(work), here);
+        if (here)
+            inbox_.post_here(posted);
+        else
+            inbox_.post(posted);
+    }
+    // The same without an allocation: `work` must live until it has run. From signal handlers too.
     void post(posted_work& work) noexcept { inbox_.post(work); }
     // What was posted by now runs now instead of in the next turn. On the executor's thread, not within its
     // run.

@@ -2,9 +2,13 @@
 // and the handshake that wakes a sleeping executor once.
 #pragma once
 
+#include <chainring/runtime/frame_pool.hpp>
 #include <chainring/runtime/kernel.hpp>
 
 #include <atomic>
+#include <memory>
+#include <new>
+#include <utility>
 
 namespace chainring {
 
@@ -20,6 +24,34 @@ class posted_work {
   private:
     friend class inbox;
     posted_work* next_ = nullptr;
+};
+
+// Owns a function that was posted. From the frame pool where poster and executor share a thread.
+template <class Function> class posted_function final : public posted_work {
+  public:
+    static posted_function& make(Function&& function, bool pooled) {
+        void* memory =
+            pooled ? frame_pool::allocate(sizeof(posted_function)) : ::operator new(sizeof(posted_function));
+        return *::new (memory) posted_function(std::move(function), pooled);
+    }
+    void run() noexcept override {
+        Function function(std::move(function_));
+        const bool pooled = pooled_;
+        std::destroy_at(this);
+        if (pooled)
+            frame_pool::release(this, sizeof *this);
+        else
+            ::operator delete(this);
+        function();
+    }
+
+  private:
+    posted_function(Function&& function, bool pooled)
+        : function_(std::move(function))
+        , pooled_(pooled) {}
+
+    Function function_;
+    bool pooled_;
 };
 
 class inbox {
@@ -53,7 +85,16 @@ class inbox {
     // The rest is the executor's.
 
     int event() const noexcept { return event_; }
-    bool empty() const noexcept { return head_.load(std::memory_order_seq_cst) == nullptr; }
+    bool empty() const noexcept {
+        return here_ == nullptr && head_.load(std::memory_order_seq_cst) == nullptr;
+    }
+
+    // By the executor's own thread, outside of signal handlers: without the price of an atomic operation.
+    void post_here(posted_work& work) noexcept {
+        work.next_ = nullptr;
+        *end_of_here_ = &work;
+        end_of_here_ = &work.next_;
+    }
 
     // From here on posts signal the event. The caller must look at `empty` once more before it sleeps:
     // whoever posted before saw nobody asleep.
@@ -62,9 +103,15 @@ class inbox {
     // missed: the executor looks at the inbox again before it sleeps.
     void awake() noexcept { asleep_.store(false, std::memory_order_relaxed); }
 
-    // In the order of posting.
+    // In the order of posting, those of other threads first. What they post here waits for the next call.
     void run_all() noexcept {
-        if (head_.load(std::memory_order_relaxed) == nullptr) return;
+        if (head_.load(std::memory_order_relaxed) != nullptr) run(take_from_others());
+        if (here_ != nullptr) run(take_from_here());
+    }
+
+  private:
+    // As a list from the oldest on.
+    posted_work* take_from_others() noexcept {
         posted_work* newest = head_.exchange(nullptr, std::memory_order_acquire);
         posted_work* oldest = nullptr;
         while (newest != nullptr) {
@@ -73,6 +120,14 @@ class inbox {
             oldest = newest;
             newest = next;
         }
+        return oldest;
+    }
+    posted_work* take_from_here() noexcept {
+        end_of_here_ = &here_;
+        return std::exchange(here_, nullptr);
+    }
+
+    static void run(posted_work* oldest) noexcept {
         while (oldest != nullptr) {
             posted_work* next = oldest->next_;
             oldest->run();
@@ -80,9 +135,10 @@ class inbox {
         }
     }
 
-  private:
     kernel& kernel_;
     int event_;
+    posted_work* here_ = nullptr;
+    posted_work** end_of_here_ = &here_;
     alignas(64) std::atomic<posted_work*> head_ = nullptr;
     std::atomic<bool> asleep_ = false;
 };

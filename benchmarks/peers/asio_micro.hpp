@@ -1,0 +1,46 @@
+// Asio's building blocks, for benchmarks/micro.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <vector>
+
+namespace asio_micro {
+
+#ifdef WITH_ASIO
+
+inline constexpr bool available = true;
+
+// Each call runs `count` of them to the end and returns what it counted.
+class context {
+  public:
+    context();
+    ~context();
+
+    long await_many(int count);
+    int spawn_many(int count);
+    int post_many(int count);
+    void keep_armed(const std::vector<std::chrono::nanoseconds>& delays);
+    int arm_many(int count, const std::vector<std::chrono::nanoseconds>& delays);
+
+  private:
+    class state;
+    std::unique_ptr<state> state_;
+};
+
+#else
+
+inline constexpr bool available = false;
+
+class context {
+  public:
+    long await_many(int) { return 0; }
+    int spawn_many(int) { return 0; }
+    int post_many(int) { return 0; }
+    void keep_armed(const std::vector<std::chrono::nanoseconds>&) {}
+    int arm_many(int, const std::vector<std::chrono::nanoseconds>&) { return 0; }
+};
+
+#endif
+
+} // namespace asio_micro
