@@ -25,6 +25,7 @@ class chainring_category final : public std::error_category {
             return "the peer does not read fast enough: its queue is above the high-water mark";
         case errc::empty_message:
             return "an empty message cannot be told from the end of the connection; send at least one byte";
+        case errc::signal_taken: return "something else in this process handles the signal already";
         case errc::unsupported_sqe_flag:
             return "links, CQE_SKIP_SUCCESS and buffer selection are not allowed on a hand-made SQE";
         }

@@ -21,6 +21,7 @@ enum class errc {
     path_too_long,        // a unix socket's path has at most 107 bytes
     queue_full,           // the send queue is above its high-water mark: the peer reads too slowly
     empty_message,        // a record without bytes, which its receiver would take for the end
+    signal_taken,         // something else in the process handles the signal already
     unsupported_sqe_flag, // a flag on a hand-made SQE that the executor cannot account for
 };
 

@@ -4,16 +4,30 @@
 #pragma once
 
 #include <chainring/runtime/executor.hpp>
+#include <chainring/runtime/signal_handlers.hpp>
+
+#include <atomic>
 
 namespace chainring {
 
-// At most one at a time in a process; a second one throws std::logic_error.
-class stop_signals {
+class stop_signals final : private signal_receiver, private posted_work {
   public:
+    // Throws std::logic_error if something in the process handles one of them already, but for a handler that the
+    // program has installed itself: that one is put back at the end.
     explicit stop_signals(executor& stopped);
     ~stop_signals();
     stop_signals(const stop_signals&) = delete;
     stop_signals& operator=(const stop_signals&) = delete;
+
+  private:
+    static constexpr duration::rep none_yet = -1;
+
+    void arrived(int signal) noexcept override;
+    void run() noexcept override { home_.root_scope().cancel(); }
+
+    executor& home_;
+    std::atomic<duration::rep> first_at_ = none_yet; // nanoseconds on the monotonic clock
+    signal_handlers handlers_;
 };
 
 } // namespace chainring

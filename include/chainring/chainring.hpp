@@ -14,6 +14,7 @@
 #include <chainring/runtime/runtime.hpp>
 #include <chainring/runtime/scope.hpp>
 #include <chainring/runtime/setup_failure.hpp>
+#include <chainring/runtime/signal_set.hpp>
 #include <chainring/runtime/sleep.hpp>
 #include <chainring/runtime/try.hpp>
 #include <chainring/runtime/uring.hpp>

@@ -1,0 +1,69 @@
+#include <chainring/runtime/signal_set.hpp>
+
+#include <bit>
+
+namespace chainring {
+
+namespace detail {
+
+int signal_channel::take() noexcept {
+    const std::uint64_t all = pending_.load();
+    if (all == 0) return 0;
+    const int lowest = std::countr_zero(all);
+    pending_.fetch_and(~(std::uint64_t{1} << lowest));
+    return lowest + 1;
+}
+
+void signal_channel::arrived(int signal) noexcept {
+    pending_.fetch_or(std::uint64_t{1} << (signal - 1));
+    if (!posted_.exchange(true)) home_.post(static_cast<posted_work&>(*this));
+}
+
+void signal_channel::run() noexcept {
+    posted_.store(false); // first: what arrives from here on is posted again
+    if (closed_)
+        delete this;
+    else if (waiting != nullptr && pending_.load() != 0)
+        home_.ready().push(*std::exchange(waiting, nullptr));
+}
+
+void signal_channel::close() noexcept {
+    handlers_.uninstall();
+    closed_ = true;
+    if (!posted_.load()) delete this;
+}
+
+} // namespace detail
+
+bool signal_operation::start(executor&) noexcept {
+    if (from_ == nullptr || from_->waiting != nullptr) {
+        error_ = from_ == nullptr ? errc::closed : errc::busy;
+        from_ = nullptr;
+        return false;
+    }
+    if (from_->pending()) return false;
+    from_->waiting = this;
+    return true;
+}
+
+void signal_operation::cancel() noexcept {
+    from_->waiting = nullptr;
+    error_ = errc::cancelled;
+    from_->home().ready().push(*this);
+}
+
+result<int> signal_operation::await_resume() noexcept {
+    if (error_) return failure(error_);
+    return from_->take();
+}
+
+result<signal_set> signal_set::open(const std::vector<int>& signals) {
+    executor* home = executor::current();
+    if (home == nullptr) return failure(from_errno(EPERM));
+    signal_set made(new detail::signal_channel(*home));
+    if (const result<void> installed = made.channel_->install(signals); !installed)
+        return failure(installed.error());
+    return made;
+}
+
+} // namespace chainring
