@@ -122,7 +122,10 @@ bool acceptor::has_place() noexcept {
 
 void acceptor::completed(const io_uring_cqe& cqe) noexcept {
     const int result = cqe.res;
-    if (result < 0) place_.end(); // somebody else may need it
+    if (result < 0 && direct_) { // another listener may need the place
+        place_.end();
+        home().given_back();
+    }
     if (is_terminal(cqe)) {
         accept_ = {};
         if (std::exchange(cancelled_, false)) {

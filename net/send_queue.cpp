@@ -45,6 +45,7 @@ class send_queue::cutter {
 
 unsigned send_queue::form_batch(submission_memory& memory, std::span<send_part> room) noexcept {
     cutter cutting(room.size());
+    chained_ = false;
     messages_in_batch_ = 0;
     messages_.for_each([&](outgoing_message& message) {
         if (!cutting.has_room() || for_zero_copy(message)) return false;
@@ -139,6 +140,7 @@ void send_queue::completed(unsigned part, int result, fault cause_if_short) noex
             settle(message, error);
         } else if (message.unwanted_) {
             if (message.sent_ != 0) broken = errc::broken;
+            cut_off_ = static_cast<bool>(broken);
             settle(message, broken ? errc::broken : errc::cancelled);
         } else {
             unsent =
@@ -152,6 +154,7 @@ void send_queue::completed(unsigned part, int result, fault cause_if_short) noex
 
 unsigned send_queue::form_chain(std::span<outgoing_message*> room) noexcept {
     unsigned members = 0;
+    chained_ = true;
     messages_.for_each([&](outgoing_message& message) {
         if (!message.is_marker()) {
             if (members == room.size()) return false;
@@ -201,8 +204,9 @@ void send_queue::chain_completed(unsigned member, int result, framing carries) n
         } else if (outcome == -ECANCELED) {
             stopped = true;
             if (message.unwanted_) settle(message, errc::cancelled);
-        } else if (outcome == -EMSGSIZE || carries == framing::datagrams) {
-            // the message's own, and those behind it are as good as before
+        } else if (carries == framing::datagrams || (outcome == -EMSGSIZE && !message.is_buffered())) {
+            // The message's own, and those behind it are as good as before. Nobody would hear of a record that was
+            // written: its failure is the connection's.
             stopped = true;
             settle(message, fault::from_result(outcome));
         } else {
@@ -243,14 +247,17 @@ bool send_queue::cancel(outgoing_message& message) noexcept {
         stopping_ = true;
         return false;
     }
+    cut_off_ = true;
     settle(message, errc::broken); // longer than a batch, and some of it is on the wire: nothing may follow
     fail_queued(errc::never_started, errc::broken);
     return true;
 }
 
 bool send_queue::withdraw(outgoing_message& message) noexcept {
-    if (message.size() != 0 && (message.in_batch_ || message.sent_ != 0)) return false;
-    if (message.in_batch_) --batched_; // an empty one, of which the kernel knows nothing
+    // Of a marker the kernel knows nothing, nor of a message without bytes unless it is a member of a chain.
+    const bool known = message.in_batch_ && !message.is_marker() && (chained_ || message.size() != 0);
+    if (known || message.sent_ != 0) return false;
+    if (message.in_batch_) --batched_;
     take_out(message);
     return true;
 }

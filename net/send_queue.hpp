@@ -33,6 +33,8 @@ class send_queue {
     // The stream's sending side has ended, and why; nothing can be queued.
     bool failed() const noexcept { return static_cast<bool>(failure_); }
     fault failure() const noexcept { return failure_; }
+    // It failed because a message was cancelled of which a part is on the wire.
+    bool cut_off() const noexcept { return cut_off_; }
 
     void push(outgoing_message& message) noexcept {
         messages_.push_back(message);
@@ -188,6 +190,8 @@ class send_queue {
     std::uint32_t last_part_ = 0;         // bytes of the batch's last part
     std::uint8_t parts_ = 0;
     bool stopping_ = false;
+    bool chained_ = false; // the batch has a member for each message
+    bool cut_off_ = false;
     std::uint32_t count_ = 0;
     std::size_t unsent_ = 0;
     fault failure_;

@@ -174,7 +174,7 @@ void sender::complete(const io_uring_cqe& cqe) noexcept {
     }
     if (state_ == state::closed) [[unlikely]]
         queue_.fail_queued(errc::closed, errc::closed);
-    else if (queue_.wants_batch() || state_ == state::draining)
+    else if (queue_.wants_batch() || queue_.cut_off() || state_ == state::draining)
         socket_.ask_for_turn_end();
     zero_copy_ = false;
     if (given_up_ != nullptr) [[unlikely]]
@@ -217,6 +217,7 @@ void sender::cancel(outgoing_message& message) noexcept {
         release_given_up();
     else
         cancel_batch();
+    if (queue_.cut_off()) socket_.ask_for_turn_end();
 }
 
 void sender::abandon(outgoing_message& message) noexcept {
@@ -228,7 +229,7 @@ void sender::abandon(outgoing_message& message) noexcept {
         return;
     }
     if (!queue_.cancel(message)) home_.cancel_and_wait(operation_, members_);
-    if (queue_.failed()) home_.behind().shutdown(socket_.control(), SHUT_RDWR);
+    if (queue_.cut_off()) socket_.ask_for_turn_end();
 }
 
 void sender::drain(bool awaited_too) noexcept {

@@ -108,6 +108,11 @@ class sender final : private completion {
 
     // The turn's coroutines have run: what they queued becomes a batch.
     void at_turn_end() noexcept {
+        if (queue_.cut_off()) [[unlikely]] {
+            // The peer is not to wait for the rest. Not by a reset: what was sent before would be lost.
+            socket_.close_gracefully(socket::last_messages::buffered, std::chrono::seconds(5));
+            return;
+        }
         if (!queue_.wants_batch()) return;
         if (is_stream()) [[likely]]
             submit_batch();

@@ -11,12 +11,12 @@ namespace chainring {
 // What chainring itself has to report. Errors of the kernel keep their errno, in std::system_category(), so
 // that `error == std::errc::connection_refused` works as everywhere else.
 enum class errc {
-    cancelled = 1,        // the scope was cancelled before the operation had an effect
-    timed_out,            // a deadline passed before the operation had an effect
-    closed,               // this side closed the connection or the listener
-    broken,               // an earlier send on this connection fell short: the stream has ended
-    never_started,        // a message that was queued behind a failed one: nothing of it was sent
-    busy,                 // an operation of this kind is already waiting on this object
+    cancelled = 1, // the scope was cancelled before the operation had an effect
+    timed_out,     // a deadline passed before the operation had an effect
+    closed,        // this side closed the connection or the listener
+    broken,        // a send on this connection, this one or an earlier one, fell short: the stream has ended
+    never_started, // a message that was queued behind a failed one: nothing of it was sent
+    busy,          // an operation of this kind is already waiting on this object
     invalid_endpoint,     // the text is not an endpoint
     path_too_long,        // a unix socket's path has at most 107 bytes
     queue_full,           // the send queue is above its high-water mark: the peer reads too slowly

@@ -184,8 +184,10 @@ class executor final : private turn_end_work {
     void close_begun() noexcept { ++counters_.pending_closes; }
     void close_ended() noexcept {
         --counters_.pending_closes;
-        turn_end_.take_all(close_end_);
+        given_back();
     }
+    // Something has come back for which others may wait as for the end of a close.
+    void given_back() noexcept { turn_end_.take_all(close_end_); }
 
   private:
     // The read of the inbox's event: a wake-up by another thread.

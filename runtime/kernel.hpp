@@ -26,7 +26,7 @@ enum class task_work_mode {
 
 struct ring_options {
     task_work_mode mode = task_work_mode::throughput;
-    unsigned submission_entries = 256;
+    unsigned submission_entries = 256; // 2 at least
     // Room for bursts: a full completion queue ends every multishot operation.
     unsigned completion_entries = 4096;
 };

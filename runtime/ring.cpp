@@ -1,5 +1,6 @@
 #include <chainring/runtime/ring.hpp>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
@@ -26,7 +27,10 @@ bool to_be_repeated(int error) noexcept {
 
 ring::ring(kernel& behind, const ring_options& options)
     : kernel_(behind) {
-    const int returned = kernel_.open_ring(queues_, options);
+    // A chain behind a poll takes two at once.
+    ring_options usable = options;
+    usable.submission_entries = std::max(usable.submission_entries, 2U);
+    const int returned = kernel_.open_ring(queues_, usable);
     if (returned < 0) refused(returned);
 }
 

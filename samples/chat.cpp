@@ -15,11 +15,16 @@ namespace cr = chainring;
 namespace {
 
 constexpr std::size_t longest_line = 4096; // bytes
+constexpr unsigned most_lines = 16'384;    // unsent to one member: an empty line takes memory too
 
 class room {
   public:
     explicit room(unsigned most_unsent)
-        : marks_{.high_bytes = most_unsent, .low_bytes = most_unsent / 2, .high_messages = 1U << 30} {}
+        : marks_{
+              .high_bytes = most_unsent,
+              .low_bytes = most_unsent / 2,
+              .high_messages = most_lines,
+              .low_messages = most_lines / 2} {}
 
     // A member from the first line to the last.
     cr::task<> serve(cr::tcp_stream member) {

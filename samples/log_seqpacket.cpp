@@ -24,7 +24,8 @@ cr::task<> print_records(cr::seqpacket_stream client) {
         }
         if (!record || record->empty()) co_return;
         const std::string_view text = record->text();
-        std::printf("%.*s\n", static_cast<int>(text.size()), text.data());
+        std::fwrite(text.data(), 1, text.size(), stdout);
+        std::putchar('\n');
         std::fflush(stdout);
     }
 }

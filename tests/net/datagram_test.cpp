@@ -87,6 +87,60 @@ TEMPLATE_TEST_CASE("an_empty_datagram_is_a_message_and_no_end", "", EACH_KIND) {
     });
 }
 
+TEST_CASE("an_empty_datagram_that_is_cancelled_in_the_chain_takes_nobody_else_along") {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        const plain_receiver peer(over_unix_datagrams::somewhere());
+        auto near = must(co_await connected_datagram::connect(peer.local()));
+        const auto send = [](connected_datagram& to, std::string text, std::error_code& told) -> task<> {
+            const result<std::size_t> sent = co_await to.send(text);
+            told = error_of(sent);
+        };
+        int filled = 0;
+        while (::send(near.native_handle(), "fill", 4, MSG_DONTWAIT) == 4) ++filled;
+        std::error_code empty;
+        std::error_code others[2];
+        co_await scope([&](task_group& group) -> task<> {
+            co_await scope([&](task_group& cancelled) -> task<> {
+                cancelled.spawn(send(near, "", empty));
+                co_await yield();
+                group.spawn(send(near, "first", others[0]));
+                group.spawn(send(near, "second", others[1]));
+                co_await settle(); // they wait for room, in one chain
+                cancelled.cancel();
+            });
+            for (int got = 0; got < filled; ++got) {
+                const std::string text = co_await next_of(peer);
+                CHECK(text == "fill");
+            }
+        });
+        CHECK(empty == errc::cancelled);
+        CHECK_FALSE(others[0]);
+        CHECK_FALSE(others[1]);
+        const std::string first = co_await next_of(peer);
+        CHECK(first == "first");
+        const std::string second = co_await next_of(peer);
+        CHECK(second == "second");
+        co_await settle();
+        CHECK_FALSE(peer.next().has_value());
+    });
+}
+
+TEST_CASE("a_submission_queue_of_one_entry_is_enough_for_datagrams") {
+    executor_options options = options_for(GENERATE(both_modes()));
+    options.ring.submission_entries = 1;
+    on_executor(options, []() -> task<> {
+        const plain_receiver peer(over_unix_datagrams::somewhere());
+        auto near = must(co_await connected_datagram::connect(peer.local()));
+        constexpr int count = 40; // more than the receiver's queue holds
+        for (int number = 0; number < count; ++number) must(co_await near.write(text_of(number)));
+        co_await settle(); // what is left waits for room
+        for (int number = 0; number < count; ++number) {
+            const std::string got = co_await next_of(peer);
+            REQUIRE(got == text_of(number));
+        }
+    });
+}
+
 TEST_CASE("a_datagram_that_is_too_long_fails_alone") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         const plain_receiver peer(over_udp::somewhere());

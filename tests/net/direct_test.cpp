@@ -177,6 +177,33 @@ TEMPLATE_TEST_CASE("an_accept_that_is_cancelled_gives_its_place_back", "", EACH_
     check_baseline(home);
 }
 
+TEMPLATE_TEST_CASE("a_place_that_a_cancelled_accept_gives_back_is_for_another_listener", "", EACH_TRANSPORT) {
+    executor home(with_places(GENERATE(both_modes()), 1));
+    home.run([]() -> task<> {
+        auto first = must(TestType::listener::bind(TestType::somewhere(), direct));
+        auto second = must(TestType::listener::bind(TestType::somewhere(), direct));
+        const auto take_one = [](auto& from, bool& taken) -> task<> {
+            const auto stream = co_await from.accept();
+            taken = stream.has_value();
+        };
+        bool first_taken = false;
+        bool second_taken = false;
+        co_await scope([&](task_group& group) -> task<> {
+            co_await scope([&](task_group& cancelled) -> task<> {
+                cancelled.spawn(take_one(first, first_taken));
+                co_await until([] { return claimed() == 1; });
+                group.spawn(take_one(second, second_taken));
+                co_await settle();
+                cancelled.cancel();
+            });
+            const auto client = plain_socket::connected_to(must(second.local()));
+            co_await until([&] { return second_taken; });
+        });
+        CHECK_FALSE(first_taken);
+    }());
+    check_baseline(home);
+}
+
 TEST_CASE("direct_descriptors_need_a_table") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         CHECK(error_of(tcp_listener::bind({"127.0.0.1", 0}, direct)) == std::errc::operation_not_supported);

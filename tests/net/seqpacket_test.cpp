@@ -143,6 +143,29 @@ TEST_CASE("a_record_too_large_for_the_socket_fails_alone") {
     });
 }
 
+TEST_CASE("a_written_record_too_large_for_the_socket_shows_at_the_next_write_flush_or_close") {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        const std::string large(100'000, 'x');
+        for (int verb = 0; verb < 3; ++verb) {
+            pair_of_streams pair = co_await connected<over_seqpacket>(4096);
+            must(co_await pair.near.write("before"sv));
+            must(co_await pair.near.write(std::string(large)));
+            result<void> told;
+            if (verb == 0) {
+                co_await settle();
+                told = co_await pair.near.write("behind"sv);
+            } else if (verb == 1) {
+                told = co_await pair.near.flush();
+            } else {
+                told = co_await pair.near.close();
+            }
+            CAPTURE(verb);
+            CHECK(error_of(told) == std::errc::message_size);
+            co_await expect_record(pair.far, "before");
+        }
+    });
+}
+
 TEST_CASE("a_record_longer_than_the_memory_for_it_is_an_error_and_the_next_one_is_whole") {
     const bool direct = GENERATE(true, false);
     on_executor(GENERATE(both_modes()), [direct]() -> task<> {
