@@ -48,11 +48,13 @@ class [[nodiscard("co_await it")]] scoped_awaiter : private scope_below<Holder, 
         , Awaiter(std::move(awaiter)) {}
     scoped_awaiter(scoped_awaiter&&) = default;
 
+    bool await_ready() const noexcept { return false; } // the scope is opened in any case
     template <class Promise> bool await_suspend(std::coroutine_handle<Promise> caller) {
         return begin(caller, caller.promise().scope());
     }
     bool begin(std::coroutine_handle<> caller, cancel_scope& scope) {
-        return Awaiter::begin(caller, holder().open(scope));
+        cancel_scope& below = holder().open(scope);
+        return !Awaiter::await_ready() && Awaiter::begin(caller, below);
     }
 
   protected:

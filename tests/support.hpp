@@ -5,6 +5,7 @@
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
+#include <dirent.h>
 
 namespace chainring::test {
 
@@ -29,6 +30,15 @@ inline void check_baseline(const executor& used) {
     CHECK(now.live_tasks == 0);
     for (const std::string& broken : used.broken_invariants()) FAIL_CHECK("broken invariant: " << broken);
     for (const std::string& held : used.holdings_report()) FAIL_CHECK("still held: " << held);
+}
+
+inline std::size_t open_descriptors() {
+    DIR* directory = ::opendir("/proc/self/fd");
+    REQUIRE(directory != nullptr);
+    std::size_t count = 0;
+    while (::readdir(directory) != nullptr) ++count;
+    ::closedir(directory);
+    return count - 3; // ".", "..", and the directory itself
 }
 
 } // namespace chainring::test

@@ -53,6 +53,25 @@ TEMPLATE_TEST_CASE("a_receive_waits_for_the_first_bytes", "", EACH_TRANSPORT) {
     });
 }
 
+TEMPLATE_TEST_CASE("a_receive_with_a_deadline_takes_what_is_there_already", "", EACH_TRANSPORT) {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto pair = co_await connected_to_plain<TestType>();
+        co_await arm(pair);
+        REQUIRE(pair.peer.send("second"));
+        co_await settle(); // it has been received, and nobody has taken it
+        const auto chunk = co_await timeout(1h, pair.stream.receive());
+        REQUIRE(chunk.has_value());
+        CHECK(chunk->text() == "second");
+        REQUIRE(pair.peer.send("third"));
+        co_await settle();
+        const auto shielded = co_await shield(pair.stream.receive());
+        REQUIRE(shielded.has_value());
+        CHECK(shielded->text() == "third");
+        const auto late = co_await timeout(1ns, pair.stream.receive());
+        CHECK(error_of(late) == errc::timed_out);
+    });
+}
+
 TEMPLATE_TEST_CASE("a_lease_holds_at_most_one_block", "", EACH_TRANSPORT) {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         auto pair = co_await connected_to_plain<TestType>();

@@ -8,7 +8,6 @@
 #include "../support.hpp"
 
 #include <catch2/catch_template_test_macros.hpp>
-#include <dirent.h>
 #include <poll.h>
 #include <unistd.h>
 
@@ -329,15 +328,6 @@ inline std::string random_text(std::size_t size, std::uint32_t seed) {
     std::string text(size, '\0');
     for (char& each : text) each = static_cast<char>(random());
     return text;
-}
-
-inline std::size_t open_descriptors() {
-    DIR* directory = ::opendir("/proc/self/fd");
-    REQUIRE(directory != nullptr);
-    std::size_t count = 0;
-    while (::readdir(directory) != nullptr) ++count;
-    ::closedir(directory);
-    return count - 3; // ".", "..", and the directory itself
 }
 
 } // namespace chainring::test

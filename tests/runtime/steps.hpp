@@ -136,11 +136,4 @@ inline auto no_operation() {
     return uring([](io_uring_sqe& sqe) { io_uring_prep_nop(&sqe); });
 }
 
-inline std::size_t open_descriptors() {
-    std::size_t count = 0;
-    for (int descriptor = 0; descriptor < 256; ++descriptor)
-        if (::fcntl(descriptor, F_GETFD) >= 0) ++count;
-    return count;
-}
-
 } // namespace chainring::test

@@ -1,0 +1,398 @@
+// Cancellation against completion, ten thousand rounds for each operation with random timing: the cancel comes before
+// the operation was submitted, while it is in flight, in the turn of its completion, and after it. It is resumed
+// exactly once, its result is what happened, and what happened to nobody is still there for the next one.
+//
+// The operations are those that the headers have: the list is made from them.
+#include "runtime/steps.hpp"
+#include "sockets.hpp"
+
+#include <catch2/catch_get_random_seed.hpp>
+#include <signal.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <random>
+
+using namespace chainring;
+using namespace chainring::test;
+using namespace std::literals;
+
+namespace {
+
+// Peers end their connections by a reset, which leaves none in TIME_WAIT: the ports of all these rounds would not
+// suffice.
+constexpr int rounds = 10'000;
+
+// One operation. `operate` awaits it once and says how it ended; the rest is its surroundings.
+class race_case {
+  public:
+    virtual ~race_case() = default;
+
+    virtual task<> prepare() { co_return; }
+    virtual task<std::error_code> operate() = 0;
+    // Lets the operation complete, now or soon. It can be called once a round, at any time.
+    virtual void complete() {}
+    // After the round: the outcome, and what is left, fit.
+    virtual task<> check(std::error_code) { co_return; }
+    virtual task<> finish() { co_return; }
+};
+
+template <class T> std::error_code ended(const result<T>& outcome) {
+    return outcome ? std::error_code() : outcome.error();
+}
+
+task<> run_round(race_case& tried, std::minstd_rand& random) {
+    const auto below = [&random](unsigned limit) { return static_cast<unsigned>(random() >> 8) % limit; };
+    co_await tried.prepare();
+    int resumed = 0;
+    std::error_code outcome;
+    co_await scope([&](task_group& group) -> task<> {
+        group.spawn([](race_case& in, int& count, std::error_code& told) -> task<> {
+            told = co_await in.operate();
+            ++count;
+        }(tried, resumed, outcome));
+        constexpr unsigned steps = 5;
+        const unsigned completes_at = below(steps);
+        const unsigned cancelled_at = below(steps);
+        for (unsigned step = 0; step < steps; ++step) {
+            if (step == completes_at) tried.complete();
+            if (step == cancelled_at) group.cancel();
+            const unsigned pause = below(4);
+            if (pause == 0) co_await yield();
+            if (pause == 1) co_await next_turn{};
+            if (pause == 2) co_await one_turn();
+            if (pause == 3) co_await turn_begin();
+        }
+    });
+    REQUIRE(resumed == 1);
+    if (outcome && outcome != errc::cancelled) FAIL("unexpected error: " << outcome.message());
+    co_await tried.check(outcome);
+}
+
+class sleeps final : public race_case {
+    task<std::error_code> operate() override {
+        const result<void> slept = co_await sleep(std::chrono::microseconds(random_() % 100));
+        co_return ended(slept);
+    }
+    std::minstd_rand random_;
+};
+
+class reads_a_pipe final : public race_case {
+    task<std::error_code> operate() override {
+        const result<int> read = co_await read_into(pipe_.reading(), memory_);
+        co_return ended(read);
+    }
+    void complete() override { pipe_.write("x"); }
+    task<> check(std::error_code error) override {
+        CHECK(pipe_.left() == (error ? "x" : ""));
+        co_return;
+    }
+    pipe_ends pipe_;
+    std::array<char, 4> memory_{};
+};
+
+// What the peer sends is received in this round or by the next receive.
+template <class Over, bool into_memory> class receives final : public race_case {
+    task<> prepare() override {
+        if (!pair_) pair_.emplace(co_await connected_to_plain<Over>());
+    }
+    task<std::error_code> operate() override {
+        if constexpr (into_memory) {
+            const auto received =
+                co_await pair_->stream.receive_into(std::as_writable_bytes(std::span(memory_)));
+            if (received) CHECK(*received == 1);
+            co_return ended(received);
+        } else {
+            const auto received = co_await pair_->stream.receive();
+            if (received) CHECK(received->text() == "x");
+            co_return ended(received);
+        }
+    }
+    void complete() override { CHECK(pair_->peer.send("x")); }
+    task<> check(std::error_code error) override {
+        if (error) co_await expect(pair_->stream, "x");
+    }
+    task<> finish() override {
+        pair_.reset();
+        co_return;
+    }
+    std::optional<stream_and_peer<Over>> pair_;
+    std::array<char, 4> memory_{};
+};
+
+// What arrives is what the results claim.
+template <class Over, bool buffered> class sends final : public race_case {
+    task<> prepare() override {
+        if (!pair_) {
+            pair_.emplace(co_await connected_to_plain<Over>(4096));
+            pair_->stream.set_send_marks({.high_bytes = 1, .low_bytes = 0});
+            claimed_ = arrived_ = 0;
+        }
+    }
+    task<std::error_code> operate() override {
+        const std::string text(50'000, 'x'); // more than the socket takes
+        if constexpr (buffered) {
+            const result<void> written = co_await pair_->stream.write(std::string(text));
+            if (written) claimed_ += text.size();
+            co_return ended(written);
+        } else {
+            auto sending = pair_->stream.send(std::string_view(text));
+            const result<std::size_t> sent = co_await sending;
+            claimed_ += sending.sent();
+            broken_ = sending.sent() != 0 && !sent;
+            if (broken_) co_return make_error_code(errc::cancelled); // a part of it: the stream is broken
+            co_return ended(sent);
+        }
+    }
+    void complete() override { arrived_ += pair_->peer.read_now().size(); }
+    task<> check(std::error_code) override {
+        if (broken_) { // and so closed, once all that was sent is on its way
+            const std::string rest = co_await read_plain_to_end(pair_->peer);
+            CHECK(arrived_ + rest.size() == claimed_);
+            CHECK_FALSE(pair_->stream.is_open());
+            pair_->peer.reset();
+            pair_.reset();
+            broken_ = false;
+            co_return;
+        }
+        co_await until([this] {
+            arrived_ += pair_->peer.read_now().size();
+            return arrived_ >= claimed_;
+        });
+        CHECK(arrived_ == claimed_);
+    }
+    task<> finish() override {
+        pair_.reset();
+        co_return;
+    }
+    std::optional<stream_and_peer<Over>> pair_;
+    std::size_t claimed_ = 0;
+    std::size_t arrived_ = 0;
+    bool broken_ = false;
+};
+
+template <class Over> class accepts final : public race_case {
+    task<> prepare() override {
+        if (!listener_.is_open()) listener_ = must(Over::listener::bind(Over::somewhere()));
+        co_return;
+    }
+    task<std::error_code> operate() override {
+        const auto accepted = co_await listener_.accept();
+        co_return ended(accepted);
+    }
+    void complete() override { peer_ = plain_socket::connected_to(must(listener_.local())); }
+    task<> check(std::error_code error) override {
+        if (error) must(co_await listener_.accept()); // it was not lost
+        peer_.reset();
+    }
+    task<> finish() override {
+        must(co_await listener_.close());
+        listener_ = {};
+    }
+    typename Over::listener listener_;
+    plain_socket peer_;
+};
+
+template <class Over> class connects final : public race_case {
+    task<std::error_code> operate() override {
+        const auto connected = co_await Over::stream::connect(at_.local());
+        co_return ended(connected);
+    }
+    task<> check(std::error_code error) override {
+        int accepted = 0;
+        for (int descriptor = 0; (descriptor = ::accept4(at_.get(), nullptr, nullptr, SOCK_CLOEXEC)) >= 0;
+             ++accepted)
+            plain_socket(descriptor).reset();
+        CHECK(accepted <= 1);
+        if (!error) CHECK(accepted == 1);
+        co_return;
+    }
+    plain_socket at_ = non_blocking(plain_socket::listening(Over::somewhere(), 100));
+
+    static plain_socket non_blocking(plain_socket made) {
+        ::fcntl(made.get(), F_SETFL, O_NONBLOCK);
+        return made;
+    }
+};
+
+template <class Over> class closes final : public race_case {
+    task<> prepare() override {
+        pair_.emplace(co_await connected_to_plain<Over>(4096));
+        must(co_await pair_->stream.write(std::string(size, 'x')));
+    }
+    task<std::error_code> operate() override {
+        const result<void> closed = co_await pair_->stream.close(1h);
+        co_return ended(closed);
+    }
+    void complete() override { arrived_ += pair_->peer.read_now().size(); }
+    task<> check(std::error_code error) override {
+        if (pair_->stream.is_open()) { // cancelled before it began
+            CHECK(error == errc::cancelled);
+            pair_->stream.abort();
+        }
+        const std::string rest = co_await read_plain_to_end(pair_->peer);
+        if (!error) CHECK(arrived_ + rest.size() == size);
+        pair_->peer.reset();
+        pair_.reset();
+        arrived_ = 0;
+    }
+    static constexpr std::size_t size = 10'000;
+    std::optional<stream_and_peer<Over>> pair_;
+    std::size_t arrived_ = 0;
+};
+
+class spawns final : public race_case {
+    task<> prepare() override {
+        cancel_scope& here = co_await this_scope{};
+        until_.emplace();
+        group_.emplace(here, group_options{.max_children = 1});
+        group_->spawn(waits(*until_));
+        ran_ = 0;
+    }
+    task<std::error_code> operate() override {
+        const result<void> spawned = co_await group_->spawn_bounded(counts(ran_));
+        co_return ended(spawned);
+    }
+    void complete() override { until_->open(); }
+    task<> check(std::error_code error) override {
+        co_await group_->join();
+        CHECK(ran_ == (error ? 0 : 1));
+        group_.reset();
+    }
+    static task<> waits(gate& until) { co_await until; }
+    static task<> counts(int& count) {
+        ++count;
+        co_return;
+    }
+    std::optional<gate> until_;
+    std::optional<task_group> group_;
+    int ran_ = 0;
+};
+
+class awaits_a_child final : public race_case {
+    task<> prepare() override {
+        cancel_scope& here = co_await this_scope{};
+        until_.emplace();
+        group_.emplace(here);
+        child_.emplace(group_->start(answers(*until_)));
+    }
+    task<std::error_code> operate() override {
+        const result<int> answer = co_await child_->outcome();
+        if (answer) CHECK(*answer == 7);
+        co_return ended(answer);
+    }
+    void complete() override { until_->open(); }
+    task<> check(std::error_code error) override {
+        if (error) {
+            const result<int> kept = co_await child_->outcome();
+            CHECK(kept == 7);
+        }
+        co_await group_->join();
+        group_.reset();
+    }
+    static task<int> answers(gate& until) {
+        co_await until;
+        co_return 7;
+    }
+    std::optional<gate> until_;
+    std::optional<task_group> group_;
+    std::optional<child<int>> child_;
+};
+
+class awaits_a_signal final : public race_case {
+    task<> prepare() override {
+        if (!set_) set_.emplace(must(signal_set::open({SIGUSR1})));
+        co_return;
+    }
+    task<std::error_code> operate() override {
+        const result<int> got = co_await set_->next();
+        co_return ended(got);
+    }
+    void complete() override { ::raise(SIGUSR1); }
+    task<> check(std::error_code error) override {
+        if (!error) co_return;
+        const result<int> kept = co_await set_->next();
+        CHECK(kept == SIGUSR1);
+    }
+    task<> finish() override {
+        set_.reset();
+        co_return;
+    }
+    std::optional<signal_set> set_;
+};
+
+using cases = std::vector<std::function<std::unique_ptr<race_case>()>>;
+
+template <class... Cases> cases each() {
+    return {[] { return std::make_unique<Cases>(); }...};
+}
+
+template <template <class> class Case> cases over_each_transport() {
+    return each<Case<over_tcp>, Case<over_unix>>();
+}
+template <class Over> using receives_a_lease = receives<Over, false>;
+template <class Over> using receives_into_memory = receives<Over, true>;
+template <class Over> using sends_text = sends<Over, false>;
+template <class Over> using writes_text = sends<Over, true>;
+
+// For each operation of the headers; one that has no case here is a compile error.
+cases cases_of_accept_waiter() {
+    return over_each_transport<accepts>();
+}
+cases cases_of_child_operation() {
+    return each<awaits_a_child>();
+}
+cases cases_of_close_operation() {
+    return over_each_transport<closes>();
+}
+cases cases_of_connect_waiter() {
+    return over_each_transport<connects>();
+}
+cases cases_of_receive_into_operation() {
+    return over_each_transport<receives_into_memory>();
+}
+cases cases_of_receive_operation() {
+    return over_each_transport<receives_a_lease>();
+}
+cases cases_of_send_waiter() {
+    return over_each_transport<sends_text>();
+}
+cases cases_of_signal_operation() {
+    return each<awaits_a_signal>();
+}
+cases cases_of_sleep_operation() {
+    return each<sleeps>();
+}
+cases cases_of_spawn_operation() {
+    return each<spawns>();
+}
+cases cases_of_uring_operation() {
+    return each<reads_a_pipe>();
+}
+cases cases_of_write_waiter() {
+    return over_each_transport<writes_text>();
+}
+
+void run_all(const cases& all, task_work_mode mode) {
+    const std::uint32_t seed = Catch::getSeed();
+    CAPTURE(seed);
+    const std::size_t descriptors = open_descriptors();
+    for (const auto& make : all) {
+        on_executor(mode, [&]() -> task<> {
+            std::minstd_rand random(seed);
+            const std::unique_ptr<race_case> tried = make();
+            for (int round = 0; round < rounds; ++round) co_await run_round(*tried, random);
+            co_await tried->finish();
+        });
+    }
+    CHECK(open_descriptors() == descriptors);
+}
+
+} // namespace
+
+#define OPERATION(name)                                                                                      \
+    TEST_CASE("a_cancel_against_the_completion_of_" #name) {                                                 \
+        run_all(cases_of_##name(), GENERATE(both_modes()));                                                  \
+    }
+#include "operations.inc"
