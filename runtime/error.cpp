@@ -22,7 +22,8 @@ class chainring_category final : public std::error_category {
             return "not an endpoint; expected 127.0.0.1:7000, [::1]:7000, unix:/path or unix:@name";
         case errc::path_too_long: return "a unix socket path has at most 107 bytes";
         case errc::queue_full:
-            return "the peer does not read fast enough: its queue is above the high-water mark";
+            return "the queue is full: the peer reads too slowly, or too much blocking work waits; "
+                   "try again later";
         case errc::empty_message:
             return "an empty message cannot be told from the end of the connection; send at least one byte";
         case errc::signal_taken: return "something else in this process handles the signal already";

@@ -56,6 +56,7 @@ executor::~executor() {
         inbox_.run_all(); // the poster of intrusive work waits for its `run`
         root_scope_.cancel();
         resources_.for_each([](resource& held) { held.abandon(); });
+        turn_until([this] { return posts_expected_ == 0; }); // they need the inbox
         finish_closes();
         wake_up_.disarm();
         while (cancels_in_flight_ != 0) submit_and_reap(no_sleep);
@@ -281,6 +282,8 @@ std::vector<std::string> executor::holdings_report() const {
             ", in flight " + for_time(now - shown.since));
     });
     resources_.for_each([&](const resource& each) { lines.push_back(each.describe(now)); });
+    if (posts_expected_ != 0)
+        lines.push_back(std::to_string(posts_expected_) + " pieces of work on other threads");
     const statistics current = stats();
     if (current.buffers_leased != 0)
         lines.push_back(std::to_string(current.buffers_leased) + " received buffers that are leased");

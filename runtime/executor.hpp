@@ -176,6 +176,12 @@ class executor final : private turn_end_work {
     void at_close_end(turn_end_work& work) noexcept { close_end_.push_back(work); }
     void add(resource& held) noexcept { resources_.push_back(held); }
 
+    // Another thread works for an operation and will post when it is done: the executor does not end before.
+    void post_expected() noexcept { ++posts_expected_; }
+    void post_arrived() noexcept { --posts_expected_; } // or withdrawn
+    // Takes back intrusive work that was posted and has not run.
+    void withdraw(posted_work& work) noexcept { inbox_.withdraw(work); }
+
     // Closes, at the turn's end, what the kernel has accepted and nobody took. May be called while reaping.
     void dispose(file_handle file, direct_place place) noexcept;
     // An ordinary descriptor of the same file, or a negative errno: for calls that take no direct one. Waits, so
@@ -288,6 +294,7 @@ class executor final : private turn_end_work {
     unsigned budget_;
     unsigned cancels_in_flight_ = 0;
     unsigned disposing_ = 0; // descriptors on their way to being closed
+    unsigned posts_expected_ = 0;
     cancels_to_repeat cancels_to_repeat_{*this};
     wake_up wake_up_{*this};
     bool enabled_ = false;

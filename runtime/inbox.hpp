@@ -6,6 +6,7 @@
 #include <chainring/runtime/kernel.hpp>
 
 #include <atomic>
+#include <cassert>
 #include <memory>
 #include <new>
 #include <utility>
@@ -86,14 +87,13 @@ class inbox {
 
     int event() const noexcept { return event_; }
     bool empty() const noexcept {
-        return here_ == nullptr && head_.load(std::memory_order_seq_cst) == nullptr;
+        return waiting_ == nullptr && head_.load(std::memory_order_seq_cst) == nullptr;
     }
 
     // By the executor's own thread, outside of signal handlers: without the price of an atomic operation.
     void post_here(posted_work& work) noexcept {
         work.next_ = nullptr;
-        *end_of_here_ = &work;
-        end_of_here_ = &work.next_;
+        append(&work, &work.next_);
     }
 
     // From here on posts signal the event. The caller must look at `empty` once more before it sleeps:
@@ -103,16 +103,50 @@ class inbox {
     // missed: the executor looks at the inbox again before it sleeps.
     void awake() noexcept { asleep_.store(false, std::memory_order_relaxed); }
 
-    // In the order of posting, those of other threads first. What they post here waits for the next call.
+    // In the order of posting. What is posted meanwhile waits for the next call.
     void run_all() noexcept {
-        if (head_.load(std::memory_order_relaxed) != nullptr) run(take_from_others());
-        if (here_ != nullptr) run(take_from_here());
+        take();
+        running_ = take_all();
+        while (running_ != nullptr) {
+            posted_work* next = running_;
+            running_ = next->next_;
+            next->run();
+        }
+    }
+
+    // Takes back work that was posted and has not run, so that it may die. Walks all that waits.
+    void withdraw(posted_work& work) noexcept {
+        take();
+        if (remove(running_, work)) return;
+        posted_work** const behind = remove(waiting_, work);
+        assert(behind != nullptr);
+        if (*behind == nullptr) end_ = behind;
     }
 
   private:
-    // As a list from the oldest on.
-    posted_work* take_from_others() noexcept {
+    void append(posted_work* first, posted_work** end) noexcept {
+        *end_ = first;
+        end_ = end;
+    }
+    posted_work* take_all() noexcept {
+        end_ = &waiting_;
+        return std::exchange(waiting_, nullptr);
+    }
+    // Returns where it was linked, or nullptr.
+    static posted_work** remove(posted_work*& first, posted_work& work) noexcept {
+        for (posted_work** at = &first; *at != nullptr; at = &(*at)->next_) {
+            if (*at != &work) continue;
+            *at = work.next_;
+            return at;
+        }
+        return nullptr;
+    }
+
+    // Appends what other threads have posted.
+    void take() noexcept {
+        if (head_.load(std::memory_order_relaxed) == nullptr) return;
         posted_work* newest = head_.exchange(nullptr, std::memory_order_acquire);
+        posted_work** const end = &newest->next_;
         posted_work* oldest = nullptr;
         while (newest != nullptr) {
             posted_work* next = newest->next_;
@@ -120,25 +154,14 @@ class inbox {
             oldest = newest;
             newest = next;
         }
-        return oldest;
-    }
-    posted_work* take_from_here() noexcept {
-        end_of_here_ = &here_;
-        return std::exchange(here_, nullptr);
-    }
-
-    static void run(posted_work* oldest) noexcept {
-        while (oldest != nullptr) {
-            posted_work* next = oldest->next_;
-            oldest->run();
-            oldest = next;
-        }
+        append(oldest, end);
     }
 
     kernel& kernel_;
     int event_;
-    posted_work* here_ = nullptr;
-    posted_work** end_of_here_ = &here_;
+    posted_work* waiting_ = nullptr; // in the order of posting
+    posted_work** end_ = &waiting_;
+    posted_work* running_ = nullptr; // those that the current call has still to run
     alignas(64) std::atomic<posted_work*> head_ = nullptr;
     std::atomic<bool> asleep_ = false;
 };

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chainring/net/datagram.hpp>
+#include <chainring/net/resolve.hpp>
 #include <chainring/net/seqpacket.hpp>
 #include <chainring/net/tcp.hpp>
 #include <chainring/net/unix.hpp>
@@ -11,6 +12,7 @@
 #include <chainring/runtime/deadline.hpp>
 #include <chainring/runtime/interval.hpp>
 #include <chainring/runtime/log.hpp>
+#include <chainring/runtime/offload.hpp>
 #include <chainring/runtime/runtime.hpp>
 #include <chainring/runtime/scope.hpp>
 #include <chainring/runtime/setup_failure.hpp>

@@ -322,6 +322,20 @@ class awaits_a_signal final : public race_case {
     std::optional<signal_set> set_;
 };
 
+class offloads final : public race_case {
+    task<std::error_code> operate() override {
+        ran_ = 0;
+        const result<void> done = co_await offload(pool_, [this] { ++ran_; });
+        co_return ended(done);
+    }
+    task<> check(std::error_code error) override {
+        CHECK(ran_ == (error ? 0 : 1));
+        co_return;
+    }
+    blocking_pool pool_{{.threads = 2, .queue_limit = 4}};
+    int ran_ = 0;
+};
+
 using cases = std::vector<std::function<std::unique_ptr<race_case>()>>;
 
 template <class... Cases> cases each() {
@@ -348,6 +362,9 @@ cases cases_of_close_operation() {
 }
 cases cases_of_connect_waiter() {
     return over_each_transport<connects>();
+}
+cases cases_of_offload_operation() {
+    return each<offloads>();
 }
 cases cases_of_receive_into_operation() {
     return over_each_transport<receives_into_memory>();

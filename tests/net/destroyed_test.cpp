@@ -3,6 +3,9 @@
 // resumed. Afterwards nothing is left of it, and the kernel no longer touches the memory it was given.
 #include "sockets.hpp"
 
+#include <semaphore>
+#include <thread>
+
 using namespace chainring;
 using namespace chainring::test;
 using namespace std::literals;
@@ -117,6 +120,53 @@ TEMPLATE_TEST_CASE("destroying_a_connect_that_has_succeeded_closes_the_connectio
         auto accepted = must(co_await listener.accept());
         const std::string nothing_came = co_await receive_to_end(accepted);
         CHECK(nothing_came.empty());
+    });
+}
+
+TEST_CASE("destroying_a_connect_to_a_host_closes_the_sockets_of_all_its_attempts") {
+    const moment when = GENERATE(moment::before_submission, moment::in_flight);
+    const bool waits_between = GENERATE(true, false);
+    const plain_socket listener = plain_socket::listening({"127.0.0.1", 0}, 0);
+    const plain_socket first = plain_socket::connected_to(listener.local()); // the backlog is full now
+    on_executor(GENERATE(both_modes()), [&]() -> task<> {
+        const auto connect = [](endpoint to, duration delay) -> task<> {
+            std::vector<endpoint> three(3, to);
+            (void)co_await connect_to_first(std::move(three), {}, delay);
+        };
+        co_await destroy_at(when, connect(listener.local(), waits_between ? 24h : 0h), no_event);
+        if (when == moment::in_flight)
+            CHECK(executor::current()->stats().descriptors_opened == (waits_between ? 1 : 3));
+    });
+}
+
+TEST_CASE("destroying_a_lookup_that_runs_waits_for_it") {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        std::binary_semaphore running(0);
+        std::binary_semaphore may_end(0);
+        bool ended = false;
+        resolve_options options;
+        options.lookup = [&](const std::string&, const std::string&) -> result<std::vector<endpoint>> {
+            running.release();
+            may_end.acquire();
+            ended = true;
+            return failure(make_error_code(resolve_errc::try_again));
+        };
+        std::thread letting_it_end;
+        bool resumed = false;
+        const auto look_up = [&]() -> task<> {
+            (void)co_await resolve("server.test", "80", options);
+            resumed = true;
+        };
+        {
+            task_group victims(co_await this_scope{});
+            victims.spawn(look_up());
+            co_await pass();
+            running.acquire();
+            letting_it_end = std::thread([&] { may_end.release(); });
+        }
+        CHECK_FALSE(resumed);
+        letting_it_end.join();
+        CHECK(ended);
     });
 }
 

@@ -3,6 +3,7 @@
 #include "runtime/steps.hpp"
 #include "support.hpp"
 
+#include <chainring/runtime/offload.hpp>
 #include <chainring/runtime/sleep.hpp>
 #include <chainring/runtime/try.hpp>
 
@@ -132,6 +133,15 @@ TEST_CASE("cancelling_allocates_nothing_in_steady_state") {
         co_await next_turn{};
         group.cancel();
         co_await group.join();
+    }));
+    CHECK(counted == 0);
+}
+
+TEST_CASE("offloading_allocates_nothing_on_the_executors_thread_in_steady_state") {
+    executor used(options_for(GENERATE(both_modes())));
+    blocking_pool pool({.threads = 1});
+    const unsigned long counted = used.run(allocations_when_warm([&]() -> task<> {
+        for (int i = 0; i < 100; ++i) (void)co_await offload(pool, [i] { return i; });
     }));
     CHECK(counted == 0);
 }

@@ -182,3 +182,56 @@ TEST_CASE("a_sleeping_executor_is_signalled_once_however_many_threads_post") {
     used.run_all();
     CHECK(used.empty());
 }
+
+TEST_CASE("posts_that_are_withdrawn_do_not_run_and_the_others_run_in_order") {
+    struct noting final : posted_work {
+        std::vector<int>* to = nullptr;
+        int number = 0;
+        void run() noexcept override { to->push_back(number); }
+    };
+    std::vector<int> ran;
+    std::array<noting, 6> work;
+    for (std::size_t i = 0; i < work.size(); ++i) {
+        work[i].to = &ran;
+        work[i].number = static_cast<int>(i);
+    }
+    inbox used(linux_kernel());
+    for (std::size_t i = 0; i < 4; ++i) used.post(work[i]);
+    used.withdraw(work[1]);
+    CHECK_FALSE(used.empty());
+    used.post(work[4]);
+    used.post(work[5]);
+    used.withdraw(work[5]);
+    used.withdraw(work[0]);
+    used.run_all();
+    CHECK(ran == std::vector<int>{2, 3, 4});
+    CHECK(used.empty());
+    used.post(work[1]);
+    used.withdraw(work[1]);
+    CHECK(used.empty());
+    used.run_all();
+    used.post(work[1]);
+    used.run_all();
+    CHECK(ran == std::vector<int>{2, 3, 4, 1});
+}
+
+TEST_CASE("a_post_can_be_withdrawn_by_one_that_runs_before_it") {
+    struct withdrawing final : posted_work {
+        inbox* from = nullptr;
+        posted_work* other = nullptr;
+        int runs = 0;
+        void run() noexcept override {
+            ++runs;
+            if (other != nullptr) from->withdraw(*other);
+        }
+    };
+    inbox used(linux_kernel());
+    std::array<withdrawing, 3> work;
+    work[0].from = &used;
+    work[0].other = &work[1];
+    for (withdrawing& each : work) used.post(each);
+    used.run_all();
+    CHECK(work[0].runs == 1);
+    CHECK(work[1].runs == 0);
+    CHECK(work[2].runs == 1);
+}
