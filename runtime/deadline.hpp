@@ -107,7 +107,7 @@ class timed_awaiter : public scoped_awaiter<holds_deadline, Awaiter> {
     }
 };
 
-template <awaitable Awaitable> auto within(time_limit limit, Awaitable&& awaited) noexcept {
+template <awaitable Awaitable> auto within(time_limit limit, Awaitable awaited) noexcept {
     return timed_awaiter<waiter_for<Awaitable>>(holds_deadline(limit), waiter_of(std::move(awaited)));
 }
 
