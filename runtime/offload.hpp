@@ -88,7 +88,7 @@ concept blocking_function =
 // cancellation:   work that waits for a thread leaves the queue at once and does not run; work that runs goes on, and
 //                 its outcome is the operation's
 // ownership:      `function` lives in the operation; destroying the operation while it runs waits for it
-// thread:         the executor's; `function` runs on one of the pool, on which all signals are blocked
+// thread:         the executor's; `function` runs on one of the pool, on which all signals but faults are blocked
 template <blocking_function Function>
 offload_operation<std::decay_t<Function>> offload(blocking_pool& pool, Function&& function) {
     return {pool, std::forward<Function>(function)};

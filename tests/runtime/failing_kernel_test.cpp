@@ -63,18 +63,7 @@ TEST_CASE("an_enter_that_takes_only_some_of_the_sqes_loses_nothing") {
         }
     } kernel;
     executor used(options_for(GENERATE(both_modes())), kernel);
-    std::vector<int> order;
-    used.run([](std::vector<int>& to) -> task<> {
-        co_await scope([&](task_group& group) -> task<> {
-            for (int i = 0; i < 20; ++i) {
-                group.spawn([](std::vector<int>& log, int number) -> task<> {
-                    (void)co_await no_operation();
-                    log.push_back(number);
-                }(to, i));
-            }
-            co_return;
-        });
-    }(order));
+    const std::vector<int> order = completion_order(used, 20);
     CHECK(order.size() == 20);
     CHECK(std::ranges::is_sorted(order));
     check_baseline(used);

@@ -18,6 +18,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace chainring::test {
 
@@ -134,6 +135,23 @@ inline auto read_into(int descriptor, std::span<char> memory) {
 
 inline auto no_operation() {
     return uring([](io_uring_sqe& sqe) { io_uring_prep_nop(&sqe); });
+}
+
+// The order in which `count` no-ops, all started in one turn, let their tasks go on.
+inline std::vector<int> completion_order(executor& used, int count) {
+    std::vector<int> order;
+    used.run([](std::vector<int>& to, int many) -> task<> {
+        co_await scope([&](task_group& group) -> task<> {
+            for (int number = 0; number < many; ++number) {
+                group.spawn([](std::vector<int>& log, int own) -> task<> {
+                    (void)co_await no_operation();
+                    log.push_back(own);
+                }(to, number));
+            }
+            co_return;
+        });
+    }(order, count));
+    return order;
 }
 
 } // namespace chainring::test

@@ -43,18 +43,7 @@ TEST_CASE("ready_coroutines_run_in_the_order_in_which_they_became_ready") {
 
 TEST_CASE("completions_make_their_coroutines_ready_in_the_order_of_the_cqes") {
     executor used(options_for(GENERATE(both_modes())));
-    std::vector<int> order;
-    used.run([](std::vector<int>& to) -> task<> {
-        co_await scope([&](task_group& group) -> task<> {
-            for (int i = 0; i < 50; ++i) {
-                group.spawn([](std::vector<int>& log, int number) -> task<> {
-                    (void)co_await no_operation();
-                    log.push_back(number);
-                }(to, i));
-            }
-            co_return;
-        });
-    }(order));
+    const std::vector<int> order = completion_order(used, 50);
     REQUIRE(order.size() == 50);
     CHECK(std::ranges::is_sorted(order));
 }
