@@ -229,7 +229,7 @@ void executor::cancel_and_wait(operation_id id, unsigned members) noexcept {
     }
 }
 
-void executor::dispose(file_handle file, direct_place place) noexcept {
+void executor::dispose(file_handle file, direct_place&& place) noexcept {
     ++counters_.descriptors_opened;
     ++disposing_;
     close_begun();

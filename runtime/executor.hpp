@@ -183,7 +183,8 @@ class executor final : private turn_end_work {
     void withdraw(posted_work& work) noexcept { inbox_.withdraw(work); }
 
     // Closes, at the turn's end, what the kernel has accepted and nobody took. May be called while reaping.
-    void dispose(file_handle file, direct_place place) noexcept;
+    // The place by reference: a caller asks it in the same argument list whether the file is direct.
+    void dispose(file_handle file, direct_place&& place) noexcept;
     // An ordinary descriptor of the same file, or a negative errno: for calls that take no direct one. Waits, so
     // not to be called while reaping.
     int install_descriptor(file_handle direct) noexcept;

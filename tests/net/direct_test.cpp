@@ -148,6 +148,7 @@ TEMPLATE_TEST_CASE("no_connection_is_lost_while_every_place_is_taken", "", EACH_
 
 TEMPLATE_TEST_CASE("direct_connections_that_nobody_took_close_with_the_listener", "", EACH_TRANSPORT) {
     executor home(with_places(GENERATE(both_modes()), 8));
+    const std::size_t before = open_descriptors(); // of which some have the numbers of the places
     home.run([]() -> task<> {
         std::vector<plain_socket> clients;
         {
@@ -160,6 +161,7 @@ TEMPLATE_TEST_CASE("direct_connections_that_nobody_took_close_with_the_listener"
         }
         co_await until([] { return claimed() == 0; });
     }());
+    CHECK(open_descriptors() == before);
     check_baseline(home);
 }
 
