@@ -44,7 +44,7 @@ void connection::closing() noexcept {
 void connection::cancel_in_flight() noexcept {
     home().request_cancel(connecting_);
     receiver_.cancel();
-    sender_.cancel_batch();
+    sender_.cancel_in_flight();
 }
 
 } // namespace chainring

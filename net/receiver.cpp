@@ -80,12 +80,11 @@ void receiver::receiving_ended(int result) noexcept {
         if (wants_data() && received_.empty()) home_.buffers().starve(*this);
     } else if (framing_ == framing::datagrams && (result == 0 || is_error(result))) {
         if (!closed_) received_.push_once(-result); // an empty datagram, or what became of one that was sent
-    } else if (result == 0) {
+    } else if (result == 0 || is_error(result)) {
+        const int error = socket_.broke(-result);
         peer_ended_ = true;
-        if (!closed_) received_.push_end();
-    } else if (is_error(result)) {
-        peer_ended_ = true;
-        if (!closed_) received_.push_error(-result);
+        if (!closed_ && error == 0) received_.push_end();
+        if (!closed_ && error != 0) received_.push_error(error);
     } else if (wants_data() && received_.empty()) {
         socket_.ask_for_turn_end(); // to re-arm it
     }
@@ -100,6 +99,7 @@ void receiver::received_directly(int result) noexcept {
     leave(waiting);
     // EINTR is the answer of an operation that had fallen to a worker thread and was told to end there.
     if (result == -EINTR) result = -ECANCELED;
+    if (framing_ != framing::datagrams && (result == 0 || is_error(result))) result = -socket_.broke(-result);
     if (result < 0) waiting.error_ = fault::from_result(result);
     // Once this side closes, whatever ended the operation is a consequence of that.
     if (result <= 0 && closed_) waiting.error_ = errc::closed;

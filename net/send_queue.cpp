@@ -113,12 +113,8 @@ std::size_t send_queue::bytes_before(unsigned part) noexcept {
     return bytes;
 }
 
-void send_queue::completed(unsigned part, int result, fault cause_if_short) noexcept {
-    fault error;
-    if (result < 0 && result != -ECANCELED)
-        error = fault::from_result(result);
-    else if (result >= 0 && !is_all(part, result))
-        error = cause_if_short;
+void send_queue::completed(unsigned part, int result) noexcept {
+    const fault error = result < 0 && result != -ECANCELED ? fault::from_result(result) : fault();
 
     std::size_t moved = bytes_before(part) + (result > 0 ? static_cast<std::size_t>(result) : 0);
     bool unsent = false;
@@ -148,7 +144,6 @@ void send_queue::completed(unsigned part, int result, fault cause_if_short) noex
         }
         return true;
     });
-    stopping_ = false;
     if (broken) fail_queued(errc::never_started, broken);
 }
 
@@ -215,7 +210,6 @@ void send_queue::chain_completed(unsigned member, int result, framing carries) n
         }
         return true;
     });
-    stopping_ = false;
     if (broken) fail_queued(errc::never_started, broken);
 }
 
@@ -244,7 +238,6 @@ bool send_queue::cancel(outgoing_message& message) noexcept {
     }
     if (message.in_batch_) {
         message.unwanted_ = true;
-        stopping_ = true;
         return false;
     }
     cut_off_ = true;

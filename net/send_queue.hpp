@@ -58,9 +58,11 @@ class send_queue {
     std::size_t unsent() const noexcept { return unsent_; } // in bytes
 
     bool wants_batch() const noexcept { return batched_ == 0 && !messages_.empty(); }
+    // A batch would begin with bytes.
+    bool wants_room() noexcept { return wants_batch() && messages_.front().unsent() != 0; }
     // Takes what is queued into the batch, as far as the room for its parts goes, and returns how many there
     // are. Messages without bytes keep their place; a batch of nothing else has no parts, and
-    // `completed(0, 0, {})` is due.
+    // `completed(0, 0)` is due.
     unsigned form_batch(submission_memory& memory, std::span<send_part> room) noexcept;
     // The common case, in few instructions: one message in one piece is all that waits. Returns its bytes, or
     // nothing, and `form_batch` is due.
@@ -90,19 +92,17 @@ class send_queue {
         const std::uint32_t sent = last_part_;
         outgoing_message& first = messages_.front();
         if (batched_ != 1 || first.unsent() != sent) [[unlikely]] {
-            completed(parts_ - 1U, static_cast<int>(sent), {});
+            completed(parts_ - 1U, static_cast<int>(sent));
             return;
         }
         advance(first, sent);
         batched_ = 0;
-        stopping_ = false;
         settle(first, {});
     }
-    // The batch's CQE: which part it is of, its result, and the cause of a result that is positive but short;
-    // none if the batch was stopped on request, as -ECANCELED says too. The parts before it were sent. A queue
-    // that failed settles what it still holds; one that was stopped keeps what is still wanted, to go on exactly
-    // where the batch ended.
-    void completed(unsigned part, int result, fault cause_if_short) noexcept;
+    // The batch's CQE: which part it is of, and its result. The parts before it were sent. An error fails the queue,
+    // which settles what it still holds. A short result, and -ECANCELED, stop the batch: what is still wanted stays, to
+    // go on exactly where that ended.
+    void completed(unsigned part, int result) noexcept;
 
     // The same for a socket that carries messages, whose batch is a linked chain of one SQE for each. Takes
     // what is queued, up to the room given, and returns how many messages are for the wire; none: only markers,
@@ -123,8 +123,6 @@ class send_queue {
     // The sender no longer wants it. Nothing of it is on the wire: it is settled as cancelled. A part: the
     // stream is broken. False: it is in the batch, whose end the caller must ask for; `completed` settles it.
     bool cancel(outgoing_message& message) noexcept;
-    // The batch was asked to end for the sake of one of its messages.
-    bool stopping() const noexcept { return stopping_; }
 
     // True: nothing of the message was with the kernel; it has left the queue, unsettled.
     bool withdraw(outgoing_message& message) noexcept;
@@ -139,7 +137,7 @@ class send_queue {
   private:
     using list = intrusive_list<outgoing_message, message_tag>;
 
-    // A longer send may need more than 128 poll re-arms, and then falls to a worker thread.
+    // Its senders wait for all of it.
     static constexpr std::size_t most_bytes = std::size_t{128} * 1024; // of a part
     static constexpr std::size_t most_vectors = 1024;                  // of a part: IOV_MAX
 
@@ -189,7 +187,6 @@ class send_queue {
     std::uint32_t messages_in_batch_ = 0; // with those that were joined
     std::uint32_t last_part_ = 0;         // bytes of the batch's last part
     std::uint8_t parts_ = 0;
-    bool stopping_ = false;
     bool chained_ = false; // the batch has a member for each message
     bool cut_off_ = false;
     std::uint32_t count_ = 0;

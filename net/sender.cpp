@@ -8,8 +8,9 @@
 
 namespace chainring {
 
-// Without MSG_WAITALL a short send would count as a success, and the rest would be lost.
-constexpr int stream_flags = MSG_WAITALL | MSG_NOSIGNAL;
+constexpr int message_flags = MSG_DONTWAIT | MSG_NOSIGNAL;
+// Without MSG_WAITALL a short send would count as a success, and what is linked to it would follow a hole.
+constexpr int stream_flags = message_flags | MSG_WAITALL;
 
 // A send whose bytes the kernel reads even after its result: until a notification says that the network has let go
 // of them. The connection may be gone by then.
@@ -42,6 +43,73 @@ class sender::zero_copy_send final : public completion {
     statistics& counters_;
     std::shared_ptr<const void> bytes_;
 };
+
+// Reports when a socket that was full has room again. A multishot poll: one of a single shot reports at once that the
+// peer has half-closed, asked or not, and never anything else.
+class sender::room_watch final : public completion {
+  public:
+    explicit room_watch(sender& from) noexcept
+        : from_(from) {}
+
+    bool full() const noexcept { return full_; }
+    void set_full() noexcept { full_ = true; }
+
+    // It stays armed: what was full once is soon full again.
+    void arm() noexcept {
+        if (std::exchange(armed_, true)) return;
+        operation_ = from_.socket_.start(*this, [this](io_uring_sqe& sqe) {
+            io_uring_prep_poll_multishot(&sqe, from_.socket_.descriptor(), POLLOUT);
+        });
+    }
+    void cancel() noexcept { from_.home_.request_cancel(operation_); }
+    // A unix socket reports each read of the peer's, also when nothing is to be sent.
+    void end_if_unneeded() noexcept {
+        if (std::exchange(unneeded_, false)) cancel();
+    }
+
+    void complete(const io_uring_cqe& cqe) noexcept override {
+        if (cqe.res > 0 && (cqe.res & (POLLOUT | POLLERR | POLLHUP)) != 0) full_ = false;
+        if (is_terminal(cqe))
+            armed_ = false;
+        else
+            unneeded_ = from_.queue_.idle();
+        from_.socket_.ask_for_turn_end();
+        if (!armed_) from_.socket_.operation_ended();
+    }
+
+  private:
+    sender& from_;
+    operation_id operation_;
+    bool full_ = false;
+    bool armed_ = false;
+    bool unneeded_ = false;
+};
+
+sender::sender(socket& of, framing carries) noexcept
+    : socket_(of)
+    , home_(of.home())
+    , framing_(carries)
+    , queue_(home_.counters()) {}
+
+sender::~sender() = default;
+
+void sender::became_full() {
+    if (room_ == nullptr) room_ = std::make_unique<room_watch>(*this);
+    room_->set_full();
+}
+
+// Or else it waits for room.
+bool sender::may_send() noexcept {
+    room_->end_if_unneeded();
+    if (!room_->full() || !queue_.wants_room()) return true;
+    room_->arm();
+    return false;
+}
+
+void sender::cancel_in_flight() noexcept {
+    cancel_batch();
+    if (room_ != nullptr) room_->cancel();
+}
 
 void sender::set_zero_copy(std::size_t from) noexcept {
     // A short string does not leave its bytes where they are when it moves.
@@ -88,7 +156,7 @@ void sender::submit_parts() noexcept {
     const unsigned count = queue_.form_batch(
         home_.until_submitted(), std::span(parts).first(std::min(most_parts, home_.longest_chain())));
     if (count == 0) {
-        queue_.completed(0, 0, {});
+        queue_.completed(0, 0);
         return;
     }
     members_ = static_cast<std::uint8_t>(count);
@@ -110,68 +178,32 @@ void sender::count_batch(std::uint32_t messages) noexcept {
 
 void sender::submit_chain() noexcept {
     outgoing_message* room[operation_id::most_members];
-    // A datagram that waits in the kernel for room at its receiver may be sent empty: Linux 6.18 has read its bytes
-    // by then, and reads on behind them. So it never waits there; a poll at the head of the chain does.
-    const unsigned polls = poll_first_ ? 1 : 0;
-    const int flags = MSG_NOSIGNAL | (framing_ == framing::datagrams ? MSG_DONTWAIT : 0);
-    const unsigned longest = home_.longest_chain() - polls;
-    const unsigned messages = queue_.form_chain(std::span(room).first(longest));
-    if (messages == 0) {
+    const unsigned count = queue_.form_chain(std::span(room).first(home_.longest_chain()));
+    if (count == 0) {
         queue_.chain_completed(0, 0, framing_);
         return;
     }
-    members_ = static_cast<std::uint8_t>(polls + messages);
-    operation_ = socket_.start_chain(*this, members_, [&](io_uring_sqe& sqe, unsigned member) {
-        if (member < polls) {
-            io_uring_prep_poll_add(&sqe, socket_.descriptor(), POLLOUT);
-            return;
-        }
-        const outgoing_message& message = *room[member - polls];
+    members_ = static_cast<std::uint8_t>(count);
+    operation_ = socket_.start_chain(*this, count, [&](io_uring_sqe& sqe, unsigned member) {
+        const outgoing_message& message = *room[member];
         if (message.in_one_piece()) {
             const byte_span bytes = message.bytes();
-            io_uring_prep_send(&sqe, socket_.descriptor(), bytes.data(), bytes.size(), flags);
+            io_uring_prep_send(&sqe, socket_.descriptor(), bytes.data(), bytes.size(), message_flags);
         } else {
             const msghdr* header = queue_.gather(message.pieces(), home_.until_submitted());
-            io_uring_prep_sendmsg(&sqe, socket_.descriptor(), header, flags);
+            io_uring_prep_sendmsg(&sqe, socket_.descriptor(), header, message_flags);
         }
     });
-    count_batch(messages);
-}
-
-void sender::chain_completed(unsigned member, int result) noexcept {
-    // Once this side closes, whatever ended the batch is a consequence of that.
-    if (state_ == state::closed && result < 0) result = -ECANCELED;
-    const bool polled = std::exchange(poll_first_, false);
-    if (polled && member == 0) { // the poll was stopped, and nothing was sent
-        queue_.chain_completed(0, -ECANCELED, framing_);
-        return;
-    }
-    if (result == -EAGAIN) { // the receiver is full: those that are left go out when it is not
-        poll_first_ = true;
-        result = -ECANCELED;
-    }
-    queue_.chain_completed(polled ? member - 1 : member, result, framing_);
-}
-
-inline void sender::completed(unsigned part, int result) noexcept {
-    if (queue_.is_all(part, result)) [[likely]]
-        queue_.completed_whole();
-    else if (result >= 0)
-        queue_.completed(part, result, cause_of_short());
-    else // Once this side closes, whatever ended the batch is a consequence of that.
-        queue_.completed(part, state_ == state::closed ? -ECANCELED : result, {});
+    count_batch(count);
 }
 
 void sender::complete(const io_uring_cqe& cqe) noexcept {
-    // EINTR is the answer of an operation that had fallen to a worker thread and was told to end there.
-    int result = cqe.res == -EINTR ? -ECANCELED : cqe.res;
-    if (zero_copy_) [[unlikely]]
-        result = zero_copy_result(result);
-    if (is_stream()) [[likely]] {
-        completed(operation_id::member_of(cqe), result);
-    } else {
-        chain_completed(operation_id::member_of(cqe), result);
-    }
+    const unsigned member = operation_id::member_of(cqe);
+    const int result = zero_copy_ ? zero_copy_result(cqe.res) : cqe.res;
+    if (is_stream() && queue_.is_all(member, result)) [[likely]]
+        queue_.completed_whole();
+    else
+        completed(member, result);
     if (state_ == state::closed) [[unlikely]]
         queue_.fail_queued(errc::closed, errc::closed);
     else if (queue_.wants_batch() || queue_.cut_off() || state_ == state::draining)
@@ -181,6 +213,19 @@ void sender::complete(const io_uring_cqe& cqe) noexcept {
         release_given_up();
     if (!writers_.empty() && (queue_.failed() || below_low_water())) release_writers(queue_.failure());
     socket_.operation_ended();
+}
+
+// The member of the batch that the others ended with.
+void sender::completed(unsigned member, int result) noexcept {
+    if (result == -EAGAIN || (is_stream() && result >= 0)) became_full();
+    // Once this side closes, whatever ended the batch is a consequence of that.
+    if (result == -EAGAIN || (result < 0 && state_ == state::closed)) result = -ECANCELED;
+    if (!is_stream())
+        queue_.chain_completed(member, result, framing_);
+    else if (result >= 0 || result == -ECANCELED)
+        queue_.completed(member, result);
+    else
+        queue_.completed(member, -socket_.broke(-result));
 }
 
 // The first message has changed, or may have.
@@ -203,13 +248,6 @@ void sender::release_writers(fault error) noexcept {
         released.error_ = error;
         home_.ready().push(released);
     }
-}
-
-// The errno of a send that moved some bytes is lost; the socket may still know it.
-fault sender::cause_of_short() noexcept {
-    if (const fault pending = socket_.pending_error()) return pending;
-    if (state_ == state::closed || queue_.stopping() || zero_copy_) return {};
-    return errc::broken;
 }
 
 void sender::cancel(outgoing_message& message) noexcept {

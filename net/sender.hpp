@@ -1,5 +1,9 @@
 // The sending half of a connection: the queue, and the operation that carries its batch. What was queued in a
 // turn goes out at the turn's end.
+//
+// A send never waits in the kernel for a socket that is full: it takes what there is room for, and the rest goes out
+// when the socket reports room again. The kernel's own wait ends in a worker thread, for each connection whose peer has
+// half-closed and does not read.
 #pragma once
 
 #include <chainring/net/send_queue.hpp>
@@ -36,11 +40,8 @@ class sender final : private completion {
         friend sender;
     };
 
-    sender(socket& of, framing carries) noexcept
-        : socket_(of)
-        , home_(of.home())
-        , framing_(carries)
-        , queue_(home_.counters()) {}
+    sender(socket& of, framing carries) noexcept;
+    ~sender();
 
     executor& home() const noexcept { return home_; }
 
@@ -104,7 +105,7 @@ class sender final : private completion {
     // stream.
     void abandon(outgoing_message& message) noexcept;
 
-    void cancel_batch() noexcept { home_.request_cancel(operation_, members_); }
+    void cancel_in_flight() noexcept;
 
     // The turn's coroutines have run: what they queued becomes a batch.
     void at_turn_end() noexcept {
@@ -113,6 +114,8 @@ class sender final : private completion {
             socket_.close_gracefully(socket::last_messages::buffered, std::chrono::seconds(5));
             return;
         }
+        if (room_ != nullptr && !may_send()) [[unlikely]]
+            return;
         if (!queue_.wants_batch()) return;
         if (is_stream()) [[likely]]
             submit_batch();
@@ -135,6 +138,7 @@ class sender final : private completion {
     static constexpr unsigned most_parts = 4;
 
     class zero_copy_send;
+    class room_watch;
 
     void complete(const io_uring_cqe& cqe) noexcept override;
     void submit_batch() noexcept;
@@ -142,9 +146,10 @@ class sender final : private completion {
     void submit_parts() noexcept;
     void submit_chain() noexcept;
     void count_batch(std::uint32_t messages) noexcept;
-    void completed(unsigned part, int result) noexcept;
-    void chain_completed(unsigned member, int result) noexcept;
-    fault cause_of_short() noexcept;
+    void completed(unsigned member, int result) noexcept;
+    void cancel_batch() noexcept { home_.request_cancel(operation_, members_); }
+    void became_full();
+    bool may_send() noexcept;
     int zero_copy_result(int result) noexcept;
     void release_given_up() noexcept;
     bool below_low_water() const noexcept {
@@ -158,13 +163,13 @@ class sender final : private completion {
     framing framing_;
     std::uint8_t members_ = 1; // SQEs of the batch
     bool has_sent_ = false;
-    bool zero_copy_ = false;  // the batch is sent without a copy
-    bool poll_first_ = false; // the batch of datagrams waits for room at the receiver, or the next one is to
+    bool zero_copy_ = false; // the batch is sent without a copy
     send_queue queue_;
     operation_id operation_; // the batch
     send_marks marks_;
     intrusive_list<writer, writer_tag> writers_;
     std::shared_ptr<const void> given_up_; // the bytes of the first message
+    std::unique_ptr<room_watch> room_;     // once the socket was full
 };
 
 } // namespace chainring

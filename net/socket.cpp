@@ -98,16 +98,6 @@ result<int> socket::get(int level, int name) noexcept {
     return value;
 }
 
-fault socket::pending_error() noexcept {
-    const int descriptor = file_.direct ? control_ : file_.number;
-    int error = 0;
-    socklen_t length = sizeof error;
-    if (!open() || descriptor < 0 ||
-        home_->behind().get_option(descriptor, SOL_SOCKET, SO_ERROR, &error, length) < 0)
-        return {};
-    return fault::from_errno(error);
-}
-
 std::string socket::describe(time_point now) const {
     holdings held;
     count_queued(held);

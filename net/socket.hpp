@@ -58,8 +58,12 @@ class socket : protected completion, private turn_end_work, private resource {
     result<endpoint> peer();
     result<void> set(int level, int name, int value) noexcept;
     result<int> get(int level, int name) noexcept;
-    // The error that the socket remembers and no operation has told; none also where finding out takes a wait.
-    fault pending_error() noexcept;
+    // A stream's operation has failed, or has seen the end (0). The kernel tells why a connection broke to whichever
+    // operation comes first, and to the others EPIPE or an end; here they are told the same. Errnos.
+    int broke(int error) noexcept {
+        if (error != 0 && error != EPIPE) broken_by_ = error;
+        return broken_by_ != 0 ? broken_by_ : error;
+    }
 
     // Sends what is queued, of buffered messages only or of all, then closes; within the limit, or else by a
     // reset. Nothing can be queued or received any more.
@@ -160,7 +164,8 @@ class socket : protected completion, private turn_end_work, private resource {
     time_point since_;
     time_point close_deadline_; // of a graceful close
     file_handle file_;
-    int control_ = -1; // of a direct socket
+    int control_ = -1;  // of a direct socket
+    int broken_by_ = 0; // errno
     std::uint32_t in_flight_ = 0;
     std::uint8_t sqe_flags_;
     state state_ = state::open;

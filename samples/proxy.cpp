@@ -16,7 +16,7 @@ namespace cr = chainring;
 namespace {
 
 // A chunk in a queue is a block of the pool that all connections share. Large blocks, because a proxy pays for each
-// one; few of them, because those in use should stay in the cache.
+// one; many of them, because a connection that finds none leaves its data in the socket, whose window then closes.
 constexpr cr::send_marks marks{.high_bytes = 64 * 1024, .low_bytes = 32 * 1024};
 
 // One direction: to the end of the stream, which is passed on.
@@ -85,7 +85,7 @@ int main(int argc, char** argv) {
     }
     try {
         cr::runtime_options options;
-        options.executor.buffers = {.block_size = 64 * 1024, .blocks = 32};
+        options.executor.buffers = {.block_size = 64 * 1024, .blocks = 1024};
         cr::runtime runtime(options);
         const cr::result<void> served = runtime.block_on(serve(*at, *upstream));
         if (!served && served.error() != cr::errc::cancelled) {

@@ -57,6 +57,11 @@ template <class Stream> task<> send_text(Stream& to, std::string text) {
     (void)co_await to.send(text);
 }
 
+template <class Stream> task<> send_owned(Stream& to, const std::string& text) {
+    const byte_span bytes = std::as_bytes(std::span(text));
+    (void)co_await to.send(std::vector<std::byte>(bytes.begin(), bytes.end()));
+}
+
 template <class Stream> task<> send_lease(Stream& to, buffer lease) {
     (void)co_await to.send(std::move(lease));
 }
@@ -265,7 +270,7 @@ TEMPLATE_TEST_CASE("a_long_send_destroyed_between_two_batches_ends_the_stream", 
     });
 }
 
-TEMPLATE_TEST_CASE("a_lease_in_flight_is_sent_though_its_sender_has_died", "", EACH_TRANSPORT) {
+TEMPLATE_TEST_CASE("a_lease_that_was_not_sent_goes_home_with_its_sender", "", EACH_TRANSPORT) {
     const moment when = GENERATE(each_moment());
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
         auto pair = co_await connected_to_plain<TestType>(4096);
@@ -274,13 +279,29 @@ TEMPLATE_TEST_CASE("a_lease_in_flight_is_sent_though_its_sender_has_died", "", E
         std::string wire;
         co_await destroy_at(
             when, send_lease(pair.stream, std::move(lease)), [&] { wire = pair.peer.read_now(); });
-        const bool sent = when != moment::before_submission;
-        CHECK(executor::current()->stats().buffers_leased == (when == moment::in_flight ? 1 : 0));
+        const bool sent = when == moment::completed;
+        CHECK(executor::current()->stats().buffers_leased == 0);
         co_await scope([&](task_group& group) -> task<> {
             group.spawn(send_text(pair.stream, "behind"));
             wire += co_await read_plain(pair.peer, filled + 6 + (sent ? 6 : 0) - wire.size());
         });
         CHECK((wire == std::string(filled, '.') + (sent ? "leased" : "") + "behind"));
+    });
+}
+
+TEMPLATE_TEST_CASE(
+    "what_was_sent_in_part_and_owns_its_bytes_is_sent_to_its_end_though_its_sender_has_died", "",
+    EACH_TRANSPORT) {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto pair = co_await connected_to_plain<TestType>(4096);
+        const std::string large = random_text(1'000'000, 1);
+        co_await destroy_at(moment::in_flight, send_owned(pair.stream, large), no_event);
+        std::string wire;
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn(send_text(pair.stream, "behind"));
+            wire = co_await read_plain(pair.peer, large.size() + 6);
+        });
+        CHECK((wire == large + "behind"));
     });
 }
 

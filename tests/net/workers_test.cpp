@@ -21,9 +21,11 @@ std::size_t workers_of_this_thread() {
     return count;
 }
 
-// Many messages through small buffers to a peer that reads a little at a time.
-template <class Over> task<> converse_slowly(int messages, std::size_t size) {
+// Many messages through small buffers to a peer that reads a little at a time, and that may have said already that it
+// sends nothing more.
+template <class Over> task<> converse_slowly(int messages, std::size_t size, bool half_closed) {
     auto pair = co_await connected<Over>(4096);
+    if (half_closed) must(co_await pair.far.shutdown());
     co_await scope([&](task_group& group) -> task<> {
         group.spawn([](auto& to, int count, std::size_t bytes) -> task<> {
             for (int at = 0; at < count; ++at) must(co_await to.write(std::string(bytes, 'x')));
@@ -59,11 +61,14 @@ TEST_CASE("a_worker_thread_is_recognised") {
 
 TEST_CASE("no_send_of_a_queue_falls_to_a_worker_thread") {
     const auto mode = GENERATE(both_modes());
-    std::thread([mode] {
-        on_executor(mode, []() -> task<> {
-            co_await converse_slowly<over_tcp>(300, 10'000);
-            co_await converse_slowly<over_unix>(300, 10'000);
-            co_await converse_slowly<over_seqpacket>(2000, 500);
+    const bool half_closed = GENERATE(false, true);
+    std::thread([mode, half_closed] {
+        on_executor(mode, [half_closed]() -> task<> {
+            co_await converse_slowly<over_tcp>(300, 10'000, half_closed);
+            CHECK(workers_of_this_thread() == 0);
+            co_await converse_slowly<over_unix>(300, 10'000, half_closed);
+            CHECK(workers_of_this_thread() == 0);
+            co_await converse_slowly<over_seqpacket>(2000, 500, half_closed);
             CHECK(workers_of_this_thread() == 0);
         });
     }).join();
