@@ -69,6 +69,7 @@ class connection final : public socket {
         counted_.end();
         place_.end();
     }
+    bool consistent() const noexcept override { return sender_.consistent(); }
     void count_queued(holdings& total) const noexcept override {
         sender_.count(total);
         receiver_.count(total);

@@ -46,6 +46,7 @@ inline void receiver::received(const io_uring_cqe& cqe) noexcept {
         buffer_pool& pool = home_.buffers();
         const std::uint16_t block = pool.taken_by_kernel(cqe);
         if (cqe.res > 0 && !closed_) [[likely]] {
+            pool.came_from(block, socket_.descriptor(), home_.now());
             received_.push(pool, block, static_cast<std::uint32_t>(cqe.res));
         } else {
             pool.put_back(block);

@@ -255,6 +255,20 @@ bool send_queue::withdraw(outgoing_message& message) noexcept {
     return true;
 }
 
+bool send_queue::consistent() const noexcept {
+    std::uint32_t count = 0;
+    std::size_t unsent = 0;
+    std::uint32_t in_batch = 0;
+    bool in_order = true; // the batch is ahead of what waits for the next one
+    messages_.for_each([&](const outgoing_message& message) {
+        count += message.messages_;
+        unsent += message.unsent();
+        in_order = in_order && message.in_batch_ == (in_batch < batched_);
+        in_batch += message.in_batch_ ? 1 : 0;
+    });
+    return count == count_ && unsent == unsent_ && in_batch == batched_ && in_order;
+}
+
 void send_queue::replace(outgoing_message& message, outgoing_message& replacement) noexcept {
     replacement.data_ = message.data_;
     replacement.size_ = message.size_;

@@ -53,6 +53,8 @@ class send_queue {
         accepted(size);
         return const_cast<std::byte*>(before.data()) + before.size();
     }
+    // What is accounted for as queued is what the queue holds.
+    bool consistent() const noexcept;
     // What waits, the batch included.
     std::uint32_t messages() const noexcept { return count_; }
     std::size_t unsent() const noexcept { return unsent_; } // in bytes
@@ -177,6 +179,7 @@ class send_queue {
         counters_.bytes_failed += message.unsent();
     }
     void settle(outgoing_message& message, fault error) noexcept {
+        counters_.early_results += !error && message.unsent() != 0 ? 1 : 0;
         take_out(message);
         message.settled(error);
     }

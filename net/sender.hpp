@@ -95,6 +95,7 @@ class sender final : private completion {
         total.messages += queue_.messages();
         total.bytes += queue_.unsent();
     }
+    bool consistent() const noexcept { return queue_.consistent(); }
     bool has_sent() const noexcept { return has_sent_; }
 
     // The sender no longer wants it. What is not with the kernel is settled as cancelled at once.

@@ -23,6 +23,8 @@ broken_invariants(const statistics& counted, const holdings& held, std::uint32_t
         "messages have one result or are queued", counted.messages_accepted,
         counted.messages_settled + held.messages);
     equal("CQEs of operations that no longer exist", counted.stale_cqes, 0);
+    equal("sends that succeeded before the kernel had all of them", counted.early_results, 0);
+    equal("coroutines that were resumed a second time", counted.second_resumptions, 0);
     equal(
         "descriptors that were opened and not closed are held",
         counted.descriptors_opened - counted.descriptors_closed, held.descriptors);

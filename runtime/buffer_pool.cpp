@@ -1,3 +1,4 @@
+#include <chainring/runtime/audit.hpp>
 #include <chainring/runtime/buffer_pool.hpp>
 
 #include <sys/mman.h>
@@ -5,6 +6,7 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
+#include <map>
 
 namespace chainring {
 
@@ -64,6 +66,27 @@ buffer_pool::buffer_pool(kernel& behind, ring& registered_with, const buffer_opt
     for (std::uint32_t block = base_; block-- > 0;) come_home(static_cast<std::uint16_t>(block));
 }
 
+std::vector<std::string> buffer_pool::describe_leases(time_point now) const {
+    struct leases {
+        std::uint32_t count = 0;
+        time_point::rep oldest = time_point::max().time_since_epoch().count();
+    };
+    std::map<int, leases> by_descriptor;
+    for (const header& block : std::span(headers_.get(), made_)) {
+        if (!block.leased) continue;
+        leases& found = by_descriptor[block.descriptor];
+        ++found.count;
+        found.oldest = std::min(found.oldest, block.since);
+    }
+    std::vector<std::string> lines;
+    for (const auto& [descriptor, found] : by_descriptor)
+        lines.push_back(
+            std::to_string(found.count) + " leased buffers with bytes from descriptor " +
+            std::to_string(descriptor) + ", the oldest " +
+            for_time(now - time_point(time_point::duration(found.oldest))));
+    return lines;
+}
+
 void buffer_pool::close() noexcept {
     if (home_pool == this) home_pool = nullptr;
     kernel_.unregister_buffer_ring(ring_.native(), group);
@@ -84,6 +107,7 @@ void buffer_pool::set_home_thread() noexcept {
 
 inline void buffer_pool::provide(std::uint16_t block) noexcept {
     headers_[block].provided = true;
+    headers_[block].leased = false;
     io_uring_buf_ring_add(
         buffer_ring_, memory_.block(block), block_size_, block, io_uring_buf_ring_mask(ring_entries_), 0);
     io_uring_buf_ring_advance(buffer_ring_, 1);
@@ -91,6 +115,7 @@ inline void buffer_pool::provide(std::uint16_t block) noexcept {
 }
 
 inline void buffer_pool::come_home(std::uint16_t block) noexcept {
+    headers_[block].leased = false;
     if (block >= base_) [[unlikely]]
         return come_home_or_retire(block);
     if (provided_ < ring_entries_) {

@@ -18,6 +18,7 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <vector>
 
 namespace chainring {
@@ -69,9 +70,15 @@ class buffer_pool {
             refill();
         return block;
     }
+    // On which descriptor, and when, its bytes were received.
+    void came_from(std::uint16_t block, int descriptor, time_point when) noexcept {
+        headers_[block].descriptor = descriptor;
+        headers_[block].since = when.time_since_epoch().count();
+    }
     // `size` received bytes in a block, from `offset` on, become a lease.
     buffer lease(std::uint16_t block, std::uint32_t offset, std::uint32_t size) noexcept {
         ++leased_;
+        headers_[block].leased = true;
         return {*this, memory_.block(block) + offset, size, block};
     }
     // A block that nobody leased goes home.
@@ -106,6 +113,8 @@ class buffer_pool {
     std::uint32_t leased() const noexcept { return leased_; }
     std::uint32_t provided() const noexcept { return provided_; }
     std::uint32_t free() const noexcept { return free_count_; }
+    // What is leased, by the descriptor on which it was received, for people.
+    std::vector<std::string> describe_leases(time_point now) const;
 
   private:
     friend class buffer;
@@ -114,6 +123,9 @@ class buffer_pool {
         std::uint32_t size;
         std::uint16_t next;
         bool provided; // the kernel must never report a block that is not in its ring
+        bool leased;
+        int descriptor;
+        time_point::rep since;
     };
 
     buffer_pool(kernel& behind, ring& registered_with, const buffer_options& options, inbox& wake);

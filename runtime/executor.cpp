@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cerrno>
+#include <iterator>
 #include <stdexcept>
 
 namespace chainring {
@@ -261,7 +262,7 @@ void executor::at_turn_end() noexcept {
     for (operation_id id : std::exchange(to_cancel_, {})) request_cancel(id);
 }
 
-std::vector<std::string> executor::broken_invariants() const {
+std::vector<std::string> executor::broken_invariants() {
     holdings held;
     held.unsubmitted_sqes = ring_.unsubmitted();
     held.operations = slots_.in_flight();
@@ -269,7 +270,14 @@ std::vector<std::string> executor::broken_invariants() const {
     held.descriptors = disposing_;
     held.blocks = buffers_->leased() + buffers_->provided() + buffers_->free();
     resources_.for_each([&held](const resource& each) { each.count(held); });
-    return chainring::broken_invariants(counters_, held, buffers_->blocks());
+    std::vector<std::string> broken = chainring::broken_invariants(stats(), held, buffers_->blocks());
+    resources_.for_each([&](const resource& each) {
+        if (!each.consistent())
+            broken.push_back(
+                "bytes given to send are sent, failed or queued: not those of " + each.describe(now_));
+    });
+    counters_.broken_invariants += broken.size();
+    return broken;
 }
 
 std::vector<std::string> executor::holdings_report() const {
@@ -285,8 +293,7 @@ std::vector<std::string> executor::holdings_report() const {
     if (posts_expected_ != 0)
         lines.push_back(std::to_string(posts_expected_) + " pieces of work on other threads");
     const statistics current = stats();
-    if (current.buffers_leased != 0)
-        lines.push_back(std::to_string(current.buffers_leased) + " received buffers that are leased");
+    std::ranges::move(buffers_->describe_leases(now), std::back_inserter(lines));
     if (current.live_tasks != 0)
         lines.push_back(std::to_string(current.live_tasks) + " tasks that have not ended");
     return lines;
@@ -297,6 +304,7 @@ statistics executor::stats() const noexcept {
     snapshot.operations_in_flight = slots_.in_flight();
     if (wake_up_.counted()) --snapshot.operations_in_flight;
     snapshot.buffers_leased = buffers_->leased();
+    snapshot.second_resumptions = waiter::second_resumptions();
     snapshot.live_tasks = static_cast<std::uint32_t>(std::max<std::int64_t>(frame_pool::live(), 0));
     return snapshot;
 }

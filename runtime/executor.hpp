@@ -59,6 +59,8 @@ class resource : public list_node<resource_tag> {
 
     // Adds what it holds.
     virtual void count(holdings& total) const noexcept = 0;
+    // Its own accounts agree with what it holds.
+    virtual bool consistent() const noexcept { return true; }
     // Which one it is, what it holds and since when, for people.
     virtual std::string describe(time_point now) const = 0;
 
@@ -107,7 +109,7 @@ class executor final : private turn_end_work {
     // For tests and for shutdown, on the executor's thread; both walk everything that is held.
     //
     // The invariants that do not hold, a sentence each: none, or there is a bug in chainring.
-    std::vector<std::string> broken_invariants() const;
+    std::vector<std::string> broken_invariants();
     // What is still held: operations in flight, sockets, buffers, tasks; whose it is, and since when.
     std::vector<std::string> holdings_report() const;
 

@@ -227,7 +227,7 @@ template <class T> class task_waiter : public task_owner {
     T await_resume() { return take_value_of(child_); }
 
     void resume() noexcept override {
-        if (child_ended()) coroutine_.resume();
+        if (child_ended()) this->go_on();
     }
 
     // True: `parent` stays suspended.

@@ -21,7 +21,7 @@ inline executor_options options_for(task_work_mode mode) {
 }
 
 // What must be as it was once a test's tasks have ended.
-inline void check_baseline(const executor& used) {
+inline void check_baseline(executor& used) {
     const statistics now = used.stats();
     CHECK(now.operations_in_flight == 0);
     CHECK(now.pending_closes == 0);

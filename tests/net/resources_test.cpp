@@ -263,6 +263,28 @@ TEMPLATE_TEST_CASE("a_pool_whose_leases_are_kept_refuses_nobody_for_good", "", E
     CHECK(open_descriptors() == before);
 }
 
+TEMPLATE_TEST_CASE("leases_are_reported_by_the_descriptor_that_their_bytes_came_from", "", EACH_TRANSPORT) {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        executor& home = *executor::current();
+        auto pair = co_await connected_to_plain<TestType>();
+        std::vector<buffer> kept;
+        for (int at = 0; at < 2; ++at) {
+            CHECK(pair.peer.send("kept"));
+            kept.push_back(must(co_await pair.stream.receive()));
+        }
+        const std::string expected = "2 leased buffers with bytes from descriptor " +
+                                     std::to_string(pair.stream.native_handle()) + ", the oldest for ";
+        const auto reported = [&] {
+            const std::vector<std::string> lines = home.holdings_report();
+            return std::ranges::count_if(
+                lines, [&](const std::string& line) { return line.starts_with(expected); });
+        };
+        CHECK(reported() == 1);
+        kept.clear();
+        CHECK(reported() == 0);
+    });
+}
+
 TEMPLATE_TEST_CASE("a_block_that_comes_home_wakes_a_sleeping_executor", "", EACH_TRANSPORT) {
     const bool from_another_thread = GENERATE(true, false);
     executor_options options = options_for(GENERATE(both_modes()));

@@ -8,6 +8,7 @@
 
 #include <optional>
 #include <sstream>
+#include <thread>
 
 using namespace chainring;
 using namespace chainring::test;
@@ -74,11 +75,57 @@ TEST_CASE("each_invariant_that_does_not_hold_is_named") {
         ++state.counted.stale_cqes;
         expect_one(state, "no longer exist");
     }
+    SECTION("a success ahead of the kernel") {
+        ++state.counted.early_results;
+        expect_one(state, "before the kernel had all");
+    }
+    SECTION("a coroutine that went on twice") {
+        ++state.counted.second_resumptions;
+        expect_one(state, "a second time");
+    }
     SECTION("a descriptor that nobody holds") {
         --state.held.descriptors;
         expect_one(state, "descriptors");
     }
 }
+
+TEST_CASE("what_an_audit_finds_is_counted") {
+    executor home;
+    ++home.counters().descriptors_closed;
+    CHECK(home.broken_invariants().size() == 1);
+    CHECK(home.stats().broken_invariants == 1);
+    --home.counters().descriptors_closed;
+    CHECK(home.broken_invariants().empty());
+    CHECK(home.stats().broken_invariants == 1);
+}
+
+#ifdef NDEBUG // others assert it
+TEST_CASE("a_second_resumption_is_counted_and_comes_to_nothing") {
+    struct twice final : waiter {
+        bool await_ready() const noexcept { return false; }
+        void await_suspend(std::coroutine_handle<> caller) noexcept { coroutine_ = caller; }
+        void await_resume() const noexcept {}
+        void cancel() noexcept override {}
+    };
+    std::thread([] { // the count is the thread's
+        executor home;
+        twice outside;
+        int resumed = 0;
+        home.run([](executor& here, twice& waits, int& count) -> task<> {
+            here.ready().push(waits);
+            co_await waits;
+            ++count;
+            here.ready().push(waits);
+            co_await yield();
+            ++count;
+        }(home, outside, resumed));
+        CHECK(resumed == 2);
+        CHECK(home.stats().second_resumptions == 1);
+        CHECK(home.broken_invariants().size() == 1);
+    })
+        .join();
+}
+#endif
 
 TEST_CASE("an_operation_in_flight_is_reported_with_its_descriptor_and_its_time") {
     executor home;
