@@ -52,6 +52,7 @@ acceptor::acceptor(
     , may_refuse_(options.refuse_when_out_of_descriptors && !options.direct_descriptors)
     , direct_(options.direct_descriptors) {
     if (may_refuse_) open_reserve();
+    home.add(static_cast<intake&>(*this));
 }
 
 acceptor::stream::stream(acceptor* from) noexcept
@@ -222,6 +223,7 @@ void acceptor::cancel_in_flight() noexcept {
 
 void acceptor::closing() noexcept {
     cancel_timer();
+    intake::unlink();
     // A successor may have taken the path.
     if (!path_.empty() && home().behind().identify_file(path_.c_str()) == file_)
         home().behind().remove_file(path_.c_str());

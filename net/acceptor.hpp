@@ -36,7 +36,7 @@ struct accepted_connection {
 
 struct accept_stream_tag;
 
-class acceptor final : public socket, private timer {
+class acceptor final : public socket, private timer, private intake {
   public:
     // While one exists, connections are accepted ahead of the tasks that wait for them.
     class stream : private list_node<accept_stream_tag> {
@@ -87,6 +87,7 @@ class acceptor final : public socket, private timer {
     void closing() noexcept override;
     void cancel_in_flight() noexcept override;
     void fire() noexcept override { ask_for_turn_end(); }
+    void stop() noexcept override { close_gracefully(last_messages::buffered, {}); }
 
     bool wants_more() const noexcept;
     bool at_limit() const noexcept { return limit_ != 0 && *count_ >= limit_; }

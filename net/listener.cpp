@@ -2,10 +2,19 @@
 
 namespace chainring {
 
+namespace {
+
+// Of a listener that has closed.
+fault why_closed(const executor& home) noexcept {
+    return home.shutting_down() ? errc::cancelled : errc::closed;
+}
+
+} // namespace
+
 bool accept_waiter::start(executor& home) noexcept {
     home_ = &home;
     if (acceptor_ == nullptr || !acceptor_->open())
-        error_ = errc::closed;
+        error_ = why_closed(home);
     else if (acceptor_->may_take())
         taken_ = acceptor_->take();
     else if (!acceptor_->wait(*this))
@@ -20,9 +29,9 @@ void accept_waiter::accepted(accepted_connection taken) noexcept {
     if (result >= 0)
         taken_ = std::move(taken);
     else if (result == -ECANCELED)
-        error_ = acceptor_->open() ? errc::cancelled : errc::closed;
+        error_ = acceptor_->open() ? fault(errc::cancelled) : why_closed(*home_);
     else
-        error_ = result == -EBADF ? fault(errc::closed) : fault::from_result(result);
+        error_ = result == -EBADF ? why_closed(*home_) : fault::from_result(result);
     acceptor_ = nullptr;
     home_->ready().push(*this);
 }
@@ -46,6 +55,7 @@ accept_waiter::~accept_waiter() {
 result<socket_pointer<acceptor>> listen_on(int type, const endpoint& at, const listen_options& options) {
     const result<executor*> home = current_executor();
     if (!home) return failure(home.error());
+    if ((*home)->shutting_down()) return failure(errc::cancelled);
     // What a unix socket does not inherit would have to be set on each direct descriptor.
     const bool inherits = at.family() != AF_UNIX || !options.socket.sets_something_of_a_unix_socket();
     if (options.direct_descriptors && ((*home)->direct_descriptors().places() == 0 || !inherits))

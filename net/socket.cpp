@@ -214,6 +214,8 @@ void socket::user_let_go() noexcept {
     constexpr duration longest = std::chrono::seconds(5);
     if (state_ == state::closed)
         delete this;
+    else if (home_->gave_up())
+        abort();
     else
         close_gracefully(last_messages::buffered, longest);
 }

@@ -151,7 +151,7 @@ class socket : protected completion, private turn_end_work, private resource {
 
     void complete(const io_uring_cqe& cqe) noexcept final;
     void at_turn_end() noexcept final;
-    void abandon() noexcept final { begin_close(manner::orderly); }
+    void abandon() noexcept final { begin_close(home_->gave_up() ? manner::reset : manner::orderly); }
     void count(holdings& total) const noexcept final {
         ++total.descriptors;
         count_queued(total);

@@ -1,4 +1,5 @@
 #include <chainring/runtime/executor.hpp>
+#include <chainring/runtime/graceful_shutdown.hpp>
 #include <chainring/runtime/log.hpp>
 
 #include <spdlog/logger.h>
@@ -95,7 +96,18 @@ void executor::start(task_owner& owner, promise_base& root, std::coroutine_handl
 
 void executor::run_until(const bool& done) {
     const attached here(*this);
-    turn_until([&done] { return done; });
+    turn_until([this, &done] { return done || gave_up_; });
+    if (!done) throw shutdown_overdue();
+}
+
+void executor::stop_intakes() noexcept {
+    shutting_down_ = true;
+    while (!intakes_.empty()) intakes_.pop_front().stop();
+}
+
+void executor::give_up() noexcept {
+    gave_up_ = true;
+    resources_.for_each([](resource& held) { held.abandon(); });
 }
 
 void executor::finish_closes() {

@@ -54,7 +54,7 @@ struct resource_tag;
 // Holds a descriptor for the executor's user, and must not outlive the ring.
 class resource : public list_node<resource_tag> {
   public:
-    // The executor ends: give the descriptor up now.
+    // The executor ends: give the descriptor up now. After a shutdown that took too long: whatever that loses.
     virtual void abandon() noexcept = 0;
 
     // Adds what it holds.
@@ -66,6 +66,17 @@ class resource : public list_node<resource_tag> {
 
   protected:
     ~resource() = default;
+};
+
+struct intake_tag;
+
+// Something that takes new work in: it ends when a shutdown begins.
+class intake : public list_node<intake_tag> {
+  public:
+    virtual void stop() noexcept = 0; // called once; it is in no list then
+
+  protected:
+    ~intake() = default;
 };
 
 class executor final : private turn_end_work {
@@ -81,7 +92,8 @@ class executor final : private turn_end_work {
     static executor* current() noexcept { return current_; }
 
     // Runs `root` to its end on the calling thread, which owns the executor from the first call on. Closes
-    // that are pending when it ends are completed before run returns. An exception of the task is rethrown.
+    // that are pending when it ends are completed before run returns. An exception of the task is rethrown. Throws
+    // shutdown_overdue where a shutdown has given the task up.
     template <class T> T run(task<T> root);
 
     // Runs `work()` on the executor, in a later step. From any thread; never blocks.
@@ -103,6 +115,13 @@ class executor final : private turn_end_work {
 
     // Cancelling it cancels every task of this executor.
     cancel_scope& root_scope() noexcept { return root_scope_; }
+
+    // For graceful_shutdown, on the executor's thread.
+    void stop_intakes() noexcept;
+    bool shutting_down() const noexcept { return shutting_down_; }
+    // Resets what is connected, and ends `run`, whose task is destroyed.
+    void give_up() noexcept;
+    bool gave_up() const noexcept { return gave_up_; }
 
     statistics stats() const noexcept;
 
@@ -177,6 +196,7 @@ class executor final : private turn_end_work {
     // At the end of the turn in which the next close has ended: for who needs what a close gives back.
     void at_close_end(turn_end_work& work) noexcept { close_end_.push_back(work); }
     void add(resource& held) noexcept { resources_.push_back(held); }
+    void add(intake& open) noexcept { intakes_.push_back(open); }
 
     // Another thread works for an operation and will post when it is done: the executor does not end before.
     void post_expected() noexcept { ++posts_expected_; }
@@ -289,6 +309,7 @@ class executor final : private turn_end_work {
     intrusive_list<turn_end_work, turn_end_tag> turn_end_;
     intrusive_list<turn_end_work, turn_end_tag> close_end_;
     intrusive_list<resource, resource_tag> resources_;
+    intrusive_list<intake, intake_tag> intakes_;
     direct_table direct_table_;
     std::vector<disposed_file*> to_dispose_;
     std::vector<operation_id> to_cancel_;
@@ -301,6 +322,8 @@ class executor final : private turn_end_work {
     cancels_to_repeat cancels_to_repeat_{*this};
     wake_up wake_up_{*this};
     bool enabled_ = false;
+    bool shutting_down_ = false;
+    bool gave_up_ = false;
     std::thread::id owner_;
 
     static constinit thread_local executor* current_;

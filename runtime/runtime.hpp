@@ -1,5 +1,4 @@
-// runtime: what a program's main() makes. It runs a task to its end and turns SIGINT and SIGTERM into
-// cancellation.
+// runtime: what a program's main() makes. It runs a task to its end; SIGINT and SIGTERM shut it down.
 //
 //     int main() { return cr::runtime{}.run(serve({"0.0.0.0", 7000})); }
 #pragma once
@@ -13,7 +12,8 @@ namespace chainring {
 
 struct runtime_options {
     executor_options executor;
-    bool stop_on_signals = true; // SIGINT and SIGTERM cancel the root scope
+    bool stop_on_signals = true; // SIGINT and SIGTERM begin a graceful_shutdown
+    shutdown_limits shutdown = {};
 };
 
 class runtime {
@@ -23,16 +23,17 @@ class runtime {
 
     // Runs `root` and returns main()'s exit status: 0, or the task's own int, or 1 after one line on standard
     // error for a task that ended with an error. Having been cancelled (errc::cancelled), as by a signal, is
-    // no error.
+    // no error; shutdown_overdue is.
     int run(task<void> root);
     int run(task<int> root);
     int run(task<result<void>> root);
     int run(task<result<int>> root);
 
-    // Runs `root` and returns what it returned, for programs that report errors in their own words.
+    // Runs `root` and returns what it returned, for programs that report errors in their own words. Throws
+    // shutdown_overdue.
     template <class T> T block_on(task<T> root) {
         std::optional<stop_signals> signals;
-        if (stop_on_signals_) signals.emplace(executor_);
+        if (stop_on_signals_) signals.emplace(executor_, shutdown_);
         return executor_.run(std::move(root));
     }
 
@@ -41,6 +42,7 @@ class runtime {
   private:
     executor executor_;
     bool stop_on_signals_;
+    shutdown_limits shutdown_;
 };
 
 } // namespace chainring

@@ -6,8 +6,9 @@
 
 namespace chainring {
 
-stop_signals::stop_signals(executor& stopped)
-    : home_(stopped) {
+stop_signals::stop_signals(executor& stopped, const shutdown_limits& limits)
+    : home_(stopped)
+    , shutdown_(stopped, limits) {
     if (!handlers_.install({SIGINT, SIGTERM}, *this, signal_handlers::foreign::replace))
         throw std::logic_error("something else in this process handles SIGINT or SIGTERM already");
 }

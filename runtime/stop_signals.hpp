@@ -1,9 +1,8 @@
-// SIGINT and SIGTERM cancel an executor's root scope. The first one does; a second one is for what handled the
-// signal before, and so ends a program that does not stop. One that follows within a tenth of a second is a
+// SIGINT and SIGTERM shut an executor down. The first one does; a second one is for what handled the signal before, and so ends a program that does not stop. One that follows within a tenth of a second is a
 // duplicate and changes nothing: supervisors signal a process and then its group.
 #pragma once
 
-#include <chainring/runtime/executor.hpp>
+#include <chainring/runtime/graceful_shutdown.hpp>
 #include <chainring/runtime/signal_handlers.hpp>
 
 #include <atomic>
@@ -14,7 +13,7 @@ class stop_signals final : private signal_receiver, private posted_work {
   public:
     // Throws std::logic_error if something in the process handles one of them already, but for a handler that the
     // program has installed itself: that one is put back at the end.
-    explicit stop_signals(executor& stopped);
+    explicit stop_signals(executor& stopped, const shutdown_limits& limits = {});
     ~stop_signals();
     stop_signals(const stop_signals&) = delete;
     stop_signals& operator=(const stop_signals&) = delete;
@@ -23,9 +22,10 @@ class stop_signals final : private signal_receiver, private posted_work {
     static constexpr duration::rep none_yet = -1;
 
     void arrived(int signal) noexcept override;
-    void run() noexcept override { home_.root_scope().cancel(); }
+    void run() noexcept override { shutdown_.begin(); }
 
     executor& home_;
+    graceful_shutdown shutdown_;
     std::atomic<duration::rep> first_at_ = none_yet; // nanoseconds on the monotonic clock
     signal_handlers handlers_;
 };

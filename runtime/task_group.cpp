@@ -61,8 +61,9 @@ spawn_operation task_group::spawn_bounded(task<result<void>> child) {
     return {*this, watched(*this, std::move(child))};
 }
 
+// Of this group; or of what took new work in, by a shutdown, which lets the others finish.
 bool task_group::is_cancellation(const task_failure& failure) const noexcept {
-    return failure.error == errc::cancelled && scope_.cancelled();
+    return failure.error == errc::cancelled && (scope_.cancelled() || scope_.home().shutting_down());
 }
 
 void task_group::failed(task_failure failure) noexcept {
@@ -79,7 +80,8 @@ void task_group::failed(task_failure failure) noexcept {
 }
 
 void task_group::spawner_failed(task_failure failure) noexcept {
-    if (!is_cancellation(failure)) failures_.push_back(std::move(failure));
+    if (is_cancellation(failure)) return;
+    failures_.push_back(std::move(failure));
     scope_.cancel();
 }
 

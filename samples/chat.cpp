@@ -31,7 +31,7 @@ class room {
         member.set_send_marks(marks_);
         const auto seat = members_.insert(members_.end(), &member);
         std::string line;
-        while (auto chunk = co_await member.receive()) {
+        while (auto chunk = co_await cr::until_shutdown(member.receive())) {
             if (chunk->empty()) break; // end of stream
             if (!take(line, chunk->text())) break;
         }

@@ -14,7 +14,7 @@ namespace cr = chainring;
 namespace {
 
 template <class Stream> cr::task<> echo(Stream peer) {
-    while (auto chunk = co_await peer.receive()) {
+    while (auto chunk = co_await cr::until_shutdown(peer.receive())) {
         if (chunk->empty()) break; // end of stream
         const auto sent = co_await peer.send(std::move(*chunk));
         if (!sent) break;

@@ -17,7 +17,7 @@ namespace {
 
 cr::task<> print_records(cr::seqpacket_stream client) {
     for (;;) {
-        const auto record = co_await client.receive();
+        const auto record = co_await cr::until_shutdown(client.receive());
         if (!record && record.error() == std::errc::message_size) {
             std::fprintf(stderr, "log_seqpacket: a record longer than a buffer is lost\n");
             continue;

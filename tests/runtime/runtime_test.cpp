@@ -135,6 +135,7 @@ TEST_CASE("a_stop_signal_cancels_what_waits_and_restores_the_handlers") {
     const int signal = GENERATE(SIGTERM, SIGINT);
     runtime_options options;
     options.executor = options_for(GENERATE(both_modes()));
+    options.shutdown.soft = {};
     pipe_ends pipe;
     runtime used(options);
     const int status = used.run([](int sent, pipe_ends& from) -> task<result<void>> {
@@ -182,7 +183,9 @@ TEST_CASE("a_duplicate_of_a_stop_signal_changes_nothing_and_a_second_one_is_for_
 }
 
 TEST_CASE("a_stop_signal_wakes_a_sleeping_executor") {
-    runtime used;
+    runtime_options options;
+    options.shutdown.soft = {};
+    runtime used(options);
     std::thread sender;
     const ::pid_t self = ::getpid();
     const int status = used.run([](std::thread& other, ::pid_t to) -> task<result<void>> {
@@ -191,6 +194,21 @@ TEST_CASE("a_stop_signal_wakes_a_sleeping_executor") {
     }(sender, self));
     sender.join();
     CHECK(status == 0);
+}
+
+TEST_CASE("a_task_that_has_not_ended_at_the_hard_deadline_is_given_up_and_the_status_is_one") {
+    const captured_stderr output;
+    runtime_options options;
+    options.shutdown = {.soft = {}, .hard = 1ms};
+    runtime used(options);
+    const int status = used.run([]() -> task<> {
+        ::raise(SIGTERM);
+        (void)co_await shield(sleep(1h));
+        FAIL("it was waited for");
+    }());
+    CHECK(status == 1);
+    CHECK(output.text() == "error: tasks had not ended at the hard deadline of the shutdown\n");
+    check_baseline(used.home());
 }
 
 TEST_CASE("the_handlers_stay_alone_if_the_user_wants_it_so") {

@@ -1,0 +1,99 @@
+// graceful_shutdown: how a server ends without dropping what it has begun.
+//
+//     serving -> finishing -> cancelled -> overdue
+//                |            |            hard deadline: connections are reset, and run ends without the tasks
+//                |            soft deadline: the root scope is cancelled
+//                `begin`: nothing new is taken: listeners close, and what waits in `until_shutdown` is cancelled
+//
+// A scope whose body ends because of that goes on until its children have ended (scope.hpp).
+#pragma once
+
+#include <chainring/runtime/scoped_await.hpp>
+
+#include <optional>
+#include <stdexcept>
+
+namespace chainring {
+
+// Both from the beginning of the shutdown on. Zero or less: at once.
+struct shutdown_limits {
+    duration soft = std::chrono::seconds(5);
+    duration hard = std::chrono::seconds(10);
+};
+
+// executor::run did not wait for tasks that were still there at the hard deadline; they have been destroyed.
+class shutdown_overdue : public std::runtime_error {
+  public:
+    shutdown_overdue()
+        : std::runtime_error("tasks had not ended at the hard deadline of the shutdown") {}
+};
+
+// On the executor's thread.
+class graceful_shutdown final : private timer {
+  public:
+    explicit graceful_shutdown(executor& home, const shutdown_limits& limits = {}) noexcept
+        : home_(home)
+        , limits_(limits) {}
+    graceful_shutdown(const graceful_shutdown&) = delete;
+    graceful_shutdown& operator=(const graceful_shutdown&) = delete;
+
+    // Idempotent.
+    void begin() noexcept;
+
+    enum class stage : std::uint8_t { serving, finishing, cancelled, overdue };
+    stage reached() const noexcept { return reached_; }
+
+  private:
+    void fire() noexcept override { go_on(); }
+    void go_on() noexcept;
+
+    executor& home_;
+    shutdown_limits limits_;
+    time_point begun_{};
+    stage reached_ = stage::serving;
+};
+
+namespace detail {
+
+// A scope that is cancelled when a shutdown begins.
+class shutdown_scope final : public cancel_scope, private intake {
+  public:
+    explicit shutdown_scope(cancel_scope& parent) noexcept
+        : cancel_scope(&parent) {
+        if (home().shutting_down())
+            cancel();
+        else
+            home().add(static_cast<intake&>(*this));
+    }
+
+  private:
+    void stop() noexcept override { cancel(); }
+};
+
+class holds_shutdown_scope {
+  public:
+    holds_shutdown_scope() noexcept = default;
+    holds_shutdown_scope(holds_shutdown_scope&&) noexcept {} // before it is awaited
+
+    cancel_scope& open(cancel_scope& parent) noexcept { return scope_.emplace(parent); }
+
+  private:
+    std::optional<shutdown_scope> scope_;
+};
+
+} // namespace detail
+
+// Awaits an operation or a task, and cancels it when a shutdown begins: for what waits for new work, such as the next
+// request of a connection. After that it cancels at once.
+//
+// completes when: what is awaited has ended, with its result
+// errors:         those of what is awaited; errc::cancelled for a shutdown too
+// cancellation:   reaches what is awaited
+// ownership:      of what is awaited
+// thread:         the executor's
+template <detail::awaitable Awaitable> auto until_shutdown(Awaitable awaited) noexcept {
+    return detail::scoped_awaiter<detail::holds_shutdown_scope, detail::waiter_for<Awaitable>>(
+        {}, detail::waiter_of(std::move(awaited)));
+}
+
+} // namespace chainring

@@ -1,0 +1,145 @@
+// The stages in which a server ends.
+#include "sockets.hpp"
+
+using namespace chainring;
+using namespace chainring::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr shutdown_limits in_an_hour{.soft = 1h, .hard = 2h};
+
+// Answers each request of two bytes; between two requests it may be told to end.
+template <class Stream> task<> answer(Stream peer, int& answered) {
+    for (;;) {
+        const auto request = co_await until_shutdown(peer.receive());
+        if (!request || request->empty()) break;
+        std::string text(request->text());
+        while (text.size() < 2) {
+            const auto rest = co_await peer.receive();
+            if (!rest || rest->empty()) co_return;
+            text += rest->text();
+        }
+        const auto sent = co_await peer.send(std::move(text));
+        if (!sent) break;
+        ++answered;
+    }
+}
+
+// As a server is written: its errors end it.
+template <class Over> task<result<void>> serve(typename Over::listener& listener, bool ahead, int& answered) {
+    co_return co_await scope([&](task_group& sessions) -> task<result<void>> {
+        if (ahead) {
+            auto connections = listener.connections();
+            for (;;) {
+                auto peer = co_await try_(connections.next());
+                sessions.spawn(answer(std::move(peer), answered));
+            }
+        }
+        for (;;) {
+            auto peer = co_await try_(listener.accept());
+            sessions.spawn(answer(std::move(peer), answered));
+        }
+    });
+}
+
+} // namespace
+
+TEMPLATE_TEST_CASE("a_shutdown_closes_listeners_and_lets_what_has_begun_finish", "", EACH_TRANSPORT) {
+    const bool ahead = GENERATE(false, true);
+    on_executor(GENERATE(both_modes()), [ahead]() -> task<> {
+        executor& home = *executor::current();
+        graceful_shutdown shutdown(home, in_an_hour);
+        auto listener = must(TestType::listener::bind(TestType::somewhere()));
+        const endpoint at = must(listener.local());
+        int answered = 0;
+        bool ended = false;
+        co_await scope([&](task_group& group) -> task<> {
+            // Next to another child: that a server ends so is no failure, which would cancel it.
+            group.spawn([](auto& from, bool streams, int& count, bool& over) -> task<result<void>> {
+                const result<void> served = co_await serve<TestType>(from, streams, count);
+                over = true;
+                co_return served;
+            }(listener, ahead, answered, ended));
+            const plain_socket idle = plain_socket::connected_to(at);
+            const plain_socket busy = plain_socket::connected_to(at);
+            CHECK(idle.send("ok"));
+            const std::string first = co_await read_plain(idle, 2);
+            CHECK(first == "ok");
+            CHECK(busy.send("r"));
+            co_await until([&] { return home.stats().bytes_received == 3; });
+            co_await settle();
+
+            shutdown.begin();
+            shutdown.begin();
+            CHECK(shutdown.reached() == graceful_shutdown::stage::finishing);
+            const std::string at_once = co_await read_plain_to_end(idle);
+            CHECK(at_once.empty());
+            co_await until([&] { return !listener.is_open(); });
+            CHECK(error_of(TestType::listener::bind(TestType::somewhere())) == errc::cancelled);
+            const auto late = co_await listener.accept();
+            CHECK(error_of(late) == errc::cancelled);
+            CHECK_FALSE(ended);
+
+            CHECK(busy.send("x")); // the rest of its request
+            const std::string reply = co_await read_plain_to_end(busy);
+            CHECK(reply == "rx");
+            co_await until([&] { return ended; });
+        });
+        CHECK(answered == 2);
+        CHECK_FALSE(home.root_scope().cancelled());
+    });
+}
+
+TEST_CASE("until_shutdown_passes_results_on_and_cancels_from_the_shutdown_on") {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        graceful_shutdown shutdown(*executor::current(), in_an_hour);
+        auto pair = co_await connected_to_plain<over_tcp>();
+        CHECK(pair.peer.send("text"));
+        const buffer got = must(co_await until_shutdown(pair.stream.receive()));
+        CHECK(got.text() == "text");
+        const auto body = []() -> task<int> { co_return 5; };
+        const int value = co_await until_shutdown(body());
+        CHECK(value == 5);
+        shutdown.begin();
+        const auto late = co_await until_shutdown(pair.stream.receive());
+        CHECK(error_of(late) == errc::cancelled);
+        CHECK(pair.peer.send("more"));
+        const buffer more = must(co_await pair.stream.receive()); // others go on
+        CHECK(more.text() == "more");
+    });
+}
+
+TEMPLATE_TEST_CASE("at_the_soft_deadline_the_tasks_are_cancelled", "", EACH_TRANSPORT) {
+    const duration soft = GENERATE(duration(-1s), duration::zero(), duration(1ms));
+    executor home(options_for(GENERATE(both_modes())));
+    graceful_shutdown shutdown(home, {.soft = soft, .hard = 1h});
+    home.run([](graceful_shutdown& ending) -> task<> {
+        auto pair = co_await connected_to_plain<TestType>();
+        ending.begin();
+        const auto got = co_await pair.stream.receive();
+        CHECK(error_of(got) == errc::cancelled);
+        CHECK(ending.reached() == graceful_shutdown::stage::cancelled);
+    }(shutdown));
+    check_baseline(home);
+}
+
+TEST_CASE("at_the_hard_deadline_run_ends_and_connections_are_reset") {
+    const duration hard = GENERATE(duration::zero(), duration(1ms));
+    executor home(options_for(GENERATE(both_modes())));
+    graceful_shutdown shutdown(home, {.soft = {}, .hard = hard});
+    plain_socket peer;
+    const auto stubborn = [](graceful_shutdown& ending, plain_socket& other) -> task<> {
+        auto pair = co_await connected_to_plain<over_tcp>(4096);
+        co_await congest(pair);
+        must(co_await pair.stream.write("never read"));
+        other = std::move(pair.peer);
+        ending.begin();
+        (void)co_await shield(sleep(1h));
+        FAIL("it was waited for");
+    };
+    CHECK_THROWS_AS(home.run(stubborn(shutdown, peer)), shutdown_overdue);
+    CHECK(shutdown.reached() == graceful_shutdown::stage::overdue);
+    CHECK(how_it_ended(peer) == ECONNRESET);
+    check_baseline(home);
+}
