@@ -22,7 +22,7 @@ struct listen_options {
     bool refuse_when_out_of_descriptors = false; // reset connections at once, not leave them in the backlog
     // Accept into direct descriptors (executor_options::direct_descriptors). While all of them are in use
     // connections wait in the backlog. Such a stream has no native_handle(), and what asks the socket for something
-    // (addresses, options, shutdown, abort) takes an ordinary descriptor for the rest of the connection's life.
+    // (addresses, options, shutdown) takes an ordinary descriptor for the rest of the connection's life.
     bool direct_descriptors = false;
 };
 

@@ -160,16 +160,28 @@ void socket::begin_close(manner how) noexcept {
     state_ = state::ending;
     close_limit_.reset();
     closing();
-    // A reset is what the close itself makes of an unsent rest; a shutdown before it would send an end.
-    const ::linger at_once{.l_onoff = 1, .l_linger = 0};
-    if (how == manner::reset)
-        home_->behind().set_option(control(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    if (how == manner::reset) let_close_reset();
     if (in_flight_ != 0) {
         // Not IORING_OP_SHUTDOWN, which costs a worker thread. A direct socket makes do with the cancels.
         if (how == manner::orderly && !file_.direct) home_->behind().shutdown(file_.number, SHUT_RDWR);
         cancel_in_flight();
     }
     ask_for_turn_end();
+}
+
+// A reset is what the close itself makes of an unsent rest; a shutdown before it would send an end.
+void socket::let_close_reset() noexcept {
+    static constexpr ::linger at_once{.l_onoff = 1, .l_linger = 0};
+    if (!file_.direct) {
+        home_->behind().set_option(file_.number, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+        return;
+    }
+    // No call takes a direct descriptor, and there may be no room for an ordinary one.
+    start([this](io_uring_sqe& sqe) {
+        io_uring_prep_cmd_sock(
+            &sqe, SOCKET_URING_OP_SETSOCKOPT, file_.number, SOL_SOCKET, SO_LINGER,
+            const_cast<::linger*>(&at_once), sizeof at_once);
+    });
 }
 
 void socket::complete(const io_uring_cqe& cqe) noexcept {

@@ -145,6 +145,7 @@ class socket : protected completion, private turn_end_work, private resource {
 
     bool ending() const noexcept { return state_ >= state::ending; }
     void begin_close(manner how) noexcept;
+    void let_close_reset() noexcept;
     void end_close_at(time_point deadline) noexcept;
     void close_at_limit(fault cause) noexcept;
     void go_on_closing() noexcept;

@@ -1,5 +1,6 @@
 // Connections in direct descriptors: as others, but none of the process's descriptors, and never more than there are
 // places.
+#include "short_of_descriptors.hpp"
 #include "sockets.hpp"
 
 using namespace chainring;
@@ -93,19 +94,22 @@ TEMPLATE_TEST_CASE("what_asks_a_direct_socket_works_too", "", EACH_TRANSPORT) {
 
 TEMPLATE_TEST_CASE(
     "a_direct_connection_that_is_dropped_closes_and_one_that_is_aborted_resets", "", EACH_TRANSPORT) {
-    executor home(with_places(GENERATE(both_modes()), 4));
+    short_of_descriptors kernel;
+    executor home(with_places(GENERATE(both_modes()), 4), kernel);
     const bool abort = GENERATE(false, true);
-    home.run([](bool aborted) -> task<> {
+    home.run([](bool aborted, short_of_descriptors& short_of) -> task<> {
         auto pair = co_await direct_pair<TestType>();
         CHECK(pair.peer.send("read"));
         co_await expect(pair.stream, "read"); // the receive stays armed
+        short_of.begin();                     // neither takes an ordinary descriptor
         {
             auto dropped = std::move(pair.stream);
             if (aborted) dropped.abort();
         }
         co_await until([] { return claimed() == 0; });
+        short_of.end();
         CHECK(how_it_ended(pair.peer) == (aborted && TestType::tcp ? ECONNRESET : 0));
-    }(abort));
+    }(abort, kernel));
     check_baseline(home);
 }
 
