@@ -107,7 +107,6 @@ void buffer_pool::set_home_thread() noexcept {
 
 inline void buffer_pool::provide(std::uint16_t block) noexcept {
     headers_[block].provided = true;
-    headers_[block].leased = false;
     io_uring_buf_ring_add(
         buffer_ring_, memory_.block(block), block_size_, block, io_uring_buf_ring_mask(ring_entries_), 0);
     io_uring_buf_ring_advance(buffer_ring_, 1);
@@ -146,6 +145,7 @@ bool buffer_pool::grow() noexcept {
         return false;
     }
     ++blocks_;
+    headers_[extra].leased = false;
     provide(static_cast<std::uint16_t>(extra));
     return true;
 }

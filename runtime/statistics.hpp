@@ -8,22 +8,20 @@ namespace chainring {
 
 struct statistics {
     std::uint64_t turns = 0;
-    std::uint64_t enters = 0;        // io_uring_enter calls
-    std::uint64_t sqes = 0;          // SQEs that the kernel took
-    std::uint64_t cqes = 0;          // CQEs reaped, those of cancel requests included
-    std::uint64_t terminal_cqes = 0; // of them, those after which their SQE has no other
-    std::uint64_t silent_sqes = 0;   // SQEs of chains that have no CQE of their own
-    std::uint64_t wakeups = 0;       // times another thread ended the executor's sleep
-    std::uint64_t cq_overflows = 0;  // turns that found the completion queue overflown
-    std::uint64_t no_buffers = 0;    // receives that ended because the buffer ring was empty
-    std::uint64_t stale_cqes = 0;    // CQEs of an operation that no longer existed: always 0, or a bug
-    std::uint64_t early_results =
-        0; // sends that succeeded before the kernel had all of them: always 0, or a bug
-    std::uint64_t second_resumptions =
-        0; // of a coroutine that had gone on already, on this thread: always 0, or a bug
-    std::uint64_t broken_invariants = 0; // found by executor::broken_invariants(): always 0, or a bug
-    std::uint64_t submit_retries = 0;    // enters that failed with EAGAIN, EBUSY or EINTR and were repeated
-    std::uint64_t resumptions = 0;       // coroutines resumed from the ready queue
+    std::uint64_t enters = 0;             // io_uring_enter calls
+    std::uint64_t sqes = 0;               // SQEs that the kernel took
+    std::uint64_t cqes = 0;               // CQEs reaped, those of cancel requests included
+    std::uint64_t terminal_cqes = 0;      // of them, those after which their SQE has no other
+    std::uint64_t silent_sqes = 0;        // SQEs of chains that have no CQE of their own
+    std::uint64_t wakeups = 0;            // times another thread ended the executor's sleep
+    std::uint64_t cq_overflows = 0;       // turns that found the completion queue overflown
+    std::uint64_t no_buffers = 0;         // receives that ended because the buffer ring was empty
+    std::uint64_t stale_cqes = 0;         // CQEs of an operation that no longer existed: always 0, or a bug
+    std::uint64_t early_results = 0;      // sends that succeeded before all was sent: always 0, or a bug
+    std::uint64_t second_resumptions = 0; // of coroutines, on this thread: always 0, or a bug
+    std::uint64_t broken_invariants = 0;  // found by executor::broken_invariants(): always 0, or a bug
+    std::uint64_t submit_retries = 0;     // enters that failed with EAGAIN, EBUSY or EINTR and were repeated
+    std::uint64_t resumptions = 0;        // coroutines resumed from the ready queue
     std::uint64_t messages_sent = 0; // messages handed to the kernel, one longer than a batch once for each
     std::uint64_t batches_sent = 0;  // the batches that they went in
     std::uint64_t zero_copies = 0;   // of them, those that were sent without a copy

@@ -54,7 +54,7 @@ template <std::derived_from<waiter> Awaiter> class try_awaiter final : public Aw
         if constexpr (requires { Awaiter::child_ended(); }) {
             if (!Awaiter::child_ended()) return;
         }
-        if (settle()) caller_.resume();
+        if (settle()) this->go_on();
     }
 
   private:
