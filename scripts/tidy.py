@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs clang-tidy on each source that the build directories' compile_commands.json name.
+"""Runs clang-tidy on each source that the build directories' compile_commands.json name, and on the tests that it includes.
 
 A source is checked as the first directory that compiles it does: build-clang, and build for the benchmarks.
 
@@ -46,6 +46,10 @@ def content_and_includes(path: Path) -> tuple[bytes, list[Path]]:
     return hashlib.sha256(content).digest(), included
 
 
+def size_with_includes(source: Path) -> int:
+    return sum(path.stat().st_size for path in (source, *content_and_includes(source)[1]))
+
+
 def state_of(source: Path, command: str, clang_tidy_version: bytes) -> str:
     digest = hashlib.sha256(clang_tidy_version + command.encode() + (ROOT / ".clang-tidy").read_bytes())
     waiting, seen = [source], {source}
@@ -60,14 +64,16 @@ def state_of(source: Path, command: str, clang_tidy_version: bytes) -> str:
 
 
 def sources_of(builds: list[Path]) -> dict[Path, tuple[Path, str]]:
-    """The project's own sources, each with its build directory and compile command."""
-    sources = {}
+    """The project's own sources, each with its build directory and compile command; of those that every build directory
+    generates, the first one's."""
+    sources, known = {}, set()
     for build in builds:
         for entry in json.loads((build / "compile_commands.json").read_text()):
             source = (Path(entry["directory"]) / entry["file"]).resolve()
-            foreign = (ROOT / "subprojects", build.resolve())
-            if source.is_relative_to(ROOT) and not any(source.is_relative_to(folder) for folder in foreign):
-                sources.setdefault(source, (build, entry["command"]))
+            name = source.relative_to(build if source.is_relative_to(build) else ROOT)
+            if "subprojects" not in name.parts and name not in known:
+                known.add(name)
+                sources[source] = (build, entry["command"])
     return sources
 
 
@@ -129,7 +135,7 @@ def tidy(builds: list[Path], jobs: int) -> tuple[int, int, dict[str, str]]:
         else:
             unknown.append(source)
     # The longest first, so that no core is left alone with one at the end.
-    unknown.sort(key=lambda source: source.stat().st_size, reverse=True)
+    unknown.sort(key=size_with_includes, reverse=True)
 
     findings, seen = {}, set()
     with concurrent.futures.ThreadPoolExecutor(jobs) as workers:

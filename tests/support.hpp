@@ -32,6 +32,16 @@ inline void check_baseline(executor& used) {
     for (const std::string& held : used.holdings_report()) FAIL_CHECK("still held: " << held);
 }
 
+// For a local variable of a coroutine whose frame must not be forgotten.
+struct counts_its_end {
+    explicit counts_its_end(int& given)
+        : count(given) {}
+    ~counts_its_end() { ++count; }
+    counts_its_end(const counts_its_end&) = delete;
+    counts_its_end& operator=(const counts_its_end&) = delete;
+    int& count;
+};
+
 inline std::size_t open_descriptors() {
     DIR* directory = ::opendir("/proc/self/fd");
     REQUIRE(directory != nullptr);

@@ -8,14 +8,9 @@ using namespace std::literals;
 
 namespace {
 
-struct close_outcome {
-    bool done = false;
-    std::error_code error;
-};
-
-template <class Stream> task<> close_and_tell(Stream& closing, duration limit, close_outcome& outcome) {
+template <class Stream> task<> close_and_tell(Stream& closing, duration limit, outcome& told) {
     const auto closed = co_await closing.close(limit);
-    outcome = {.done = true, .error = error_of(closed)};
+    told = {.done = true, .error = error_of(closed)};
 }
 
 // Linux, whose clock the test puts forward.
@@ -44,7 +39,7 @@ TEMPLATE_TEST_CASE("a_close_sends_what_others_wait_for_and_takes_nothing_new", "
     on_executor(GENERATE(both_modes()), []() -> task<> {
         auto pair = co_await connected_to_plain<TestType>(4096);
         const std::string large = random_text(100'000, 1);
-        close_outcome closed;
+        outcome closed;
         std::string wire;
         std::size_t sent = 0;
         co_await scope([&](task_group& group) -> task<> {
@@ -87,7 +82,7 @@ TEMPLATE_TEST_CASE("a_cancelled_close_aborts_what_was_not_sent", "", EACH_TRANSP
         auto pair = co_await connected_to_plain<TestType>(4096);
         co_await congest(pair);
         must(co_await pair.stream.write("never read"sv));
-        close_outcome closed;
+        outcome closed;
         co_await scope([&](task_group& group) -> task<> {
             group.spawn(close_and_tell(pair.stream, patience, closed));
             co_await settle();
@@ -103,7 +98,7 @@ TEMPLATE_TEST_CASE("an_abort_ends_a_close_that_waits", "", EACH_TRANSPORT) {
         auto pair = co_await connected_to_plain<TestType>(4096);
         co_await congest(pair);
         must(co_await pair.stream.write("never read"sv));
-        close_outcome closed;
+        outcome closed;
         co_await scope([&](task_group& group) -> task<> {
             group.spawn(close_and_tell(pair.stream, patience, closed));
             co_await settle();
@@ -125,7 +120,7 @@ TEST_CASE("a_peer_that_still_sends_gets_the_last_message_and_an_orderly_end") {
         }
         CHECK(pair.peer.send("more than was asked for"));
         co_await settle();
-        close_outcome closed;
+        outcome closed;
         std::string response;
         co_await scope([&](task_group& group) -> task<> {
             if (destroyed) {
@@ -155,7 +150,7 @@ TEST_CASE("a_peer_that_never_ends_holds_a_connection_for_a_second_and_no_longer_
         CHECK(pair.peer.send("more than was asked for"));
         co_await settle();
         must(co_await pair.stream.send("too much"sv));
-        close_outcome closed;
+        outcome closed;
         co_await scope([&](task_group& group) -> task<> {
             group.spawn(close_and_tell(pair.stream, longest, closed));
             co_await until([&] { return !pair.stream.is_open(); });

@@ -14,14 +14,9 @@ struct silent_listener {
     endpoint at() const { return listener.local(); }
 };
 
-struct connect_outcome {
-    bool done = false;
-    std::error_code error;
-};
-
-template <class Stream> task<> connect_to(endpoint at, connect_outcome& outcome) {
+template <class Stream> task<> connect_to(endpoint at, outcome& told) {
     auto connected = co_await Stream::connect(at);
-    outcome = {.done = true, .error = error_of(connected)};
+    told = {.done = true, .error = error_of(connected)};
 }
 
 } // namespace
@@ -92,14 +87,14 @@ TEMPLATE_TEST_CASE("the_options_of_a_connection_hold_from_its_start", "", EACH_T
 TEST_CASE("a_connection_in_flight_can_be_cancelled") {
     const silent_listener nobody_answers;
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
-        connect_outcome outcome;
+        outcome told;
         co_await scope([&](task_group& group) -> task<> {
-            group.spawn(connect_to<tcp_stream>(nobody_answers.at(), outcome));
+            group.spawn(connect_to<tcp_stream>(nobody_answers.at(), told));
             co_await settle();
-            CHECK_FALSE(outcome.done);
+            CHECK_FALSE(told.done);
             group.cancel();
         });
-        CHECK(outcome.error == errc::cancelled);
+        CHECK(told.error == errc::cancelled);
     });
 }
 
@@ -107,14 +102,14 @@ TEMPLATE_TEST_CASE("a_connect_in_a_cancelled_scope_opens_nothing", "", EACH_TRAN
     executor home(options_for(GENERATE(both_modes())));
     home.run([]() -> task<> {
         auto listener = must(TestType::listener::bind(TestType::somewhere()));
-        connect_outcome outcome;
+        outcome told;
         const auto opened = executor::current()->stats().descriptors_opened;
         co_await scope([&](task_group& group) -> task<> {
             group.cancel();
-            group.spawn(connect_to<typename TestType::stream>(must(listener.local()), outcome));
+            group.spawn(connect_to<typename TestType::stream>(must(listener.local()), told));
             co_return;
         });
-        CHECK(outcome.error == errc::cancelled);
+        CHECK(told.error == errc::cancelled);
         CHECK(executor::current()->stats().descriptors_opened == opened);
     }());
     check_baseline(home);
@@ -123,15 +118,14 @@ TEMPLATE_TEST_CASE("a_connect_in_a_cancelled_scope_opens_nothing", "", EACH_TRAN
 TEST_CASE("many_connections_are_in_flight_at_once") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         auto listener = must(tcp_listener::bind({"127.0.0.1", 0}));
-        std::vector<connect_outcome> outcomes(300); // more than the submission queue holds
+        std::vector<outcome> outcomes(300); // more than the submission queue holds
         co_await scope([&](task_group& group) -> task<> {
-            for (connect_outcome& outcome : outcomes)
-                group.spawn(connect_to<tcp_stream>(must(listener.local()), outcome));
+            for (outcome& told : outcomes) group.spawn(connect_to<tcp_stream>(must(listener.local()), told));
             for (std::size_t count = 0; count < outcomes.size(); ++count) must(co_await listener.accept());
         });
-        for (const connect_outcome& outcome : outcomes) {
-            REQUIRE(outcome.done);
-            REQUIRE_FALSE(outcome.error);
+        for (const outcome& told : outcomes) {
+            REQUIRE(told.done);
+            REQUIRE_FALSE(told.error);
         }
     });
 }
@@ -139,16 +133,15 @@ TEST_CASE("many_connections_are_in_flight_at_once") {
 TEST_CASE("connections_to_a_full_unix_backlog_wait_for_their_turn") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         auto listener = must(unix_listener::bind(over_unix::somewhere(), {.socket = {}, .backlog = 1}));
-        std::vector<connect_outcome> outcomes(8);
+        std::vector<outcome> outcomes(8);
         co_await scope([&](task_group& group) -> task<> {
-            for (connect_outcome& outcome : outcomes)
-                group.spawn(connect_to<unix_stream>(must(listener.local()), outcome));
+            for (outcome& told : outcomes) group.spawn(connect_to<unix_stream>(must(listener.local()), told));
             co_await settle();
             for (std::size_t count = 0; count < outcomes.size(); ++count) must(co_await listener.accept());
         });
-        for (const connect_outcome& outcome : outcomes) {
-            REQUIRE(outcome.done);
-            CHECK_FALSE(outcome.error);
+        for (const outcome& told : outcomes) {
+            REQUIRE(told.done);
+            CHECK_FALSE(told.error);
         }
     });
 }
@@ -156,17 +149,16 @@ TEST_CASE("connections_to_a_full_unix_backlog_wait_for_their_turn") {
 TEST_CASE("a_connection_to_a_full_unix_backlog_can_be_cancelled") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         auto listener = must(unix_listener::bind(over_unix::somewhere(), {.socket = {}, .backlog = 1}));
-        std::vector<connect_outcome> outcomes(8);
+        std::vector<outcome> outcomes(8);
         co_await scope([&](task_group& group) -> task<> {
-            for (connect_outcome& outcome : outcomes)
-                group.spawn(connect_to<unix_stream>(must(listener.local()), outcome));
+            for (outcome& told : outcomes) group.spawn(connect_to<unix_stream>(must(listener.local()), told));
             co_await settle();
             group.cancel();
         });
         std::size_t cancelled = 0;
-        for (const connect_outcome& outcome : outcomes) {
-            REQUIRE(outcome.done);
-            if (outcome.error == errc::cancelled) ++cancelled;
+        for (const outcome& told : outcomes) {
+            REQUIRE(told.done);
+            if (told.error == errc::cancelled) ++cancelled;
         }
         CHECK(cancelled >= outcomes.size() - 2); // the backlog of 1 has room for 2
     });
@@ -177,10 +169,10 @@ TEST_CASE("an_established_connection_wins_over_a_late_cancellation") {
         auto listener = must(tcp_listener::bind({"127.0.0.1", 0}));
         const endpoint at = must(listener.local());
         std::optional<tcp_stream> connected;
-        connect_outcome outcome;
+        outcome told;
         const auto connect = [&]() -> task<> {
             auto made = co_await tcp_stream::connect(at);
-            outcome = {.done = true, .error = error_of(made)};
+            told = {.done = true, .error = error_of(made)};
             if (made) connected = std::move(*made);
         };
         co_await scope([&](task_group& group) -> task<> {
@@ -188,13 +180,13 @@ TEST_CASE("an_established_connection_wins_over_a_late_cancellation") {
             co_await one_turn(); // on loopback the handshake is over when the SQE has been taken
             group.cancel();
         });
-        REQUIRE(outcome.done);
+        REQUIRE(told.done);
         if (connected) {
             auto peer = must(co_await listener.accept());
             co_await send_all(peer, "x");
             co_await expect(*connected, "x");
         } else {
-            CHECK(outcome.error == errc::cancelled);
+            CHECK(told.error == errc::cancelled);
         }
     });
 }

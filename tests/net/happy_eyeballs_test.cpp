@@ -33,14 +33,9 @@ connect_options known_as(std::vector<endpoint> answer, duration attempt_delay = 
     return options;
 }
 
-struct connect_outcome {
-    bool done = false;
-    std::error_code error;
-};
-
-task<> connect_to_test_host(connect_options options, connect_outcome& outcome) {
+task<> connect_to_test_host(connect_options options, outcome& told) {
     auto connected = co_await tcp_stream::connect("server.test", 80, options);
-    outcome = {.done = true, .error = error_of(connected)};
+    told = {.done = true, .error = error_of(connected)};
 }
 
 } // namespace
@@ -207,14 +202,14 @@ TEST_CASE("a_connection_to_a_host_can_be_cancelled_while_its_addresses_are_tried
         std::vector<endpoint> addresses{first.at(), second.at(), first.at()};
         const connect_options options = known_as(std::move(addresses), 0ns);
         executor& home = *executor::current();
-        connect_outcome outcome;
+        outcome told;
         co_await scope([&](task_group& group) -> task<> {
-            group.spawn(connect_to_test_host(options, outcome));
+            group.spawn(connect_to_test_host(options, told));
             co_await until([&] { return home.stats().descriptors_opened == 3; });
-            CHECK_FALSE(outcome.done);
+            CHECK_FALSE(told.done);
             group.cancel();
         });
-        CHECK(outcome.error == errc::cancelled);
+        CHECK(told.error == errc::cancelled);
     });
     CHECK(open_descriptors() == before);
 }
@@ -225,14 +220,14 @@ TEST_CASE("a_connection_to_a_host_can_be_cancelled_while_it_waits_with_the_next_
         std::vector<endpoint> addresses{first.at(), nobody()};
         const connect_options options = known_as(std::move(addresses));
         executor& home = *executor::current();
-        connect_outcome outcome;
+        outcome told;
         co_await scope([&](task_group& group) -> task<> {
-            group.spawn(connect_to_test_host(options, outcome));
+            group.spawn(connect_to_test_host(options, told));
             co_await until([&] { return home.stats().descriptors_opened == 1; });
             co_await settle();
             group.cancel();
         });
-        CHECK(outcome.error == errc::cancelled);
+        CHECK(told.error == errc::cancelled);
         CHECK(home.stats().descriptors_opened == 1);
     });
 }
@@ -243,17 +238,17 @@ TEST_CASE("a_connection_to_a_host_in_a_cancelled_scope_opens_nothing") {
     on_executor(task_work_mode::throughput, [&]() -> task<> {
         std::vector<endpoint> addresses{first.at()};
         const connect_options options = known_as(std::move(addresses));
-        connect_outcome outcome;
+        outcome told;
         const auto connect = [&]() -> task<> {
             auto connected = co_await tcp_stream::connect(host, first.at().port(), options);
-            outcome = {.done = true, .error = error_of(connected)};
+            told = {.done = true, .error = error_of(connected)};
         };
         co_await scope([&](task_group& group) -> task<> {
             group.cancel();
             group.spawn(connect());
             co_return;
         });
-        CHECK(outcome.error == errc::cancelled);
+        CHECK(told.error == errc::cancelled);
         CHECK(executor::current()->stats().descriptors_opened == 0);
     });
 }
@@ -264,18 +259,18 @@ TEST_CASE("an_address_that_connects_in_the_turn_of_the_cancellation_wins_or_leav
         std::vector<endpoint> addresses{must(listener.local()), must(listener.local())};
         for (int turns = 0; turns < 8; ++turns) {
             std::vector<endpoint> copied = addresses;
-            connect_outcome outcome;
+            outcome told;
             const auto connect = [&]() -> task<> {
                 auto connected = co_await connect_to_first(std::move(copied), {}, 0ns);
-                outcome = {.done = true, .error = error_of(connected)};
+                told = {.done = true, .error = error_of(connected)};
             };
             co_await scope([&](task_group& group) -> task<> {
                 group.spawn(connect());
                 for (int turn = 0; turn < turns; ++turn) co_await turn_begin();
                 group.cancel();
             });
-            REQUIRE(outcome.done);
-            const bool expected = !outcome.error || outcome.error == errc::cancelled;
+            REQUIRE(told.done);
+            const bool expected = !told.error || told.error == errc::cancelled;
             CHECK(expected);
         }
     });

@@ -28,17 +28,6 @@ class temporary_directory {
     std::string path_;
 };
 
-struct accepted_outcome {
-    bool done = false;
-    std::error_code error;
-};
-
-template <class Listener> task<> accept_one(Listener& from, accepted_outcome& outcome) {
-    auto accepted = co_await from.accept();
-    outcome.error = error_of(accepted);
-    outcome.done = true;
-}
-
 } // namespace
 
 TEMPLATE_TEST_CASE("a_listener_accepts_connections_in_the_order_in_which_they_came", "", EACH_TRANSPORT) {
@@ -155,14 +144,14 @@ TEST_CASE("a_unix_listener_that_closes_leaves_its_successors_path_alone") {
 
 TEMPLATE_TEST_CASE("a_closed_listener_accepts_nothing", "", EACH_TRANSPORT) {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        typename TestType::listener never;
-        CHECK_FALSE(never.is_open());
-        CHECK(never.native_handle() == -1);
-        const auto from_nothing = co_await never.accept();
+        typename TestType::listener unopened;
+        CHECK_FALSE(unopened.is_open());
+        CHECK(unopened.native_handle() == -1);
+        const auto from_nothing = co_await unopened.accept();
         CHECK(error_of(from_nothing) == errc::closed);
-        const auto close_of_nothing = co_await never.close();
+        const auto close_of_nothing = co_await unopened.close();
         CHECK(error_of(close_of_nothing) == errc::closed);
-        CHECK(error_of(never.local()) == errc::closed);
+        CHECK(error_of(unopened.local()) == errc::closed);
 
         auto listener = must(TestType::listener::bind(TestType::somewhere()));
         must(co_await listener.close());
@@ -178,13 +167,13 @@ TEMPLATE_TEST_CASE("closing_a_listener_ends_the_accept_that_waits_on_it", "", EA
     const bool in_flight = GENERATE(true, false);
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
         auto listener = must(TestType::listener::bind(TestType::somewhere()));
-        accepted_outcome outcome;
+        outcome told;
         co_await scope([&](task_group& group) -> task<> {
-            group.spawn(accept_one(listener, outcome));
+            group.spawn(accept_one(listener, told));
             if (in_flight) co_await settle();
             must(co_await listener.close());
         });
-        CHECK(outcome.error == errc::closed);
+        CHECK(told.error == errc::closed);
     });
 }
 
@@ -192,13 +181,13 @@ TEMPLATE_TEST_CASE("destroying_a_listener_ends_the_accept_that_waits_on_it", "",
     on_executor(GENERATE(both_modes()), []() -> task<> {
         std::optional<typename TestType::listener> listener =
             must(TestType::listener::bind(TestType::somewhere()));
-        accepted_outcome outcome;
+        outcome told;
         co_await scope([&](task_group& group) -> task<> {
-            group.spawn(accept_one(*listener, outcome));
+            group.spawn(accept_one(*listener, told));
             co_await settle();
             listener.reset();
         });
-        CHECK(outcome.error == errc::closed);
+        CHECK(told.error == errc::closed);
     });
 }
 
@@ -223,15 +212,15 @@ TEMPLATE_TEST_CASE("a_cancelled_accept_takes_no_connection", "", EACH_TRANSPORT)
     const bool in_flight = GENERATE(true, false);
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
         auto listener = must(TestType::listener::bind(TestType::somewhere()));
-        accepted_outcome outcome;
+        outcome told;
         co_await scope([&](task_group& group) -> task<> {
-            group.spawn(accept_one(listener, outcome));
+            group.spawn(accept_one(listener, told));
             co_await one_turn();
             if (in_flight) co_await settle();
             group.cancel();
         });
-        CHECK(outcome.error == errc::cancelled);
-        CHECK(outcome.error == std::errc::operation_canceled);
+        CHECK(told.error == errc::cancelled);
+        CHECK(told.error == std::errc::operation_canceled);
 
         // The listener lives on.
         const plain_socket client = plain_socket::connected_to(must(listener.local()));
@@ -243,13 +232,13 @@ TEST_CASE("an_accept_in_a_cancelled_scope_is_not_started") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         auto listener = must(tcp_listener::bind({"127.0.0.1", 0}));
         const plain_socket client = plain_socket::connected_to(must(listener.local()));
-        accepted_outcome outcome;
+        outcome told;
         co_await scope([&](task_group& group) -> task<> {
             group.cancel();
-            group.spawn(accept_one(listener, outcome));
+            group.spawn(accept_one(listener, told));
             co_return;
         });
-        CHECK(outcome.error == errc::cancelled);
+        CHECK(told.error == errc::cancelled);
         must(co_await listener.accept());
     });
 }
@@ -258,11 +247,11 @@ TEMPLATE_TEST_CASE(
     "a_connection_that_arrives_while_its_accept_is_cancelled_is_not_lost", "", EACH_TRANSPORT) {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         auto listener = must(TestType::listener::bind(TestType::somewhere()));
-        accepted_outcome outcome;
+        outcome told;
         std::optional<typename TestType::stream> accepted;
         const auto take_one = [&]() -> task<> {
             auto peer = co_await listener.accept();
-            outcome = {.done = true, .error = error_of(peer)};
+            told = {.done = true, .error = error_of(peer)};
             if (peer) accepted = std::move(*peer);
         };
         plain_socket client;
@@ -272,7 +261,7 @@ TEMPLATE_TEST_CASE(
             client = plain_socket::connected_to(must(listener.local()));
             group.cancel();
         });
-        REQUIRE(outcome.done);
+        REQUIRE(told.done);
         if (!accepted) accepted = must(co_await listener.accept());
         CHECK(client.send("hello"));
         co_await expect(*accepted, "hello");
@@ -282,7 +271,7 @@ TEMPLATE_TEST_CASE(
 TEST_CASE("an_accept_after_a_cancelled_and_abandoned_one_is_not_cancelled_with_it") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         auto listener = must(tcp_listener::bind({"127.0.0.1", 0}));
-        accepted_outcome abandoned;
+        outcome abandoned;
         {
             cancel_scope& here = co_await this_scope{};
             task_group group(here);
@@ -299,8 +288,8 @@ TEST_CASE("an_accept_after_a_cancelled_and_abandoned_one_is_not_cancelled_with_i
 TEST_CASE("a_second_task_that_accepts_is_told_that_the_listener_is_busy") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         auto listener = must(tcp_listener::bind({"127.0.0.1", 0}));
-        accepted_outcome first;
-        accepted_outcome second;
+        outcome first;
+        outcome second;
         co_await scope([&](task_group& group) -> task<> {
             group.spawn(accept_one(listener, first));
             group.spawn(accept_one(listener, second));

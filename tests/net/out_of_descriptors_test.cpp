@@ -6,21 +6,6 @@ using namespace chainring;
 using namespace chainring::test;
 using namespace std::literals;
 
-namespace {
-
-struct accepted_outcome {
-    bool done = false;
-    std::error_code error;
-};
-
-template <class Listener> task<> accept_one(Listener& from, accepted_outcome& outcome) {
-    auto accepted = co_await from.accept();
-    outcome.error = error_of(accepted);
-    outcome.done = true;
-}
-
-} // namespace
-
 TEMPLATE_TEST_CASE("out_of_descriptors_a_listener_waits_and_loses_no_connection", "", EACH_TRANSPORT) {
     const std::size_t before = open_descriptors();
     {
@@ -70,8 +55,8 @@ TEST_CASE("an_accept_that_waits_for_descriptors_can_be_cancelled_and_its_listene
     executor home(options_for(GENERATE(both_modes())), behind);
     home.run([](executor& running, short_of_descriptors& limit) -> task<> {
         auto listener = must(tcp_listener::bind({"127.0.0.1", 0}));
-        accepted_outcome cancelled;
-        accepted_outcome closed;
+        outcome cancelled;
+        outcome closed;
         limit.begin();
         const auto deferred = running.stats().accepts_deferred;
         co_await scope([&](task_group& group) -> task<> {
@@ -100,7 +85,7 @@ TEST_CASE("a_listener_may_refuse_connections_for_which_no_descriptor_is_left") {
             options.refuse_when_out_of_descriptors = true;
             auto listener = must(tcp_listener::bind({"127.0.0.1", 0}, options));
             const endpoint at = must(listener.local());
-            accepted_outcome accepted;
+            outcome accepted;
             co_await scope([&](task_group& group) -> task<> {
                 std::vector<plain_socket> refused;
                 for (int client = 0; client < 3; ++client) refused.push_back(plain_socket::connected_to(at));
@@ -135,7 +120,7 @@ TEST_CASE("an_accept_that_waits_for_descriptors_goes_on_when_a_connection_has_cl
         const plain_socket first = plain_socket::connected_to(must(listener.local()));
         auto peer = must(co_await listener.accept());
         const plain_socket second = plain_socket::connected_to(must(listener.local()));
-        accepted_outcome accepted;
+        outcome accepted;
         co_await scope([&](task_group& group) -> task<> {
             limit.begin();
             group.spawn(accept_one(listener, accepted));

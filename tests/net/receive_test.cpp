@@ -274,8 +274,8 @@ TEMPLATE_TEST_CASE("a_receive_on_a_closed_stream_says_so", "", EACH_TRANSPORT) {
     const bool lease = GENERATE(true, false);
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
         received got;
-        typename TestType::stream never;
-        co_await receive_either(lease, never, got);
+        typename TestType::stream unconnected;
+        co_await receive_either(lease, unconnected, got);
         CHECK(got.error == errc::closed);
 
         auto pair = co_await connected_to_plain<TestType>();

@@ -9,13 +9,13 @@ namespace {
 
 using pair_of_streams = stream_pair<over_seqpacket>;
 
-struct outcome {
+struct record_outcome {
     bool done = false;
     std::error_code error;
     std::size_t bytes = 0;
 };
 
-task<> send_record(seqpacket_stream& to, std::string record, outcome& told) {
+task<> send_record(seqpacket_stream& to, std::string record, record_outcome& told) {
     const result<std::size_t> sent = co_await to.send(std::move(record));
     told.error = error_of(sent);
     if (sent) told.bytes = *sent;
@@ -123,9 +123,9 @@ TEST_CASE("an_empty_record_is_refused") {
 TEST_CASE("a_record_too_large_for_the_socket_fails_alone") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         pair_of_streams pair = co_await connected<over_seqpacket>();
-        outcome before;
-        outcome large;
-        outcome behind[2];
+        record_outcome before;
+        record_outcome large;
+        record_outcome behind[2];
         co_await scope([&](task_group& group) -> task<> {
             group.spawn(send_record(pair.near, "before", before));
             group.spawn(send_record(pair.near, std::string(std::size_t{64} << 20, 'x'), large));
@@ -191,8 +191,8 @@ TEST_CASE("when_the_peer_goes_away_each_record_learns_what_became_of_it") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         pair_of_streams pair = co_await connected<over_seqpacket>(4096);
         co_await congest(pair.near);
-        outcome stuck;
-        outcome behind;
+        record_outcome stuck;
+        record_outcome behind;
         co_await scope([&](task_group& group) -> task<> {
             group.spawn(send_record(pair.near, "stuck", stuck));
             group.spawn(send_record(pair.near, "behind", behind));
@@ -214,7 +214,7 @@ TEST_CASE("a_record_cancelled_in_the_chain_is_taken_out_and_the_others_are_sent"
     on_executor(GENERATE(both_modes()), [cancelled]() -> task<> {
         pair_of_streams pair = co_await connected<over_seqpacket>(4096);
         const int filled = co_await congest(pair.near);
-        outcome told[3];
+        record_outcome told[3];
         co_await scope([&](task_group& group) -> task<> {
             co_await scope([&](task_group& inner) -> task<> {
                 for (int at = 0; at < 3; ++at)

@@ -52,13 +52,24 @@ struct over_seqpacket {
 // Of byte streams.
 #define EACH_TRANSPORT chainring::test::over_tcp, chainring::test::over_unix
 
-template <class T> T must(result<T> outcome) {
-    if (!outcome) FAIL("unexpected error: " << outcome.error().message());
-    if constexpr (!std::is_void_v<T>) return std::move(*outcome);
+template <class T> T must(result<T> given) {
+    if (!given) FAIL("unexpected error: " << given.error().message());
+    if constexpr (!std::is_void_v<T>) return std::move(*given);
 }
 
-template <class T> std::error_code error_of(const result<T>& outcome) {
-    return outcome ? std::error_code() : outcome.error();
+template <class T> std::error_code error_of(const result<T>& given) {
+    return given ? std::error_code() : given.error();
+}
+
+// What a task tells the test that spawned it.
+struct outcome {
+    bool done = false;
+    std::error_code error;
+};
+
+template <class Listener> task<> accept_one(Listener& from, outcome& told) {
+    const auto accepted = co_await from.accept();
+    told = {.done = true, .error = error_of(accepted)};
 }
 
 // Runs a test's body as a task and checks that nothing of it is left. `Body`: () -> task<>.

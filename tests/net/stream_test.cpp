@@ -17,11 +17,6 @@ template <class Stream> task<> send_then_end(Stream& to, const std::string& text
     must(co_await to.shutdown());
 }
 
-struct outcome {
-    bool done = false;
-    std::error_code error;
-};
-
 template <class Stream> task<> send_text(Stream& to, std::string text, outcome& result) {
     const auto sent = co_await to.send(text);
     result = {.done = true, .error = error_of(sent)};

@@ -11,11 +11,6 @@ template <class Stream> task<> write_text(Stream& to, std::string_view text) {
     must(co_await to.write(text));
 }
 
-struct outcome {
-    bool done = false;
-    std::error_code error;
-};
-
 // Writes and tells what came of it.
 template <class Stream> task<> write_and_tell(Stream& to, std::string text, outcome& told) {
     const result<void> written = co_await to.write(std::move(text));

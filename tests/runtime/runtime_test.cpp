@@ -1,3 +1,4 @@
+#include "runtime/signal_handler.hpp"
 #include "runtime/steps.hpp"
 #include "support.hpp"
 
@@ -48,14 +49,6 @@ class captured_stderr {
     int before_;
     int file_;
 };
-
-using handler = void (*)(int);
-
-handler handler_of(int signal) {
-    struct sigaction action{};
-    ::sigaction(signal, nullptr, &action);
-    return action.sa_handler;
-}
 
 volatile sig_atomic_t own_handler_calls = 0;
 

@@ -1,3 +1,4 @@
+#include "runtime/signal_handler.hpp"
 #include "runtime/steps.hpp"
 #include "support.hpp"
 
@@ -24,15 +25,7 @@ std::error_code refusal(const std::vector<int>& signals) {
     return set ? std::error_code() : set.error();
 }
 
-using handler = void (*)(int);
-
-handler handler_of(int signal) {
-    struct sigaction action{};
-    ::sigaction(signal, nullptr, &action);
-    return action.sa_handler;
-}
-
-void own_handler(int) {}
+void ignoring_handler(int) {}
 
 } // namespace
 
@@ -137,11 +130,11 @@ TEST_CASE("a_signal_that_somebody_handles_already_is_refused") {
             CHECK(handler_of(SIGUSR2) == SIG_DFL); // all or none
         }
         struct sigaction own{};
-        own.sa_handler = own_handler;
+        own.sa_handler = ignoring_handler;
         struct sigaction before{};
         ::sigaction(SIGUSR1, &own, &before);
         CHECK(refusal({SIGUSR1}) == errc::signal_taken);
-        CHECK(handler_of(SIGUSR1) == own_handler);
+        CHECK(handler_of(SIGUSR1) == ignoring_handler);
         ::sigaction(SIGUSR1, &before, nullptr);
         CHECK(refusal({SIGUSR1}) == std::error_code());
         co_return;

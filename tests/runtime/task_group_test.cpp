@@ -39,15 +39,6 @@ template <class Work> std::string message_of(Work work) {
     return "no exception";
 }
 
-struct counts_its_end {
-    explicit counts_its_end(int& given)
-        : count(given) {}
-    ~counts_its_end() { ++count; }
-    counts_its_end(const counts_its_end&) = delete;
-    counts_its_end& operator=(const counts_its_end&) = delete;
-    int& count;
-};
-
 } // namespace
 
 TEST_CASE("a_scope_ends_when_every_child_has_ended") {

@@ -19,15 +19,6 @@ task<result<int>> gives(result<int> outcome, bool suspends) {
     co_return outcome;
 }
 
-struct counts_its_end {
-    explicit counts_its_end(int& given)
-        : count(given) {}
-    ~counts_its_end() { ++count; }
-    counts_its_end(const counts_its_end&) = delete;
-    counts_its_end& operator=(const counts_its_end&) = delete;
-    int& count;
-};
-
 } // namespace
 
 TEST_CASE("try_of_a_value_is_the_value") {
