@@ -1,5 +1,5 @@
-// What the load generators of one shape each have in common. They are plain epoll or blocking code and use no
-// library, so that no contestant is loaded by itself.
+// What the load generators of one shape each have in common. They are plain epoll, blocking or liburing code and
+// know no contestant, so that none is loaded by itself.
 #pragma once
 
 #include "latency_histogram.hpp"
