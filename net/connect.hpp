@@ -10,6 +10,7 @@ class connect_waiter : public operation<connect_waiter>, private connection::con
     bool start(executor& home) noexcept;
     void refuse(fault error) noexcept { error_ = error; }
     void cancel() noexcept override { connection_->cancel_connect(); }
+    void describe(task_tree& to) const override { to.waits("connect to", to_.to_string()); }
 
   protected:
     connect_waiter(int type, const endpoint& to, const endpoint& from, const socket_options& options) noexcept

@@ -1,9 +1,10 @@
 #include <chainring/net/happy_eyeballs.hpp>
 #include <chainring/net/tcp.hpp>
-#include <chainring/runtime/scope.hpp>
+#include <chainring/runtime/cancellation.hpp>
 #include <chainring/runtime/sleep.hpp>
+#include <chainring/runtime/when.hpp>
 
-#include <optional>
+#include <stop_token>
 
 namespace chainring {
 
@@ -15,57 +16,46 @@ bool never_left(const std::error_code& error) noexcept {
            error == std::errc::address_not_available;
 }
 
-class connection_race {
+class attempts {
   public:
-    connection_race(std::vector<endpoint> candidates, const socket_options& options, duration attempt_delay)
+    attempts(std::vector<endpoint> candidates, const socket_options& options, duration delay)
         : candidates_(std::move(candidates))
         , options_(options)
-        , attempt_delay_(attempt_delay) {}
+        , delay_(delay) {}
 
-    // Spawns one attempt after the other, until there is a winner or no candidate is left.
-    task<> start_attempts(task_group& attempts) {
-        cancel_scope& here = co_await this_scope{};
-        for (std::size_t next = 0; next < candidates_.size(); ++next) {
-            if (next != 0) {
-                cancel_scope pause(&here);
-                pause_ = &pause;
-                co_await detail::await_in(pause, wait_for_those_before());
-                pause_ = nullptr;
-            }
-            if (winner_ || here.cancelled()) break;
-            attempts.spawn(attempt(candidates_[next], attempts));
+    // The first connection to one of the candidates from this one on; or else the error that tells most.
+    task<result<tcp_stream>> from(std::size_t first) {
+        std::stop_source failed;
+        if (first + 1 == candidates_.size()) {
+            auto last = co_await connect(first, failed);
+            co_return last;
         }
-    }
-
-    result<tcp_stream> take_outcome() {
-        if (winner_) return std::move(*winner_);
-        return failure(error_);
+        auto ended = co_await race_success(connect(first, failed), after(first, failed));
+        auto& [this_one, later] = ended.outcomes;
+        if (this_one) co_return std::move(this_one);
+        if (later) co_return std::move(later);
+        const bool says_more = never_left(this_one.error()) && !never_left(later.error());
+        co_return failure(says_more ? later.error() : this_one.error());
     }
 
   private:
-    task<> wait_for_those_before() { (void)co_await sleep(attempt_delay_); }
-
-    task<> attempt(endpoint to, task_group& attempts) {
-        auto connected = co_await tcp_stream::connect(to, options_);
-        if (!connected) {
-            failed(connected.error());
-        } else {
-            attempts.cancel();
-            if (!winner_) winner_ = std::move(*connected); // a second one closes by itself
-        }
-        if (pause_ != nullptr) pause_->cancel();
+    task<result<tcp_stream>> connect(std::size_t number, std::stop_source& failed) {
+        auto connected = co_await tcp_stream::connect(candidates_[number], options_);
+        if (!connected) failed.request_stop();
+        co_return connected;
     }
-
-    void failed(const std::error_code& error) noexcept {
-        if (!error_ || (never_left(error_) && !never_left(error))) error_ = error;
+    // Begins with the next one when this one has failed or had its time.
+    task<result<tcp_stream>> after(std::size_t number, std::stop_source& failed) {
+        (void)co_await cancel_on(failed.get_token(), sleep(delay_));
+        const bool nobody_waits = co_await cancelled();
+        if (nobody_waits) co_return failure(errc::cancelled);
+        auto connected = co_await from(number + 1);
+        co_return connected;
     }
 
     std::vector<endpoint> candidates_;
     socket_options options_;
-    duration attempt_delay_;
-    cancel_scope* pause_ = nullptr; // of who starts the attempts, while it waits
-    std::optional<tcp_stream> winner_;
-    std::error_code error_;
+    duration delay_;
 };
 
 } // namespace
@@ -87,10 +77,8 @@ task<result<tcp_stream>>
 connect_to_first(std::vector<endpoint> candidates, socket_options options, duration attempt_delay) {
     if (candidates.empty()) co_return failure(make_error_code(resolve_errc::no_address));
     const cancel_scope& here = co_await this_scope{};
-    connection_race race(std::move(candidates), options, attempt_delay);
-    auto start = [&race](task_group& attempts) { return race.start_attempts(attempts); };
-    co_await scope(std::move(start));
-    auto outcome = race.take_outcome();
+    attempts made(std::move(candidates), options, attempt_delay);
+    auto outcome = co_await made.from(0);
     // A connection that was established by then is the result, as with one attempt.
     if (!outcome && here.cancelled()) co_return failure(errc::cancelled);
     co_return outcome;

@@ -11,6 +11,7 @@ class accept_waiter : public operation<accept_waiter>, private acceptor::taker {
     bool start(executor& home) noexcept;
     void refuse(fault error) noexcept { error_ = error; }
     void cancel() noexcept override { acceptor_->cancel(); }
+    void describe(task_tree& to) const override { to.waits("accept on", acceptor_->name()); }
 
   protected:
     accept_waiter(acceptor* from, int type) noexcept

@@ -39,6 +39,7 @@ class receiver final : private completion, private starved_receiver {
         , framing_(carries) {}
 
     executor& home() const noexcept { return home_; }
+    std::string socket_name() const { return socket_.name(); }
 
     // There is something to take, and nobody waits who was there before.
     bool may_take() const noexcept { return received_.has_news() && reader_ == nullptr; }

@@ -18,6 +18,7 @@ class send_waiter : public operation<send_waiter>, protected outgoing_message {
     }
     void refuse(fault error) noexcept { error_ = error; }
     void cancel() noexcept override { to_->cancel(*this); }
+    void describe(task_tree& to) const override { to.waits("send on", to_->socket_name()); }
 
     // Bytes of the message that the kernel took, also when it failed.
     using outgoing_message::sent;
@@ -55,10 +56,12 @@ template <class Payload> class [[nodiscard("co_await it")]] send_operation : pub
             end();
     }
 
-    template <class Promise> bool await_suspend(std::coroutine_handle<Promise> caller) {
-        return begin(caller, caller.promise().scope());
+    template <class Promise>
+    bool await_suspend(
+        std::coroutine_handle<Promise> caller, std::source_location where = std::source_location::current()) {
+        return begin(caller.promise().site().at(caller, where), caller.promise().scope());
     }
-    bool begin(std::coroutine_handle<> caller, cancel_scope& scope) {
+    bool begin(wait_site& caller, cancel_scope& scope) {
         set_bytes(bytes_of(payload_)); // here, because a short string takes its bytes along when it moves
         if constexpr (owns_its_bytes<Payload>) set_owned();
         return send_waiter::begin(caller, scope);

@@ -44,6 +44,7 @@ class sender final : private completion {
     ~sender();
 
     executor& home() const noexcept { return home_; }
+    std::string socket_name() const { return socket_.name(); }
 
     // errors: errc::closed; errc::broken when the sending side has failed
     fault send(outgoing_message& message) noexcept {

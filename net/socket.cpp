@@ -98,16 +98,21 @@ result<int> socket::get(int level, int name) noexcept {
     return value;
 }
 
-std::string socket::describe(time_point now) const {
-    holdings held;
-    count_queued(held);
+std::string socket::name() const {
     const int descriptor = file_.direct ? control_ : file_.number;
-    std::string text = file_.direct ? "socket with direct descriptor " : "socket with descriptor ";
+    std::string text = file_.direct ? "direct descriptor " : "descriptor ";
     text += std::to_string(file_.number);
     if (const auto at = address_of(home_->behind(), descriptor, &kernel::local_address))
         text += ", at " + at->to_string();
     if (const auto with = address_of(home_->behind(), descriptor, &kernel::peer_address))
         text += ", connected to " + with->to_string();
+    return text;
+}
+
+std::string socket::describe(time_point now) const {
+    holdings held;
+    count_queued(held);
+    std::string text = "socket with " + name();
     text += ", open " + for_time(now - since_);
     if (state_ != state::open) text += ", closing";
     if (held.messages != 0)

@@ -53,6 +53,8 @@ class socket : protected completion, private turn_end_work, private resource {
     // Not to be called while reaping.
     int control() noexcept;
     executor& home() const noexcept { return *home_; }
+    // Its descriptor and its two addresses, for people.
+    std::string name() const;
 
     result<endpoint> local();
     result<endpoint> peer();
@@ -189,6 +191,7 @@ class [[nodiscard("co_await it")]] close_operation : public operation<close_oper
     bool start(executor&) noexcept;
     void refuse(fault error) noexcept { error_ = error; }
     void cancel() noexcept override { socket_->close_at_limit(errc::cancelled); }
+    void describe(task_tree& to) const override { to.waits("close of", socket_->name()); }
     result<void> await_resume() const noexcept {
         if (error_) return failure(error_);
         return {};

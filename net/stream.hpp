@@ -25,6 +25,7 @@ class [[nodiscard("co_await it")]] receive_operation : public operation<receive_
     }
     void refuse(fault error) noexcept { error_ = error; }
     void cancel() noexcept override;
+    void describe(task_tree& to) const override { to.waits("receive on", from_->socket_name()); }
     result<buffer> await_resume() noexcept {
         if (error_) [[unlikely]]
             return failure(error_);
@@ -46,6 +47,7 @@ class [[nodiscard("co_await it")]] receive_into_operation
     bool start(executor&) noexcept;
     void refuse(fault error) noexcept { error_ = error; }
     void cancel() noexcept override;
+    void describe(task_tree& to) const override { to.waits("receive on", from_->socket_name()); }
     result<std::size_t> await_resume() noexcept;
 
   private:

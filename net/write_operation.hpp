@@ -71,6 +71,7 @@ class write_waiter : public operation<write_waiter, sender::writer> {
     void refuse(fault error) noexcept { error_ = error; }
     bool start(executor&);
     void cancel() noexcept override;
+    void describe(task_tree& to) const override { to.waits("write on", to_->socket_name()); }
     result<void> await_resume() const noexcept {
         if (error_) [[unlikely]]
             return failure(error_);
@@ -111,10 +112,12 @@ template <class Payload> class [[nodiscard("co_await it")]] write_operation : pu
         , payload_(std::move(payload)) {}
     write_operation(write_operation&&) = default;
 
-    template <class Promise> bool await_suspend(std::coroutine_handle<Promise> caller) {
-        return begin(caller, caller.promise().scope());
+    template <class Promise>
+    bool await_suspend(
+        std::coroutine_handle<Promise> caller, std::source_location where = std::source_location::current()) {
+        return begin(caller.promise().site().at(caller, where), caller.promise().scope());
     }
-    bool begin(std::coroutine_handle<> caller, cancel_scope& scope) {
+    bool begin(wait_site& caller, cancel_scope& scope) {
         if constexpr (std::is_same_v<Payload, byte_span>) {
             // The common case, in few instructions.
             if (!scope.cancelled() && joined(payload_)) return false;

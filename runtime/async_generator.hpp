@@ -10,6 +10,7 @@
 #pragma once
 
 #include <chainring/runtime/executor.hpp>
+#include <chainring/runtime/task_tree.hpp>
 
 #include <exception>
 #include <memory>
@@ -92,9 +93,12 @@ template <class T> class async_generator<T>::promise_type {
     void unhandled_exception() noexcept { exception_ = std::current_exception(); }
 
     cancel_scope& scope() const noexcept { return *scope_; }
+    wait_site& site() noexcept { return site_; }
 
   private:
     friend next_operation;
+
+    wait_site site_;
 
     value_type* value_ = nullptr;
     cancel_scope* scope_ = nullptr; // of the consumer
@@ -109,17 +113,21 @@ class [[nodiscard("co_await it")]] async_generator<T>::next_operation final : pu
     explicit next_operation(std::coroutine_handle<promise_type> generator) noexcept
         : generator_(generator) {}
     ~next_operation() {
-        if (coroutine_ && generator_.promise().consumer_ == this) generator_.promise().consumer_ = nullptr;
+        if (suspended_ != nullptr && generator_.promise().consumer_ == this)
+            generator_.promise().consumer_ = nullptr;
     }
 
     bool await_ready() const noexcept { return generator_.done(); }
-    template <class Promise> bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
+    template <class Promise>
+    bool await_suspend(
+        std::coroutine_handle<Promise> caller,
+        std::source_location where = std::source_location::current()) noexcept {
         promise_type& promise = generator_.promise();
         promise.scope_ = &caller.promise().scope();
         promise.running_ = true;
         generator_.resume();
         if (!promise.running_) return false;
-        coroutine_ = caller;
+        suspend(caller, where);
         promise.consumer_ = this;
         return true;
     }
@@ -129,6 +137,10 @@ class [[nodiscard("co_await it")]] async_generator<T>::next_operation final : pu
         return promise.value_;
     }
     void cancel() noexcept override {} // in no scope's list: what the generator waits for is
+    void describe(task_tree& to) const override {
+        const promise_type& promise = generator_.promise();
+        to.awaits(promise.site_, *promise.scope_);
+    }
 
   private:
     std::coroutine_handle<promise_type> generator_;

@@ -41,13 +41,19 @@ std::string operation_name(std::uint8_t opcode) {
     case IORING_OP_SENDMSG: return "send";
     case IORING_OP_SEND_ZC: return "zero-copy send";
     case IORING_OP_CLOSE: return "close";
+    case IORING_OP_READ: return "read";
+    case IORING_OP_WRITE: return "write";
+    case IORING_OP_READV: return "readv";
+    case IORING_OP_WRITEV: return "writev";
+    case IORING_OP_FSYNC: return "fsync";
+    case IORING_OP_POLL_ADD: return "poll";
     default: return "operation with opcode " + std::to_string(opcode);
     }
 }
 
-std::string for_time(duration since) {
+std::string in_seconds(duration time) {
     char text[32];
-    std::snprintf(text, sizeof text, "for %.1f s", std::chrono::duration<double>(since).count());
+    std::snprintf(text, sizeof text, "%.1f s", std::chrono::duration<double>(time).count());
     return text;
 }
 

@@ -25,6 +25,9 @@ std::vector<std::string>
 broken_invariants(const statistics& counted, const holdings& held, std::uint32_t pool_blocks);
 
 std::string operation_name(std::uint8_t opcode);
-std::string for_time(duration since); // "for 1.5 s"
+std::string in_seconds(duration time); // "1.5 s"
+inline std::string for_time(duration since) {
+    return "for " + in_seconds(since);
+}
 
 } // namespace chainring

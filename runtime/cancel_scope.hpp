@@ -41,6 +41,12 @@ class cancel_scope : public list_node<cancel_scope_tag> {
 
     void add(waiter& waiting) noexcept { waiting_.push_back(waiting); }
 
+    // Of this scope and of all below.
+    template <class Visitor> void for_each_waiter(const Visitor& visit) const {
+        waiting_.for_each([&](const waiter& each) { visit(each, *this); });
+        children_.for_each([&](const cancel_scope& each) { each.for_each_waiter(visit); });
+    }
+
   private:
     executor* executor_;
     time_point deadline_ = no_deadline;

@@ -76,6 +76,7 @@ template <class T> class [[nodiscard("co_await it")]] child_operation : public o
     void refuse(fault error) noexcept {
         if (!state_->ended) error_ = error;
     }
+    void describe(task_tree& to) const override { to.waits("the end of a child"); }
     void cancel() noexcept override {
         state_->waiting = nullptr;
         error_ = errc::cancelled;

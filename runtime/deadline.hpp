@@ -76,6 +76,7 @@ class holds_deadline {
     cancel_scope& open(cancel_scope& parent) noexcept {
         return scope_.emplace(parent, limit_.from(parent.home().behind().now()));
     }
+    time_point deadline() const noexcept { return scope_->deadline(); }
     // True: what ended was cancelled because its time had come.
     bool end() noexcept { return scope_->end(); }
 

@@ -8,9 +8,18 @@
 #include <cassert>
 #include <cerrno>
 #include <iterator>
+#include <sstream>
 #include <stdexcept>
 
 namespace chainring {
+
+namespace {
+
+std::string in_words(const slot& shown) {
+    return operation_name(shown.opcode) + " on descriptor " + std::to_string(shown.descriptor);
+}
+
+} // namespace
 
 constinit thread_local executor* executor::current_ = nullptr;
 
@@ -86,6 +95,7 @@ void executor::take_ownership() {
 
 void executor::start(task_owner& owner, promise_base& root, std::coroutine_handle<> frame) {
     const attached here(*this);
+    root_ = &root;
     now_ = kernel_.now();
     ready_.nest_from_here();
     if (root.start(root_scope_, frame))
@@ -297,9 +307,7 @@ std::vector<std::string> executor::holdings_report() const {
     const time_point now = kernel_.now();
     slots_.for_each_in_flight([&](operation_id id, const slot& shown) {
         if (wake_up_.is(id)) return;
-        lines.push_back(
-            operation_name(shown.opcode) + " on descriptor " + std::to_string(shown.descriptor) +
-            ", in flight " + for_time(now - shown.since));
+        lines.push_back(in_words(shown) + ", in flight " + for_time(now - shown.since));
     });
     resources_.for_each([&](const resource& each) { lines.push_back(each.describe(now)); });
     if (posts_expected_ != 0)
@@ -308,7 +316,24 @@ std::vector<std::string> executor::holdings_report() const {
     std::ranges::move(buffers_->describe_leases(now), std::back_inserter(lines));
     if (current.live_tasks != 0)
         lines.push_back(std::to_string(current.live_tasks) + " tasks that have not ended");
+    root_scope_.for_each_waiter([&](const waiter& each, const cancel_scope& scope) {
+        if (each.site() == nullptr) return; // of no coroutine
+        std::ostringstream text;
+        task_tree(text, now).coroutine(*each.site(), scope);
+        lines.push_back(text.str());
+        lines.back().pop_back(); // the line's end
+    });
     return lines;
+}
+
+std::string executor::describe(operation_id id) noexcept {
+    const slot* const found = slots_.find(id);
+    return found != nullptr ? in_words(*found) : "an operation that has ended";
+}
+
+void executor::dump(std::ostream& to) const {
+    task_tree tree(to, kernel_.now());
+    if (root_ != nullptr) tree.coroutine(root_->site(), root_->scope());
 }
 
 statistics executor::stats() const noexcept {

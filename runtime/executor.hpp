@@ -25,6 +25,7 @@
 
 #include <algorithm>
 #include <concepts>
+#include <iosfwd>
 #include <memory>
 #include <thread>
 
@@ -129,8 +130,12 @@ class executor final : private turn_end_work {
     //
     // The invariants that do not hold, a sentence each: none, or there is a bug in chainring.
     std::vector<std::string> broken_invariants();
-    // What is still held: operations in flight, sockets, buffers, tasks; whose it is, and since when.
+    // What is still held: operations in flight, sockets, buffers, tasks that wait; whose it is, and since when.
     std::vector<std::string> holdings_report() const;
+
+    // The tasks of `run`, and what each of them waits for: where in the program, on which descriptor, with which peer,
+    // since when, and until when at most. On the executor's thread.
+    void dump(std::ostream& to) const;
 
     // For awaitables, on the executor's thread.
 
@@ -191,6 +196,8 @@ class executor final : private turn_end_work {
     // use it.
     void cancel_and_wait(operation_id id, unsigned members = 1) noexcept;
     bool in_flight(operation_id id) noexcept { return slots_.find(id) != nullptr; }
+    // What it does on which descriptor, for people.
+    std::string describe(operation_id id) noexcept;
 
     void at_turn_end(turn_end_work& work) noexcept { turn_end_.push_back(work); }
     // At the end of the turn in which the next close has ended: for who needs what a close gives back.
@@ -314,6 +321,7 @@ class executor final : private turn_end_work {
     std::vector<disposed_file*> to_dispose_;
     std::vector<operation_id> to_cancel_;
     cancel_scope root_scope_;
+    const promise_base* root_ = nullptr; // while it runs
     statistics counters_;
     unsigned budget_;
     unsigned cancels_in_flight_ = 0;
@@ -347,8 +355,12 @@ template <class T> T executor::run(task<T> root) {
     } const closing{*this};
     struct root_frame {
         std::coroutine_handle<task_promise<T>> frame;
-        ~root_frame() { frame.destroy(); }
-    } const held{root.release()};
+        executor& home;
+        ~root_frame() {
+            home.root_ = nullptr;
+            frame.destroy();
+        }
+    } const held{root.release(), *this};
     start(owner, held.frame.promise(), held.frame);
     run_until(owner.done);
     return held.frame.promise().take_value();

@@ -42,6 +42,7 @@ class [[nodiscard("co_await it")]] offload_operation : public operation<offload_
         error_ = errc::cancelled;
         home_ready_->push(*this);
     }
+    void describe(task_tree& to) const override { to.waits("blocking work"); }
     outcome await_resume() {
         if (exception_) std::rethrow_exception(std::exchange(exception_, nullptr));
         if (error_) return failure(error_);

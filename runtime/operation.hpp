@@ -16,20 +16,25 @@ template <class Derived, std::derived_from<waiter> Base = waiter> class operatio
   public:
     bool await_ready() const noexcept { return false; }
 
-    template <class Promise> bool await_suspend(std::coroutine_handle<Promise> caller) {
-        return begin(caller, caller.promise().scope());
+    template <class Promise>
+    bool await_suspend(
+        std::coroutine_handle<Promise> caller, std::source_location where = std::source_location::current()) {
+        return begin(caller.promise().site().at(caller, where), caller.promise().scope());
     }
 
     // In a scope that need not be the caller's. True: the caller stays suspended.
-    bool begin(std::coroutine_handle<> caller, cancel_scope& scope) {
+    bool begin(wait_site& caller, cancel_scope& scope) {
         auto& self = static_cast<Derived&>(*this);
-        this->coroutine_ = caller;
+        this->suspended_ = &caller;
         if (scope.cancelled()) [[unlikely]] {
             self.refuse(errc::cancelled);
             return false;
         }
         scope.add(*this); // first: it may complete while it starts
-        if (self.start(scope.home())) return true;
+        if (self.start(scope.home())) {
+            caller.suspend(*this, scope.home().now());
+            return true;
+        }
         static_cast<waiter&>(*this).unlink();
         return false;
     }
@@ -46,6 +51,7 @@ template <class Derived, std::derived_from<waiter> Base = waiter> class operatio
 template <class Derived> class ring_operation : public operation<Derived>, private completion {
   public:
     void cancel() noexcept override { home_->request_cancel(id_); }
+    void describe(task_tree& to) const override { to.waits(home_->describe(id_)); }
 
     bool start(executor& home) {
         home_ = &home;

@@ -21,13 +21,16 @@ namespace chainring {
 namespace detail {
 
 // The body of a scope waits in one that is neither the group's nor that of the task around it.
-struct in_scope {
+struct body_scope {
     cancel_scope& scope;
+    const task_group& children;
     cancel_scope& open(cancel_scope&) const noexcept { return scope; }
+    void describe_rest(task_tree& to) const { children.describe(to); }
 };
 
-template <class T> auto await_in(cancel_scope& scope, task<T> child) noexcept {
-    return scoped_awaiter<in_scope, task_waiter<T>>(in_scope{scope}, waiter_of(std::move(child)));
+template <class T> auto await_body(cancel_scope& scope, const task_group& children, task<T> body) noexcept {
+    return scoped_awaiter<body_scope, task_waiter<T>>(
+        body_scope{scope, children}, waiter_of(std::move(body)));
 }
 
 } // namespace detail
@@ -51,7 +54,7 @@ auto scope(group_options options, Body body) -> std::invoke_result_t<Body&, task
     group.cancel_on_failure(body_scope);
     if constexpr (std::is_void_v<outcome>) {
         try {
-            co_await detail::await_in(body_scope, body(group));
+            co_await detail::await_body(body_scope, group, body(group));
         } catch (...) {
             group.spawner_failed({.error = {}, .exception = std::current_exception()});
         }
@@ -60,7 +63,7 @@ auto scope(group_options options, Body body) -> std::invoke_result_t<Body&, task
     } else {
         std::optional<outcome> value;
         try {
-            value.emplace(co_await detail::await_in(body_scope, body(group)));
+            value.emplace(co_await detail::await_body(body_scope, group, body(group)));
         } catch (...) {
             group.spawner_failed({.error = {}, .exception = std::current_exception()});
         }

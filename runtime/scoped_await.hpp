@@ -34,8 +34,8 @@ template <class Awaitable> using waiter_for = decltype(waiter_of(std::declval<Aw
 template <class Awaitable>
 concept awaitable = requires { typename waiter_for<Awaitable>; };
 
-// Holder makes the scope: `cancel_scope& open(cancel_scope& parent)`, when the awaiting begins. It lies in a base, the
-// first one, because the scope must outlive the awaiter that waits in it; one for each Awaiter, because they nest.
+// Holder makes the scope: `cancel_scope& open(cancel_scope& parent)`, when the awaiting begins. For executor::dump it may
+// have a `deadline()`, and a `describe_rest(task_tree&)` for what belongs to the scope besides. It lies in a base, the first one, because the scope must outlive the awaiter that waits in it; one for each Awaiter, because they nest.
 template <class Holder, class Awaiter> struct scope_below {
     Holder holder;
 };
@@ -49,12 +49,24 @@ class [[nodiscard("co_await it")]] scoped_awaiter : private scope_below<Holder, 
     scoped_awaiter(scoped_awaiter&&) = default;
 
     bool await_ready() const noexcept { return false; } // the scope is opened in any case
-    template <class Promise> bool await_suspend(std::coroutine_handle<Promise> caller) {
-        return begin(caller, caller.promise().scope());
+    template <class Promise>
+    bool await_suspend(
+        std::coroutine_handle<Promise> caller, std::source_location where = std::source_location::current()) {
+        return begin(caller.promise().site().at(caller, where), caller.promise().scope());
     }
-    bool begin(std::coroutine_handle<> caller, cancel_scope& scope) {
+    bool begin(wait_site& caller, cancel_scope& scope) {
         cancel_scope& below = holder().open(scope);
         return !Awaiter::await_ready() && Awaiter::begin(caller, below);
+    }
+
+    void describe(task_tree& to) const override {
+        const Holder& held = scope_below<Holder, Awaiter>::holder;
+        const auto show = [&] { Awaiter::describe(to); };
+        if constexpr (requires { held.deadline(); })
+            to.within(held.deadline(), show);
+        else
+            show();
+        if constexpr (requires { held.describe_rest(to); }) held.describe_rest(to);
     }
 
   protected:

@@ -37,6 +37,7 @@ class [[nodiscard("co_await it")]] sleep_operation : public operation<sleep_oper
         error_ = errc::cancelled;
         home_->ready().push(*this);
     }
+    void describe(task_tree& to) const override { to.waits("sleep"); }
     result<void> await_resume() const noexcept {
         if (error_) return failure(error_);
         return {};

@@ -13,6 +13,7 @@
 #include <chainring/runtime/error.hpp>
 #include <chainring/runtime/frame_pool.hpp>
 #include <chainring/runtime/ready_queue.hpp>
+#include <chainring/runtime/task_tree.hpp>
 
 #include <cassert>
 #include <coroutine>
@@ -60,6 +61,8 @@ class promise_base {
     auto final_suspend() const noexcept { return at_the_end{}; }
 
     cancel_scope& scope() const noexcept { return *scope_; }
+    wait_site& site() noexcept { return site_; }
+    const wait_site& site() const noexcept { return site_; }
 
     // Runs the task until it suspends or ends. True: it has ended. False: call `wait_for_end`.
     bool start(cancel_scope& scope, std::coroutine_handle<> frame) noexcept {
@@ -108,6 +111,7 @@ class promise_base {
     cancel_scope* scope_;
     promise_base* previous_; // in the list of a group
     promise_base* next_;
+    wait_site site_;
 };
 
 // A promise with the place for what the task leaves behind: a value or an exception.
@@ -196,6 +200,9 @@ class task_list {
         (task.previous_ == nullptr ? first_ : task.previous_->next_) = task.next_;
         (task.next_ == nullptr ? last_ : task.next_->previous_) = task.previous_;
     }
+    template <class Visitor> void for_each(Visitor&& visit) const {
+        for (const promise_base* each = first_; each != nullptr; each = each->next_) visit(*each);
+    }
     promise_base& pop_front() noexcept {
         promise_base& popped = *first_;
         remove(popped);
@@ -220,8 +227,11 @@ template <class T> class task_waiter : public task_owner {
 
     bool await_ready() const noexcept { return false; }
 
-    template <class Promise> bool await_suspend(std::coroutine_handle<Promise> parent) noexcept {
-        return begin(parent, parent.promise().scope());
+    template <class Promise>
+    bool await_suspend(
+        std::coroutine_handle<Promise> parent,
+        std::source_location where = std::source_location::current()) noexcept {
+        return begin(parent.promise().site().at(parent, where), parent.promise().scope());
     }
 
     T await_resume() { return take_value_of(child_); }
@@ -230,8 +240,10 @@ template <class T> class task_waiter : public task_owner {
         if (child_ended()) this->go_on();
     }
 
+    void describe(task_tree& to) const override { describe_as(to, {}); }
+
     // True: `parent` stays suspended.
-    bool begin(std::coroutine_handle<> parent, cancel_scope& scope) noexcept {
+    bool begin(wait_site& parent, cancel_scope& scope) noexcept {
         if (!ready_queue_of(scope.home()).may_nest()) [[unlikely]] {
             start_later(parent, scope);
             return true;
@@ -242,14 +254,14 @@ template <class T> class task_waiter : public task_owner {
     }
 
     // The child runs and has not ended.
-    void wait(std::coroutine_handle<> parent) noexcept {
-        coroutine_ = parent;
+    void wait(wait_site& parent) noexcept {
+        suspend(parent);
         child_.promise().wait_for_end(*this);
     }
 
     // The stack is too deep already to start the child on it.
-    void start_later(std::coroutine_handle<> parent, cancel_scope& scope) noexcept {
-        coroutine_ = parent;
+    void start_later(wait_site& parent, cancel_scope& scope) noexcept {
+        suspend(parent);
         child_.promise().postpone(scope);
         ready_queue_of(scope.home()).push_next(*this);
     }
@@ -265,6 +277,11 @@ template <class T> class task_waiter : public task_owner {
     }
 
   protected:
+    void describe_as(task_tree& to, std::string_view name) const {
+        const promise_base& child = child_.promise();
+        to.awaits(child.site(), child.scope(), name);
+    }
+
     // False: it was only started now, and runs.
     bool child_ended() noexcept {
         if (!child_.promise().postponed()) [[likely]]
@@ -275,6 +292,10 @@ template <class T> class task_waiter : public task_owner {
     }
 
   private:
+    void suspend(wait_site& parent) noexcept {
+        this->suspended_ = &parent;
+        parent.suspend(*this);
+    }
     void finished(promise_base& promise) noexcept override {
         ready_queue_of(promise.scope().home()).push_next(*this);
     }
@@ -296,14 +317,18 @@ template <class T> class task_awaiter {
 
     bool await_ready() const noexcept { return false; }
 
-    template <class Promise> bool await_suspend(std::coroutine_handle<Promise> parent) noexcept {
+    template <class Promise>
+    bool await_suspend(
+        std::coroutine_handle<Promise> parent,
+        std::source_location where = std::source_location::current()) noexcept {
         cancel_scope& scope = parent.promise().scope();
+        wait_site& site = parent.promise().site();
         if (!ready_queue_of(scope.home()).may_nest()) [[unlikely]] {
-            waiter_.emplace(std::exchange(child_, nullptr)).start_later(parent, scope);
+            waiter_.emplace(std::exchange(child_, nullptr)).start_later(site.at(parent, where), scope);
             return true;
         }
         if (child_.promise().start(scope, child_)) return false;
-        waiter_.emplace(std::exchange(child_, nullptr)).wait(parent);
+        waiter_.emplace(std::exchange(child_, nullptr)).wait(site.at(parent, where));
         return true;
     }
 

@@ -103,6 +103,18 @@ void task_group::throw_failure() {
     throw std::system_error(first.error);
 }
 
+void task_group::describe(task_tree& to) const {
+    to.below([&] {
+        running_.for_each([&](const promise_base& each) { to.coroutine(each.site(), each.scope()); });
+        starting_.for_each([&](const promise_base&) { to.not_started(); });
+    });
+}
+
+void task_group::join_awaiter::describe(task_tree& to) const {
+    to.waits("the end of " + std::to_string(group_.size()) + " children");
+    group_.describe(to);
+}
+
 void task_group::start_one() noexcept {
     promise_base& started = starting_.pop_front();
     running_.push_back(started);
@@ -137,6 +149,10 @@ bool spawn_operation::start(executor&) noexcept {
     }
     group_.spawn(std::move(child_));
     return false;
+}
+
+void spawn_operation::describe(task_tree& to) const {
+    to.waits("a place among " + std::to_string(group_.size()) + " children");
 }
 
 void spawn_operation::admit() noexcept {

@@ -83,6 +83,9 @@ class task_group {
     // In the order in which they happened, from the first: those that nobody has taken yet.
     std::vector<task_failure> take_failures() noexcept { return std::exchange(failures_, {}); }
 
+    // For executor::dump: the children, and what they wait for.
+    void describe(task_tree& to) const;
+
     // For scopes.
 
     // Whoever spawns is not a child: this one, which must live as long as the group, ends when the group
@@ -110,20 +113,24 @@ class task_group {
             if (group_.joining_ == this) group_.joining_ = nullptr;
         }
         bool await_ready() const noexcept { return group_.joined(); }
-        void await_suspend(std::coroutine_handle<> caller) noexcept {
-            coroutine_ = caller;
+        template <class Promise>
+        void await_suspend(
+            std::coroutine_handle<Promise> caller,
+            std::source_location where = std::source_location::current()) noexcept {
+            suspend(caller, where);
             group_.joining_ = this;
         }
         void resume() noexcept override {
             // Whoever ran since the last child ended may have spawned another one.
             if (group_.joined())
-                coroutine_.resume();
+                go_on();
             else
                 group_.joining_ = this;
         }
         void await_resume() const { group_.throw_exception(); }
         void cancel() noexcept override {
         } // in no scope: a scope's cancellation reaches the children, and they end
+        void describe(task_tree& to) const override;
 
       private:
         task_group& group_;
@@ -175,6 +182,7 @@ class [[nodiscard("co_await it")]] spawn_operation : public operation<spawn_oper
     bool start(executor&) noexcept;
     void refuse(fault error) noexcept { error_ = error; }
     void cancel() noexcept override;
+    void describe(task_tree& to) const override;
     result<void> await_resume() const noexcept {
         if (error_) return failure(error_);
         return {};

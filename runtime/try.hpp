@@ -19,6 +19,7 @@ namespace detail {
 template <class Promise> void end_with_error(std::coroutine_handle<> frame, std::error_code error) noexcept {
     auto& promise = std::coroutine_handle<Promise>::from_address(frame.address()).promise();
     promise.return_value(failure(error));
+    promise.site().leave();
     promise.finish(); // the frame may be gone now
 }
 
@@ -38,10 +39,12 @@ template <std::derived_from<waiter> Awaiter> class try_awaiter final : public Aw
 
     bool await_ready() const noexcept { return false; } // only await_suspend learns whose coroutine it is
 
-    template <class Promise> bool await_suspend(std::coroutine_handle<Promise> caller) {
+    template <class Promise>
+    bool await_suspend(
+        std::coroutine_handle<Promise> caller, std::source_location where = std::source_location::current()) {
         end_ = &end_with_error<Promise>;
         caller_ = caller;
-        if (!Awaiter::await_ready() && Awaiter::await_suspend(caller)) return true;
+        if (!Awaiter::await_ready() && Awaiter::await_suspend(caller, where)) return true;
         return !settle();
     }
 

@@ -3,20 +3,24 @@
 #pragma once
 
 #include <chainring/runtime/intrusive_list.hpp>
+#include <chainring/runtime/wait_site.hpp>
 
 #include <cassert>
-#include <coroutine>
 #include <cstdint>
 #include <utility>
 
 namespace chainring {
 
 struct waiter_tag;
+class task_tree;
 
 class waiter : public list_node<waiter_tag> {
   public:
     // Called from the ready queue, on the executor's thread.
     virtual void resume() noexcept { go_on(); }
+
+    // Where the coroutine is suspended; nullptr: it runs.
+    const wait_site* site() const noexcept { return suspended_; }
 
     // On this thread: always 0, or a bug.
     static std::uint64_t second_resumptions() noexcept { return second_resumptions_; }
@@ -25,22 +29,32 @@ class waiter : public list_node<waiter_tag> {
     // is with the kernel asks for an end and goes on waiting for it.
     virtual void cancel() noexcept = 0;
 
+    // For executor::dump: what it is that the coroutine waits for.
+    virtual void describe(task_tree& to) const;
+
   protected:
     waiter() noexcept = default;
     waiter(waiter&&) noexcept = default;
     ~waiter() = default; // leaves whatever list it is in
 
+    // For await_suspend; `where` is its default argument, which stands for the co_await.
+    template <class Promise>
+    void suspend(std::coroutine_handle<Promise> caller, std::source_location where) noexcept {
+        suspended_ = &caller.promise().site().at(caller, where);
+        suspended_->suspend(*this, caller.promise().scope().home().now());
+    }
+
     // Whoever waits is resumed once; a second time is a bug, which is counted rather than run into.
     void go_on() noexcept {
-        const std::coroutine_handle<> suspended = std::exchange(coroutine_, nullptr);
-        assert(suspended && !suspended.done());
-        if (suspended) [[likely]]
-            suspended.resume();
+        wait_site* const suspended = std::exchange(suspended_, nullptr);
+        assert(suspended != nullptr);
+        if (suspended != nullptr) [[likely]]
+            suspended->resume();
         else
             ++second_resumptions_;
     }
 
-    std::coroutine_handle<> coroutine_; // null: it has been resumed
+    wait_site* suspended_ = nullptr; // nullptr: it has been resumed
 
   private:
     static inline constinit thread_local std::uint64_t second_resumptions_ = 0;

@@ -13,6 +13,7 @@
 #include <chainring/runtime/graceful_shutdown.hpp>
 #include <chainring/runtime/interval.hpp>
 #include <chainring/runtime/log.hpp>
+#include <chainring/runtime/named.hpp>
 #include <chainring/runtime/offload.hpp>
 #include <chainring/runtime/runtime.hpp>
 #include <chainring/runtime/scope.hpp>

@@ -92,8 +92,11 @@ inline auto one_turn() {
 class pass final : public waiter {
   public:
     bool await_ready() const noexcept { return false; }
-    void await_suspend(std::coroutine_handle<> caller) noexcept {
-        coroutine_ = caller;
+    template <class Promise>
+    void await_suspend(
+        std::coroutine_handle<Promise> caller,
+        std::source_location where = std::source_location::current()) noexcept {
+        suspend(caller, where);
         executor::current()->ready().push(*this);
     }
     void await_resume() const noexcept {}

@@ -103,7 +103,9 @@ TEST_CASE("what_an_audit_finds_is_counted") {
 TEST_CASE("a_second_resumption_is_counted_and_comes_to_nothing") {
     struct twice final : waiter {
         bool await_ready() const noexcept { return false; }
-        void await_suspend(std::coroutine_handle<> caller) noexcept { coroutine_ = caller; }
+        void await_suspend(std::coroutine_handle<task_promise<void>> caller) noexcept {
+            suspend(caller, std::source_location::current());
+        }
         void await_resume() const noexcept {}
         void cancel() noexcept override {}
     };
@@ -139,10 +141,12 @@ TEST_CASE("an_operation_in_flight_is_reported_with_its_descriptor_and_its_time")
             }(ends[0], byte));
             (void)co_await chainring::sleep(std::chrono::milliseconds(1));
             const std::vector<std::string> held = running.holdings_report();
-            REQUIRE(held.size() == 2);
+            REQUIRE(held.size() == 3);
             CHECK_THAT(held[0], ContainsSubstring("descriptor " + std::to_string(ends[0])));
             CHECK_THAT(held[0], ContainsSubstring("in flight for"));
             CHECK_THAT(held[1], ContainsSubstring("tasks"));
+            CHECK_THAT(
+                held[2], ContainsSubstring("audit_test.cpp:") && ContainsSubstring(": read on descriptor"));
             group.cancel();
         });
         ::close(ends[0]);

@@ -240,8 +240,10 @@ class answer_from_elsewhere final : public waiter {
     };
 
     bool await_ready() const noexcept { return false; }
-    template <class Promise> void await_suspend(std::coroutine_handle<Promise> caller) {
-        coroutine_ = caller;
+    template <class Promise>
+    void await_suspend(
+        std::coroutine_handle<Promise> caller, std::source_location where = std::source_location::current()) {
+        suspend(caller, where);
         home_ = &caller.promise().scope().home();
         state_->waiting = this;
         std::thread([state = state_, &home = *home_] {

@@ -26,8 +26,10 @@ class pool_read final : public waiter, private completion {
         , descriptor_(descriptor) {}
 
     bool await_ready() const noexcept { return false; }
-    void await_suspend(std::coroutine_handle<> caller) {
-        coroutine_ = caller;
+    template <class Promise>
+    void await_suspend(
+        std::coroutine_handle<Promise> caller, std::source_location where = std::source_location::current()) {
+        suspend(caller, where);
         home_.submit(*this, [this](io_uring_sqe& sqe) {
             io_uring_prep_read(&sqe, descriptor_, nullptr, home_.buffers().block_size(), 0);
             sqe.flags |= IOSQE_BUFFER_SELECT;

@@ -12,7 +12,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr duration tick{1 << 16};
+constexpr duration wheel_tick{1 << 16};
 
 } // namespace
 
@@ -26,7 +26,7 @@ TEST_CASE("a_sleep_ends_not_before_its_time_and_within_a_tick_of_it") {
             const result<void> slept = co_await sleep(delay);
             CHECK(slept.has_value());
             CHECK(time.now() - begin >= delay);
-            CHECK(time.now() - begin <= delay + tick);
+            CHECK(time.now() - begin <= delay + wheel_tick);
         }
     }(clock));
     check_baseline(used);
@@ -50,7 +50,7 @@ TEST_CASE("sleep_until_ends_at_a_point_in_time") {
         const result<void> slept = co_await sleep_until(deadline);
         CHECK(slept.has_value());
         CHECK(time.now() >= deadline);
-        CHECK(time.now() <= deadline + tick);
+        CHECK(time.now() <= deadline + wheel_tick);
     }(clock));
 }
 

@@ -34,8 +34,11 @@ inline constexpr bool address_sanitizer = false;
 class next_turn : public waiter, private posted_work {
   public:
     bool await_ready() const noexcept { return false; }
-    template <class Promise> void await_suspend(std::coroutine_handle<Promise> caller) noexcept {
-        coroutine_ = caller;
+    template <class Promise>
+    void await_suspend(
+        std::coroutine_handle<Promise> caller,
+        std::source_location where = std::source_location::current()) noexcept {
+        suspend(caller, where);
         home_ = &caller.promise().scope().home();
         home_->post(static_cast<posted_work&>(*this));
     }
@@ -70,8 +73,11 @@ class gate {
         explicit pass(gate& through) noexcept
             : gate_(through) {}
         bool await_ready() const noexcept { return gate_.open_; }
-        template <class Promise> void await_suspend(std::coroutine_handle<Promise> caller) noexcept {
-            coroutine_ = caller;
+        template <class Promise>
+        void await_suspend(
+            std::coroutine_handle<Promise> caller,
+            std::source_location where = std::source_location::current()) noexcept {
+            suspend(caller, where);
             home_ = &caller.promise().scope().home();
             gate_.waiting_.push_back(*this);
         }

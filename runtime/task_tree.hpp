@@ -1,0 +1,56 @@
+// The printer behind executor::dump: coroutines, each with the place where it is suspended, and below it what it waits for.
+#pragma once
+
+#include <chainring/runtime/cancel_scope.hpp>
+
+#include <iosfwd>
+#include <string_view>
+
+namespace chainring {
+
+class task_tree {
+  public:
+    task_tree(std::ostream& to, time_point now) noexcept
+        : to_(to)
+        , now_(now) {}
+
+    // A coroutine, on a line of its own, and what it waits for.
+    void coroutine(const wait_site& site, const cancel_scope& scope);
+    // A task that has not run yet.
+    void not_started();
+
+    // One of these is called for the coroutine on the last line, by the waiter in which it is suspended.
+    //
+    // It waits for an operation, and on what: ("receive on", "descriptor 7").
+    void waits(std::string_view operation, std::string_view what = {});
+    // It waits for another coroutine.
+    void awaits(const wait_site& site, const cancel_scope& scope, std::string_view name = {});
+
+    // What `show()` prints is below the last line.
+    template <class Show> void below(Show&& show) {
+        ++depth_;
+        show();
+        --depth_;
+    }
+    // What `show()` prints has to end by then.
+    template <class Show> void within(time_point deadline, Show&& show) {
+        const time_point before = deadline_;
+        deadline_ = std::min(before, deadline);
+        show();
+        deadline_ = before;
+    }
+
+  private:
+    void begin_line();
+
+    std::ostream& to_;
+    time_point now_;
+    time_point since_{};
+    time_point deadline_ = cancel_scope::no_deadline;
+    unsigned depth_ = 0;
+};
+
+// The name of a function as people write it: without its type, its parameters and the arguments of templates.
+std::string_view short_name(std::string_view function) noexcept;
+
+} // namespace chainring

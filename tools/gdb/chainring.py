@@ -1,0 +1,211 @@
+"""The tree of tasks of a chainring program, for gdb: of a process, or of its core file.
+
+    (gdb) source tools/gdb/chainring.py
+    (gdb) chainring-tasks
+
+It prints what executor::dump prints, of each thread that runs an executor: every coroutine with the place where it is
+suspended, and below it what it waits for. Times count up to the beginning of the executor's last turn.
+"""
+
+import re
+
+import gdb
+
+MOST_DEPTH = 200
+NO_DEADLINE = 2**63 - 1
+
+
+def fields_of(value):
+    """All data members, those of base classes too: the most derived first."""
+    bases = []
+    for field in value.type.fields():
+        if field.is_base_class:
+            bases.append(value[field])
+        elif hasattr(field, "bitpos"):
+            yield field.name, value[field]
+    for base in bases:
+        yield from fields_of(base)
+
+
+def member(value, name):
+    return next((found for known, found in fields_of(value) if known == name), None)
+
+
+def bases_of(kind):
+    yield kind
+    for field in kind.fields():
+        if field.is_base_class:
+            yield from bases_of(field.type.strip_typedefs())
+
+
+def is_a(value, pattern):
+    return any(re.match(pattern, base.name or "") for base in bases_of(value.type))
+
+
+def text_at(pointer):
+    return pointer.string(errors="replace") if int(pointer) else "?"
+
+
+def nanoseconds(time_point):
+    return int(time_point["__d"]["__r"])
+
+
+def in_seconds(count):
+    return f"{count / 1e9:.1f} s"
+
+
+def split_at_last_bracket(text):
+    depth = 0
+    for at in range(len(text) - 1, -1, -1):
+        if text[at] in ")>}]":
+            depth += 1
+        elif text[at] in "(<{[":
+            depth -= 1
+            if depth == 0:
+                return text[:at]
+    return ""
+
+
+def short_name(function):
+    """Without its type, its parameters and the arguments of templates."""
+    if function.endswith("]"):
+        function = split_at_last_bracket(function)
+    function = function.rstrip().removesuffix(" const")
+    if function.endswith(")"):  # GCC gives some lambdas without their call operator
+        function = split_at_last_bracket(function)
+    function = function.removesuffix("::operator()")
+    depth = 0
+    for at in range(len(function) - 1, -1, -1):
+        if function[at] in ")>}]":
+            depth += 1
+        elif function[at] in "(<{[":
+            depth -= 1
+        elif function[at] == " " and depth == 0:
+            function = function[at + 1 :]
+            break
+    is_template = function.endswith(">") and not function.endswith(")>")
+    return split_at_last_bracket(function) if is_template else function
+
+
+class TaskTree:
+    def __init__(self, executor):
+        self.executor = executor
+        self.now = nanoseconds(executor["now_"])
+        self.promise = gdb.lookup_type("chainring::promise_base").pointer()
+
+    def show(self):
+        root = self.executor["root_"]
+        if int(root):
+            self.coroutine(root.dereference(), 0, NO_DEADLINE)
+
+    def line(self, depth, text):
+        print("  " * depth + text)
+
+    def coroutine(self, promise, depth, deadline):
+        scope = promise["scope_"]
+        deadline = min(deadline, nanoseconds(scope["deadline_"]))
+        site = promise["site_"]
+        waits_for = site["waits_for_"]
+        if not int(waits_for):
+            self.line(depth, "a coroutine that runs or is about to")
+            return
+        stop = site["stop_"]
+        where = stop["where"]["_M_impl"]
+        place = f"{short_name(text_at(where['_M_function_name']))} at {text_at(where['_M_file_name'])}:{int(where['_M_line'])}"
+        if depth > MOST_DEPTH:
+            self.line(depth, place + " ...")
+            return
+        waiter = waits_for.cast(waits_for.dynamic_type).dereference()
+        held = member(waiter, "holder")
+        if held is not None and member(held, "scope_") is not None:
+            limit = member(member(held, "scope_"), "deadline_")
+            if limit is not None:
+                deadline = min(deadline, nanoseconds(limit))
+
+        child = member(waiter, "child_")
+        group = member(waiter, "group_")
+        if is_a(waiter, "chainring::task_waiter<") and child is not None:
+            name = member(waiter, "name_")
+            self.line(depth, place + ", in" + (f" {name.referenced_value()}" if name is not None else ""))
+            self.coroutine(self.promise_of(child), depth + 1, deadline)
+            if held is not None and member(held, "children") is not None:
+                self.children(member(held, "children").referenced_value(), depth + 1)
+            return
+        since = nanoseconds(stop["since"])
+        waiting = f"{place}: {self.operation(waiter)}, for {in_seconds(self.now - since)}"
+        if deadline != NO_DEADLINE:
+            waiting += f", deadline in {in_seconds(deadline - self.now)}"
+        self.line(depth, waiting)
+        if is_a(waiter, "chainring::task_group::join_awaiter") and group is not None:
+            self.children(group.referenced_value(), depth + 1)
+
+    def promise_of(self, handle):
+        # A frame begins with two function pointers; the promise follows.
+        frame = int(handle["_M_fr_ptr"])
+        return gdb.Value(frame + 2 * self.promise.sizeof).cast(self.promise).dereference()
+
+    def children(self, group, depth):
+        for name in ("running_", "starting_"):
+            child = group[name]["first_"]
+            while int(child):
+                if name == "running_":
+                    self.coroutine(child.dereference(), depth, NO_DEADLINE)
+                else:
+                    self.line(depth, "a task that has not started")
+                child = child["next_"]
+
+    def operation(self, waiter):
+        kind = re.sub(r"chainring::|detail::|try_awaiter<|scoped_awaiter<[^,]*,|timed_awaiter<", "", waiter.type.name)
+        kind = re.sub(r"<.*|>.*", "", kind).strip()
+        text = re.sub(r"_(operation|waiter|awaiter)$", "", kind.split("::")[-1])
+        for name in ("from_", "to_", "socket_", "acceptor_"):
+            pointed = member(waiter, name)
+            if pointed is None or pointed.type.code != gdb.TYPE_CODE_PTR or not int(pointed):
+                continue
+            of = member(pointed.dereference(), "socket_")  # of a sender or a receiver
+            socket = of.referenced_value() if of is not None else pointed.dereference()
+            handles = (found for _, found in fields_of(socket) if found.type.name == "chainring::file_handle")
+            for handle in handles:
+                return f"{text} on descriptor {int(handle['number'])}"
+        return text
+
+
+def executor_of_thread():
+    """That of executor::run, somewhere on the stack."""
+    frame = gdb.newest_frame()
+    while frame is not None:
+        if "chainring::executor::" in (frame.name() or ""):
+            try:
+                this = frame.read_var("this")
+                if not this.is_optimized_out and this.type.strip_typedefs().target().unqualified().name == "chainring::executor":
+                    return this.dereference()
+            except (ValueError, RuntimeError, gdb.error):
+                pass
+        frame = frame.older()
+    return None
+
+
+class ChainringTasks(gdb.Command):
+    """Prints the tree of tasks of each thread that runs a chainring executor."""
+
+    def __init__(self):
+        super().__init__("chainring-tasks", gdb.COMMAND_STACK)
+
+    def invoke(self, argument, from_tty):
+        del argument, from_tty
+        before = gdb.selected_thread()
+        found = False
+        for thread in sorted(gdb.selected_inferior().threads(), key=lambda each: each.num):
+            thread.switch()
+            executor = executor_of_thread()
+            if executor is not None:
+                found = True
+                print(f"executor of thread {thread.num} ({thread.name or '?'}):")
+                TaskTree(executor).show()
+        if before is not None:
+            before.switch()
+        if not found:
+            print("no thread runs an executor")
+
+
+ChainringTasks()
