@@ -114,6 +114,10 @@ def comparisons(build, options):
     )
 
     sink = f"127.0.0.1:{free_port()}"
+    example = ()
+    if options.liburing_proxy:
+        wrapper = pathlib.Path(__file__).parent / "peers" / "liburing_example.py"
+        example = (contestant("liburing example", sys.executable, wrapper, options.liburing_proxy, "--connect", sink),)
     yield Comparison(
         name="proxy",
         unit="blocks",
@@ -124,8 +128,13 @@ def comparisons(build, options):
             contestant(OURS, build / "samples/proxy", "--connect", sink),
             contestant("uring_proxy", benchmarks / "uring_proxy", "--connect", sink),
             contestant("asio", benchmarks / "asio_proxy", "--connect", sink),
+            *example,
         ),
-        goals=(throughput("asio", 1.0), throughput("uring_proxy", 0.95)),
+        goals=(
+            throughput("asio", 1.0),
+            throughput("uring_proxy", 0.95),
+            *(throughput(each.name, 0.95) for each in example),
+        ),
         twice="uring_proxy",
     )
 
@@ -232,6 +241,7 @@ def main():
     parser.add_argument("--warmup", type=float, default=0.5)
     parser.add_argument("--in-flight", type=int, default=8, help="messages under way in fan-out (default: 8)")
     parser.add_argument("--exchanges", type=int, default=100_000, help="connections in churn (default: 100000)")
+    parser.add_argument("--liburing-proxy", metavar="PATH", help="liburing's examples/proxy, built, for the proxy comparison")
     options = parser.parse_args()
 
     known = {comparison.name: comparison for comparison in comparisons(options.build, options)}

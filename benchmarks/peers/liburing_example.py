@@ -1,0 +1,32 @@
+"""Runs the proxy among liburing's examples as a contestant: it chooses no port and does not say when it listens.
+
+    python3 benchmarks/peers/liburing_example.py PROGRAM --connect HOST:PORT --listen HOST:PORT
+"""
+
+import argparse
+import os
+import pathlib
+import socket
+
+parser = argparse.ArgumentParser()
+parser.add_argument("program")
+parser.add_argument("--connect", required=True)
+parser.add_argument("--listen", required=True)
+options = parser.parse_args()
+
+with socket.socket() as probe:
+    probe.bind(("127.0.0.1", 0))
+    port = probe.getsockname()[1]
+
+if os.fork() == 0:
+    listening = f":{port:04X} 00000000:0000 0A"
+    while listening not in pathlib.Path("/proc/net/tcp").read_text():
+        pass
+    print(f"listening on 127.0.0.1:{port}", flush=True)
+    os._exit(0)
+
+host, upstream = options.connect.rsplit(":", 1)
+# Multishot receives into large buffers, both ways. What it prints at its end goes to standard error.
+arguments = ["-m1", "-B1", "-b65536", "-n256", f"-r{port}", "-H", host, f"-p{upstream}"]
+os.dup2(2, 1)
+os.execv(options.program, [options.program, *arguments])
