@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <cstdio>
 #include <fstream>
 #include <thread>
@@ -46,11 +47,11 @@ class pinger {
 
     std::atomic<bool> measuring = false;
     std::atomic<std::uint64_t> wrong = 0;
-    latency_histogram latency; // once it is gone
-    void stop() {
-        thread_.request_stop();
-        thread_.join();
-    }
+    latency_histogram latency; // after `join`
+
+    // Ends with the reply that it waits for, so the executor must go on.
+    void stop() { thread_.request_stop(); }
+    void join() { thread_.join(); }
 
   private:
     void run(const cr::endpoint& server, const std::stop_token& stop) {
@@ -86,7 +87,10 @@ cr::task<int> measure(unsigned count, figures& told, std::optional<pinger>& clie
     const auto at = listener->local();
     client.emplace(*at);
     auto peer = co_await listener->accept();
-    if (!peer) co_return 1;
+    if (!peer) {
+        client->stop();
+        co_return 1;
+    }
     co_await cr::scope([&](cr::task_group& group) -> cr::task<> {
         group.spawn(echo(std::move(*peer)));
         const std::size_t before = resident_bytes();
@@ -97,7 +101,7 @@ cr::task<int> measure(unsigned count, figures& told, std::optional<pinger>& clie
             cr::cancel_scope& here = co_await cr::this_scope{};
             cr::task_group sleepers(here);
             for (unsigned number = 0; number < count; ++number) {
-                sleepers.spawn(sleeper(first + number * 1s / count, woken));
+                sleepers.spawn(sleeper(first + number * std::chrono::nanoseconds(1s) / count, woken));
                 if (number % 256 == 0) co_await cr::yield();
             }
             (void)co_await cr::sleep_until(first - 1s);
@@ -128,6 +132,7 @@ int main(int argc, char** argv) {
     figures told;
     std::optional<pinger> client;
     const int status = cr::runtime{}.run(measure(tasks, told, client));
+    if (client) client->join();
     if (status != 0) return status;
     std::printf("%u tasks asleep: %.0f MiB, %.0f bytes each\n", tasks, told.total_mib, told.bytes_per_task);
     std::printf("%u woke up, within %.3f s\n", told.woken, told.woken_in);

@@ -174,6 +174,6 @@ TEST_CASE("names_of_functions_are_shortened_to_what_people_write") {
         short_name("void chainring::scope(chainring::scope<f()::<lambda(g&)> "
                    ">(f()::<lambda(g&)>)::_Z.Frame*) [with Body = int]") == "chainring::scope");
     CHECK(short_name("f(int)::<lambda(g&)>") == "f(int)::<lambda(g&)>");
-    CHECK(short_name("") == "");
+    CHECK(short_name("").empty());
     CHECK(short_name("nothing") == "nothing");
 }
