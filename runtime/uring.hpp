@@ -13,6 +13,23 @@
 
 namespace chainring {
 
+namespace detail {
+
+// Such an operation has many CQEs, and who awaits it goes on once.
+inline bool is_multishot(const io_uring_sqe& sqe) noexcept {
+    switch (sqe.opcode) {
+    case IORING_OP_ACCEPT: return (sqe.ioprio & IORING_ACCEPT_MULTISHOT) != 0;
+    case IORING_OP_RECV:
+    case IORING_OP_RECVMSG: return (sqe.ioprio & IORING_RECV_MULTISHOT) != 0;
+    case IORING_OP_POLL_ADD: return (sqe.len & IORING_POLL_ADD_MULTI) != 0;
+    case IORING_OP_TIMEOUT: return (sqe.timeout_flags & IORING_TIMEOUT_MULTISHOT) != 0;
+    case IORING_OP_READ_MULTISHOT: return true;
+    default: return false;
+    }
+}
+
+} // namespace detail
+
 template <class Prepare>
 class [[nodiscard("co_await it")]] uring_operation : public ring_operation<uring_operation<Prepare>> {
   public:
@@ -43,7 +60,7 @@ class [[nodiscard("co_await it")]] uring_operation : public ring_operation<uring
         // selected buffer would have no lease.
         constexpr unsigned unsupported =
             IOSQE_IO_LINK | IOSQE_IO_HARDLINK | IOSQE_CQE_SKIP_SUCCESS | IOSQE_BUFFER_SELECT | IOSQE_IO_DRAIN;
-        if ((sqe.flags & unsupported) != 0) {
+        if ((sqe.flags & unsupported) != 0 || detail::is_multishot(sqe)) {
             illegal_ = true;
             make_harmless(sqe);
         }
@@ -70,8 +87,8 @@ class [[nodiscard("co_await it")]] uring_operation : public ring_operation<uring
 };
 
 // completes when: the operation's terminal CQE is there; its value is the CQE's result
-// errors:         the operation's errno; errc::unsupported_sqe_flag for links, CQE_SKIP_SUCCESS, IO_DRAIN and
-//                 buffer selection
+// errors:         the operation's errno; errc::unsupported_sqe_flag for links, CQE_SKIP_SUCCESS, IO_DRAIN,
+//                 buffer selection, and multishot operations
 // cancellation:   asks the kernel to end it and waits; errc::cancelled only if the kernel says that nothing was done
 // ownership:      memory that the SQE points to is the caller's and must live until completion; destroying the
 //                 operation cancels it and waits

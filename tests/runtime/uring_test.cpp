@@ -81,6 +81,32 @@ TEST_CASE("flags_that_the_executor_cannot_account_for_are_refused_and_nothing_is
     check_baseline(used);
 }
 
+TEST_CASE("a_multishot_operation_is_refused_because_it_is_awaited_once") {
+    executor used(options_for(GENERATE(both_modes())));
+    pipe_ends pipe;
+    pipe.write("data"); // a poll of it would have a CQE at once
+    used.run([](pipe_ends& from) -> task<> {
+        const int descriptor = from.reading();
+        __kernel_timespec soon{};
+        const result<int> polled = co_await uring(
+            [&](io_uring_sqe& sqe) { io_uring_prep_poll_multishot(&sqe, descriptor, POLLIN); });
+        const result<int> accepted = co_await uring([&](io_uring_sqe& sqe) {
+            io_uring_prep_multishot_accept(&sqe, descriptor, nullptr, nullptr, 0);
+        });
+        const result<int> received = co_await uring(
+            [&](io_uring_sqe& sqe) { io_uring_prep_recv_multishot(&sqe, descriptor, nullptr, 0, 0); });
+        const result<int> read = co_await uring([&](io_uring_sqe& sqe) {
+            io_uring_prep_nop(&sqe);
+            sqe.opcode = IORING_OP_READ_MULTISHOT;
+        });
+        const result<int> waited = co_await uring(
+            [&](io_uring_sqe& sqe) { io_uring_prep_timeout(&sqe, &soon, 0, IORING_TIMEOUT_MULTISHOT); });
+        for (const result<int>& outcome : {polled, accepted, received, read, waited})
+            CHECK(outcome == failure(errc::unsupported_sqe_flag));
+    }(pipe));
+    check_baseline(used);
+}
+
 TEST_CASE("forcing_an_operation_to_a_worker_thread_is_allowed") {
     executor used(options_for(GENERATE(both_modes())));
     pipe_ends pipe;
