@@ -54,16 +54,16 @@ def in_seconds(count):
     return f"{count / 1e9:.1f} s"
 
 
-def split_at_last_bracket(text):
+def backwards(text):
+    """Each position from the end on, and how many brackets are open before it that close behind it."""
     depth = 0
     for at in range(len(text) - 1, -1, -1):
-        if text[at] in ")>}]":
-            depth += 1
-        elif text[at] in "(<{[":
-            depth -= 1
-            if depth == 0:
-                return text[:at]
-    return ""
+        depth += (text[at] in ")>}]") - (text[at] in "(<{[")
+        yield at, depth
+
+
+def split_at_last_bracket(text):
+    return next((text[:at] for at, depth in backwards(text) if depth == 0 and text[at] in "(<{["), "")
 
 
 def short_name(function):
@@ -74,15 +74,8 @@ def short_name(function):
     if function.endswith(")"):  # GCC gives some lambdas without their call operator
         function = split_at_last_bracket(function)
     function = function.removesuffix("::operator()")
-    depth = 0
-    for at in range(len(function) - 1, -1, -1):
-        if function[at] in ")>}]":
-            depth += 1
-        elif function[at] in "(<{[":
-            depth -= 1
-        elif function[at] == " " and depth == 0:
-            function = function[at + 1 :]
-            break
+    type_end = next((at for at, depth in backwards(function) if depth == 0 and function[at] == " "), -1)
+    function = function[type_end + 1 :]
     is_template = function.endswith(">") and not function.endswith(")>")
     return split_at_last_bracket(function) if is_template else function
 
