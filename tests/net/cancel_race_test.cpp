@@ -131,7 +131,7 @@ template <class Over, bool buffered> class sends final : public race_case {
         }
     }
     task<std::error_code> operate() override {
-        const std::string text(50'000, 'x'); // more than the socket takes
+        const std::string text(20'000, 'x'); // more than the socket takes
         if constexpr (buffered) {
             const result<void> written = co_await pair_->stream.write(std::string(text));
             if (written) claimed_ += text.size();

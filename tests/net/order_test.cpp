@@ -17,7 +17,7 @@ using namespace chainring::test;
 
 namespace {
 
-constexpr unsigned messages_of_a_transport = 334'000;
+constexpr unsigned messages_of_a_transport = 200'000;
 constexpr unsigned messages_of_a_connection = 4'000; // at most; a connection may break before
 constexpr unsigned senders = 4;
 
