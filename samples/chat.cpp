@@ -14,7 +14,7 @@ namespace cr = chainring;
 
 namespace {
 
-constexpr std::size_t longest_line = 4096; // bytes
+constexpr std::size_t longest_line = 4096; // bytes, the line's end included
 constexpr unsigned most_lines = 16'384;    // unsent to one member: an empty line takes memory too
 
 class room {
@@ -31,11 +31,18 @@ class room {
         member.set_send_marks(marks_);
         const auto seat = members_.insert(members_.end(), &member);
         std::string line;
+        bool fits = true;
         while (auto chunk = co_await cr::until_shutdown(member.receive())) {
-            if (chunk->empty()) break; // end of stream
-            if (!take(line, chunk->text())) break;
+            if (chunk->empty()) {
+                if (!line.empty()) take(line, "\n"); // the last one may have no end of its own
+                break;
+            }
+            fits = take(line, chunk->text());
+            if (!fits) break;
         }
         members_.erase(seat);
+        // It is sent, though the connection ends with the member.
+        if (!fits) (void)co_await member.write("chat: a line has at most 4096 bytes; goodbye\n");
     }
 
   private:

@@ -45,7 +45,8 @@ int main(int argc, char** argv) {
     std::string listen = "127.0.0.1:7000";
     std::string mode = "throughput";
     command_line arguments("A TCP or unix echo server on chainring");
-    arguments.option("--listen", listen, "where to listen, as 127.0.0.1:7000, [::1]:7000 or unix:/path");
+    arguments.option(
+        "--listen", listen, "where to listen, as 127.0.0.1:7000, [::1]:7000, unix:/path or unix:@name");
     arguments.option("--mode", mode, "throughput: big batches; latency: completions at once")
         .one_of({"throughput", "latency"});
     if (const auto status = arguments.parse(argc, argv)) return *status;

@@ -279,7 +279,7 @@ int main(int argc, char** argv) {
     options wanted;
     bool json = false;
     command_line arguments("A load generator for echo servers that checks every byte");
-    arguments.option("--connect", connect, "the server, as 127.0.0.1:7000 or unix:/path");
+    arguments.option("--connect", connect, "the server, as 127.0.0.1:7000, unix:/path or unix:@name");
     arguments.option("--connections", wanted.connections, "connections").between(1, 100000);
     arguments.option("--size", wanted.size, "bytes of a message").between(1, 1 << 24);
     arguments.option("--depth", wanted.depth, "messages in flight on each connection").between(1, 65536);

@@ -15,11 +15,14 @@ namespace cr = chainring;
 
 namespace {
 
+// What a server has room for. A longer record would be lost on its side, and its sender would not know.
+constexpr unsigned longest_record = 64 * 1024; // bytes
+
 cr::task<> print_records(cr::seqpacket_stream client) {
     for (;;) {
         const auto record = co_await cr::until_shutdown(client.receive());
         if (!record && record.error() == std::errc::message_size) {
-            std::fprintf(stderr, "log_seqpacket: a record longer than a buffer is lost\n");
+            std::fprintf(stderr, "log_seqpacket: a record of more than %u bytes is lost\n", longest_record);
             continue;
         }
         if (!record || record->empty()) co_return;
@@ -41,16 +44,27 @@ cr::task<cr::result<void>> serve(cr::endpoint at) {
     });
 }
 
-// Lines are read in the order in which they stand; writing waits only when the server is slow.
+// Lines are read in the order in which they stand; writing waits only when the server is slow. errors: besides the
+// connection's std::errc::message_size, when a line was too long and left out.
 cr::task<cr::result<void>> send_lines(cr::endpoint to) {
     auto server = co_await cr::try_(cr::seqpacket_stream::connect(to));
     std::string line;
-    while (std::getline(std::cin, line)) {
+    bool left_out = false;
+    for (unsigned long number = 1; std::getline(std::cin, line); ++number) {
+        if (line.size() > longest_record) {
+            std::fprintf(
+                stderr, "log_seqpacket: line %lu is left out: it has %zu bytes, a record at most %u\n",
+                number, line.size(), longest_record);
+            left_out = true;
+            continue;
+        }
         if (line.empty()) line = " "; // a record has at least one byte
         co_await cr::try_(server.write(std::move(line)));
         line = {};
     }
-    co_return co_await server.close();
+    co_await cr::try_(server.close());
+    if (left_out) co_return cr::failure(std::make_error_code(std::errc::message_size));
+    co_return cr::result<void>();
 }
 
 } // namespace
@@ -74,7 +88,9 @@ int main(int argc, char** argv) {
         return 1;
     }
     try {
-        cr::runtime runtime;
+        cr::runtime_options options;
+        options.executor.buffers.block_size = longest_record;
+        cr::runtime runtime(options);
         const cr::result<void> done = runtime.block_on(listen.empty() ? send_lines(*at) : serve(*at));
         if (!done && done.error() != cr::errc::cancelled) {
             std::fprintf(stderr, "log_seqpacket: %s: %s\n", address.c_str(), done.error().message().c_str());

@@ -8,6 +8,9 @@
 
 #include <chainring/chainring.hpp>
 
+#include <sys/resource.h>
+
+#include <algorithm>
 #include <cstdio>
 #include <string>
 
@@ -18,6 +21,15 @@ namespace {
 // A chunk in a queue is a block of the pool that all connections share. Large blocks, because a proxy pays for each
 // one; many of them, because a connection that finds none leaves its data in the socket, whose window then closes.
 constexpr cr::send_marks marks{.high_bytes = 64 * 1024, .low_bytes = 32 * 1024};
+
+// A client takes two descriptors. One that could be accepted and not connected further would be lost; as it is, it waits.
+unsigned most_clients() {
+    constexpr rlim_t others = 16; // what the program itself has open
+    rlimit descriptors{};
+    getrlimit(RLIMIT_NOFILE, &descriptors);
+    const rlim_t left = descriptors.rlim_cur > others ? descriptors.rlim_cur - others : 0;
+    return static_cast<unsigned>(std::clamp<rlim_t>(left / 2, 1, 1'000'000));
+}
 
 // One direction: to the end of the stream, which is passed on.
 cr::task<> relay(cr::tcp_stream& from, cr::tcp_stream& to) {
@@ -52,8 +64,10 @@ cr::task<> session(cr::tcp_stream client, cr::endpoint upstream) {
     });
 }
 
-cr::task<cr::result<void>> serve(cr::endpoint at, cr::endpoint upstream) {
-    auto listener = co_await cr::try_(cr::tcp_listener::bind(at));
+cr::task<cr::result<void>> serve(cr::endpoint at, cr::endpoint upstream, unsigned clients) {
+    cr::listen_options options;
+    options.max_connections = clients;
+    auto listener = co_await cr::try_(cr::tcp_listener::bind(at, options));
     const auto local = co_await cr::try_(listener.local());
     std::printf("listening on %s\n", local.to_string().c_str());
     std::fflush(stdout);
@@ -70,9 +84,11 @@ cr::task<cr::result<void>> serve(cr::endpoint at, cr::endpoint upstream) {
 int main(int argc, char** argv) {
     std::string listen = "127.0.0.1:7002";
     std::string connect = "127.0.0.1:7000";
+    unsigned clients = most_clients();
     command_line arguments("A TCP proxy on chainring");
     arguments.option("--listen", listen, "where to listen, as 127.0.0.1:7002");
     arguments.option("--connect", connect, "the server behind it, as 127.0.0.1:7000");
+    arguments.option("--clients", clients, "clients served at a time; others wait").between(1, 1'000'000);
     if (const auto status = arguments.parse(argc, argv)) return *status;
 
     const auto at = cr::endpoint::parse(listen);
@@ -87,7 +103,7 @@ int main(int argc, char** argv) {
         cr::runtime_options options;
         options.executor.buffers = {.block_size = 64 * 1024, .blocks = 1024};
         cr::runtime runtime(options);
-        const cr::result<void> served = runtime.block_on(serve(*at, *upstream));
+        const cr::result<void> served = runtime.block_on(serve(*at, *upstream, clients));
         if (!served && served.error() != cr::errc::cancelled) {
             std::fprintf(stderr, "proxy: %s: %s\n", listen.c_str(), served.error().message().c_str());
             return 1;
