@@ -2,11 +2,12 @@
 
 namespace chainring {
 
-result<void> connection::shutdown(int how) noexcept {
+result<void> connection::end_sending() noexcept {
     if (!open()) return failure(errc::closed);
     const int descriptor = control();
-    const int returned = descriptor < 0 ? descriptor : home().behind().shutdown(descriptor, how);
+    const int returned = descriptor < 0 ? descriptor : home().behind().shutdown(descriptor, SHUT_WR);
     if (returned < 0) return failure(from_errno(-returned));
+    sender_.end();
     return {};
 }
 

@@ -23,8 +23,8 @@ class connection final : public socket {
     receiver& receiving() noexcept { return receiver_; }
     sender& sending() noexcept { return sender_; }
 
-    // shutdown(2) of the sending side, or of both.
-    result<void> shutdown(int how) noexcept;
+    // The peer sees the end of the stream. Everything that was queued has been sent.
+    result<void> end_sending() noexcept;
 
     // For an outgoing connection: `connected` is called once, with a result as of connect(2).
     class connector {
@@ -60,7 +60,10 @@ class connection final : public socket {
         sender_.drain(sent == last_messages::all);
     }
     bool drained() noexcept override { return sender_.drained(); }
-    fault drain_failure() noexcept override { return sender_.failure(); }
+    fault drain_failure() noexcept override {
+        const fault failed = sender_.failure();
+        return failed ? failed : sender_.take_loss();
+    }
     bool linger() noexcept override;
     bool lingered() noexcept override { return receiver_.peer_ended(); }
     void closing() noexcept override;

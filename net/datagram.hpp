@@ -5,7 +5,9 @@
 // from a stream:
 //   - there is no end: an empty buffer is an empty datagram
 //   - an error is that of one message (std::errc::message_size, connection_refused, ...); those behind it are sent.
-//     Of a buffered one nobody hears. UDP tells of a peer that is not there at a later send or receive
+//     The first error of buffered ones is told by the next flush or close. UDP tells of a peer that is not there at
+//     a later send or receive
+//   - a datagram in more than 1024 pieces (IOV_MAX) is too long, as for sendmsg(2), whatever its size
 //   - a datagram longer than a receive buffer (buffer_options::block_size), or than the memory given to receive_into,
 //     is lost to the receiver, who gets std::errc::message_size
 //   - nothing lingers: what was sent is on its way, and close waits for nothing else
@@ -17,7 +19,7 @@ namespace chainring {
 
 class connected_datagram : public stream {
   public:
-    static constexpr int socket_type = SOCK_DGRAM;
+    static constexpr socket_kind kind{.type = SOCK_DGRAM, .internet = true, .local = true};
 
     using stream::stream;
 

@@ -46,7 +46,7 @@ class attempts {
     }
     // Begins with the next one when this one has failed or had its time.
     task<result<tcp_stream>> after(std::size_t number, std::stop_source& failed) {
-        (void)co_await cancel_on(failed.get_token(), sleep(delay_));
+        if (delay_ > duration::zero()) (void)co_await cancel_on(failed.get_token(), sleep(delay_));
         const bool nobody_waits = co_await cancelled();
         if (nobody_waits) co_return failure(errc::cancelled);
         auto connected = co_await from(number + 1);

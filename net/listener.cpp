@@ -52,7 +52,8 @@ accept_waiter::~accept_waiter() {
         acceptor_->leave(*this);
 }
 
-result<socket_pointer<acceptor>> listen_on(int type, const endpoint& at, const listen_options& options) {
+result<socket_pointer<acceptor>>
+listen_on(const socket_kind& kind, const endpoint& at, const listen_options& options) {
     const result<executor*> home = current_executor();
     if (!home) return failure(home.error());
     if ((*home)->shutting_down()) return failure(errc::cancelled);
@@ -61,7 +62,7 @@ result<socket_pointer<acceptor>> listen_on(int type, const endpoint& at, const l
     if (options.direct_descriptors && ((*home)->direct_descriptors().places() == 0 || !inherits))
         return failure(std::make_error_code(std::errc::operation_not_supported));
     kernel& behind = (*home)->behind();
-    const int descriptor = open_socket(behind, at, type, options.socket);
+    const int descriptor = open_socket(behind, at, kind, options.socket);
     if (descriptor < 0) return failure(from_errno(-descriptor));
 
     // So that a restarted server may bind while connections of the last one are in TIME_WAIT.

@@ -37,7 +37,7 @@ class accept_waiter : public operation<accept_waiter>, private acceptor::taker {
 template <class Stream> class [[nodiscard("co_await it")]] accept_operation : public accept_waiter {
   public:
     explicit accept_operation(acceptor* from) noexcept
-        : accept_waiter(from, Stream::socket_type) {}
+        : accept_waiter(from, Stream::kind.type) {}
 
     result<Stream> await_resume() noexcept {
         result<socket_pointer<connection>> accepted = take();
@@ -47,7 +47,8 @@ template <class Stream> class [[nodiscard("co_await it")]] accept_operation : pu
 };
 
 // Opens, binds and listens. errors: the errno of socket(2), setsockopt(2), bind(2) or listen(2)
-result<socket_pointer<acceptor>> listen_on(int type, const endpoint& at, const listen_options& options);
+result<socket_pointer<acceptor>>
+listen_on(const socket_kind& kind, const endpoint& at, const listen_options& options);
 
 template <class Stream> class listener;
 
@@ -69,9 +70,10 @@ template <class Stream> class listener {
     listener() noexcept = default; // closed
 
     // Must be called on an executor's thread, by which the listener is served:
-    // std::errc::operation_not_permitted otherwise. errors: address in use, permission denied, ...
+    // std::errc::operation_not_permitted otherwise. errors: address in use, permission denied, an address of another
+    // kind than the stream's (EAFNOSUPPORT), ...
     static result<listener> bind(const endpoint& at, const listen_options& options = {}) {
-        result<socket_pointer<acceptor>> opened = listen_on(Stream::socket_type, at, options);
+        result<socket_pointer<acceptor>> opened = listen_on(Stream::kind, at, options);
         if (!opened) return failure(opened.error());
         listener made;
         made.acceptor_ = std::move(*opened);

@@ -43,6 +43,10 @@ class receiver final : private completion, private starved_receiver {
 
     // There is something to take, and nobody waits who was there before.
     bool may_take() const noexcept { return received_.has_news() && reader_ == nullptr; }
+    // The same; and who wants nothing of a stream need not wait for it.
+    bool may_take_into(std::span<std::byte> target) const noexcept {
+        return may_take() || (target.empty() && framing_ == framing::bytes && !closed_);
+    }
     bool armed() const noexcept { return armed_; }
 
     // The reader is resumed when there is something to take. errors: errc::closed; errc::busy for a second

@@ -203,6 +203,7 @@ void send_queue::chain_completed(unsigned member, int result, framing carries) n
             // The message's own, and those behind it are as good as before. Nobody would hear of a record that was
             // written: its failure is the connection's.
             stopped = true;
+            if (message.is_buffered() && !loss_) loss_ = fault::from_result(outcome);
             settle(message, fault::from_result(outcome));
         } else {
             broken = outcome < 0 ? fault::from_result(outcome) : fault(errc::broken);

@@ -35,6 +35,8 @@ class send_queue {
     fault failure() const noexcept { return failure_; }
     // It failed because a message was cancelled of which a part is on the wire.
     bool cut_off() const noexcept { return cut_off_; }
+    // What became of a buffered datagram that was not sent, of the first one since it was asked.
+    fault take_loss() noexcept { return std::exchange(loss_, {}); }
 
     void push(outgoing_message& message) noexcept {
         messages_.push_back(message);
@@ -193,6 +195,7 @@ class send_queue {
     bool chained_ = false; // the batch has a member for each message
     bool cut_off_ = false;
     std::uint32_t count_ = 0;
+    fault loss_;
     std::size_t unsent_ = 0;
     fault failure_;
     std::uint32_t zero_copy_from_ = never; // bytes

@@ -220,12 +220,12 @@ void sender::completed(unsigned member, int result) noexcept {
     if (result == -EAGAIN || (is_stream() && result >= 0)) became_full();
     // Once this side closes, whatever ended the batch is a consequence of that.
     if (result == -EAGAIN || (result < 0 && state_ == state::closed)) result = -ECANCELED;
-    if (!is_stream())
-        queue_.chain_completed(member, result, framing_);
-    else if (result >= 0 || result == -ECANCELED)
+    const bool of_one_message = framing_ == framing::datagrams || result == -EMSGSIZE;
+    if (result < 0 && result != -ECANCELED && !of_one_message) result = -socket_.broke(-result);
+    if (is_stream())
         queue_.completed(member, result);
     else
-        queue_.completed(member, -socket_.broke(-result));
+        queue_.chain_completed(member, result, framing_);
 }
 
 // The first message has changed, or may have.

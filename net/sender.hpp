@@ -85,13 +85,19 @@ class sender final : private completion {
         waiting.list_node<writer_tag>::unlink();
         home_.ready().push(waiting);
     }
+    // This side has ended; the queue is empty, and stays so.
+    void end() noexcept { state_ = state::ended; }
+    bool has_ended() const noexcept { return state_ == state::ended; }
     void set_marks(const send_marks& marks) noexcept { marks_ = marks; }
     // Of a stream. From how many bytes on; 0: never.
     void set_zero_copy(std::size_t from) noexcept;
 
     // Why nothing can be sent any more.
     fault failure() const noexcept { return queue_.failure(); }
+    // The first failure of a datagram that nobody waited for, since it was last told.
+    fault take_loss() noexcept { return queue_.take_loss(); }
     std::size_t unsent() const noexcept { return queue_.unsent(); } // in bytes
+    bool idle() const noexcept { return queue_.idle(); }
     void count(holdings& total) const noexcept {
         total.messages += queue_.messages();
         total.bytes += queue_.unsent();
@@ -134,7 +140,7 @@ class sender final : private completion {
     void close() noexcept;
 
   private:
-    enum class state : std::uint8_t { open, draining, closed };
+    enum class state : std::uint8_t { open, ended, draining, closed };
 
     // Of one batch of a stream: half a megabyte. Its senders wait for all of it.
     static constexpr unsigned most_parts = 4;

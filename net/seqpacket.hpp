@@ -4,7 +4,9 @@
 // A batch is a linked chain of one SQE for each record, so that records arrive in the order of the calls also when
 // the peer is slow. What differs from a stream:
 //   - an empty record is refused (errc::empty_message): its receiver would take it for the end
-//   - a record that the socket cannot hold fails alone, with std::errc::message_size; those behind it are sent
+//   - a record that the socket cannot hold fails alone, with std::errc::message_size; those behind it are sent. So
+//     does one in more than 1024 pieces (IOV_MAX), whatever its size. A written one fails the connection, which
+//     tells of it at the next write, flush or close
 //   - a record longer than a receive buffer (buffer_options::block_size), or than the memory given to receive_into,
 //     is lost to the receiver, who gets std::errc::message_size; the connection goes on
 #pragma once
@@ -16,7 +18,7 @@ namespace chainring {
 
 class seqpacket_stream : public stream {
   public:
-    static constexpr int socket_type = SOCK_SEQPACKET;
+    static constexpr socket_kind kind{.type = SOCK_SEQPACKET, .local = true};
 
     using stream::stream;
 

@@ -44,11 +44,13 @@ result<executor*> current_executor() noexcept {
     return failure(std::make_error_code(std::errc::operation_not_permitted));
 }
 
-int open_socket(kernel& behind, const endpoint& at, int type, const socket_options& options) noexcept {
-    const int descriptor = behind.open_socket(at.family(), type, 0);
+int open_socket(
+    kernel& behind, const endpoint& at, const socket_kind& kind, const socket_options& options) noexcept {
+    if (!kind.takes(at.family())) return -EAFNOSUPPORT;
+    const int descriptor = behind.open_socket(at.family(), kind.type, 0);
     if (descriptor < 0) return descriptor;
     socket_options apply = options;
-    if (type != SOCK_STREAM) apply.no_delay = apply.keep_alive = false; // TCP's
+    if (kind.type != SOCK_STREAM) apply.no_delay = apply.keep_alive = false; // TCP's
     const int applied = apply_options(behind, descriptor, at.family(), apply);
     if (applied >= 0) return descriptor;
     behind.close(descriptor);
@@ -68,6 +70,18 @@ int socket::control() noexcept {
     if (!file_.direct) return file_.number;
     if (control_ < 0) control_ = home_->install_descriptor(file_);
     return control_;
+}
+
+int socket::broke(int error) noexcept {
+    // A unix socket says EPIPE to who sends, and the reason only to who receives or asks.
+    if (error == EPIPE && broken_by_ == 0 && !file_.direct) {
+        int reason = 0;
+        socklen_t length = sizeof reason;
+        home_->behind().get_option(file_.number, SOL_SOCKET, SO_ERROR, &reason, length);
+        broken_by_ = reason;
+    }
+    if (error != 0 && error != EPIPE) broken_by_ = error;
+    return broken_by_ != 0 ? broken_by_ : error;
 }
 
 result<endpoint> socket::local() {

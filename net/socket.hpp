@@ -34,6 +34,17 @@ struct socket_options {
     }
 };
 
+// What a class of streams opens.
+struct socket_kind {
+    int type;              // SOCK_STREAM, SOCK_SEQPACKET or SOCK_DGRAM
+    bool internet = false; // with IPv4 and IPv6 addresses
+    bool local = false;    // with those of unix sockets
+
+    bool takes(int family) const noexcept {
+        return family == AF_UNIX ? local : internet && (family == AF_INET || family == AF_INET6);
+    }
+};
+
 struct close_tag;
 class close_operation;
 
@@ -62,10 +73,7 @@ class socket : protected completion, private turn_end_work, private resource {
     result<int> get(int level, int name) noexcept;
     // A stream's operation has failed, or has seen the end (0). The kernel tells why a connection broke to whichever
     // operation comes first, and to the others EPIPE or an end; here they are told the same. Errnos.
-    int broke(int error) noexcept {
-        if (error != 0 && error != EPIPE) broken_by_ = error;
-        return broken_by_ != 0 ? broken_by_ : error;
-    }
+    int broke(int error) noexcept;
 
     // Sends what is queued, of buffered messages only or of all, then closes; within the limit, or else by a
     // reset. Nothing can be queued or received any more.
@@ -210,8 +218,9 @@ template <class Socket> using socket_pointer = std::unique_ptr<Socket, socket::r
 
 // 0 or -errno.
 int apply_options(kernel& behind, int descriptor, int family, const socket_options& options) noexcept;
-// A new descriptor with the options set, or -errno and no descriptor.
-int open_socket(kernel& behind, const endpoint& at, int type, const socket_options& options) noexcept;
+// A new descriptor with the options set, or -errno and no descriptor; -EAFNOSUPPORT for an address of another kind.
+int open_socket(
+    kernel& behind, const endpoint& at, const socket_kind& kind, const socket_options& options) noexcept;
 
 // The executor whose task runs on this thread; std::errc::operation_not_permitted outside of one.
 result<executor*> current_executor() noexcept;

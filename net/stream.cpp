@@ -9,7 +9,7 @@ void receive_operation::cancel() noexcept {
 bool receive_into_operation::start(executor&) noexcept {
     if (from_ == nullptr) {
         error_ = errc::closed;
-    } else if (from_->may_take()) {
+    } else if (from_->may_take_into(target_)) {
         return false;
     } else if (from_->armed()) {
         // A multishot receive is armed already: what it brings is copied.
@@ -68,8 +68,13 @@ result<void> stream::try_write(shared_message shared) {
 }
 
 task<result<void>> stream::flush() {
+    if (is_open() && sending()->has_ended()) co_return result<void>(); // all that was queued by then was sent
     const result<std::size_t> flushed = co_await send_operation<queue_marker>(sending(), queue_marker());
-    if (flushed) co_return result<void>();
+    if (flushed) {
+        const fault lost = is_open() ? sending()->take_loss() : fault();
+        if (lost) co_return failure(lost);
+        co_return result<void>();
+    }
     // What it was told is what became of a message that failed before it.
     const bool followed = flushed.error() == errc::never_started || flushed.error() == errc::broken;
     if (followed && is_open()) co_return failure(connection_->sending().failure());
@@ -77,9 +82,11 @@ task<result<void>> stream::flush() {
 }
 
 task<result<void>> stream::shutdown() {
-    const result<void> flushed = co_await flush();
-    if (!flushed) co_return flushed;
-    co_return connection_->shutdown(SHUT_WR);
+    do { // others may have queued more by the time that this task goes on
+        const result<void> flushed = co_await flush();
+        if (!flushed) co_return flushed;
+    } while (!connection_->sending().idle());
+    co_return connection_->end_sending();
 }
 
 } // namespace chainring

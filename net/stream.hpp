@@ -61,8 +61,6 @@ class [[nodiscard("co_await it")]] receive_into_operation
 
 class stream {
   public:
-    static constexpr int socket_type = SOCK_STREAM;
-
     stream() noexcept = default; // closed
     explicit stream(socket_pointer<connection> connected) noexcept
         : connection_(std::move(connected)) {}
@@ -77,7 +75,8 @@ class stream {
     // thread:         the executor's
     receive_operation receive() noexcept { return receive_operation(receiving()); }
 
-    // The same, into the caller's memory; the value is the number of bytes, 0 at the end of the stream.
+    // The same, into the caller's memory; the value is the number of bytes, 0 at the end of the stream and, at once, for
+    // an empty target.
     //
     // cancellation:   waits for the kernel; bytes that were received by then are the result
     // ownership:      `target` is the caller's and must live until completion; destroying the operation waits
@@ -166,8 +165,8 @@ class stream {
         return connection_ != nullptr ? connection_->sending().unsent() : 0;
     }
 
-    // Half-close: after all that is queued the peer sees the end of the stream; receiving goes on. errors: as
-    // those of flush
+    // Half-close: after all that is queued the peer sees the end of the stream; receiving goes on, and what is sent or
+    // written from then on is refused with errc::closed. errors: as those of flush
     task<result<void>> shutdown();
 
     // Takes nothing new, sends what is queued, then closes, and completes when the kernel has let go of the
@@ -181,7 +180,8 @@ class stream {
         return {connection_.get(), limit};
     }
 
-    // Closes at once: what is queued fails, what the peer has sent is lost, and a TCP peer sees a reset.
+    // Closes at once: what is queued fails, what the peer has sent is lost, and a TCP peer sees a reset. A unix socket
+    // has none: its peer gets what the kernel has, then ECONNRESET if it had sent what was not read, else the end.
     void abort() noexcept {
         if (connection_ != nullptr) connection_->abort();
     }

@@ -16,6 +16,8 @@ namespace chainring {
 
 class tcp_stream : public stream {
   public:
+    static constexpr socket_kind kind{.type = SOCK_STREAM, .internet = true};
+
     using stream::stream;
 
     static connect_operation<tcp_stream>

@@ -10,6 +10,8 @@ namespace chainring {
 
 class unix_stream : public stream {
   public:
+    static constexpr socket_kind kind{.type = SOCK_STREAM, .local = true};
+
     using stream::stream;
 
     static connect_operation<unix_stream>

@@ -77,6 +77,45 @@ TEMPLATE_TEST_CASE(
     });
 }
 
+TEMPLATE_TEST_CASE(
+    "after_its_own_half_close_a_stream_refuses_messages_and_closes_without_an_error", "", over_tcp, over_unix,
+    over_seqpacket) {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto pair = co_await connected<TestType>();
+        must(co_await pair.near.write("last"sv));
+        must(co_await pair.near.shutdown());
+        const auto sent = co_await pair.near.send("late"sv);
+        CHECK(error_of(sent) == errc::closed);
+        const auto written = co_await pair.near.write("late"sv);
+        CHECK(error_of(written) == errc::closed);
+        const auto tried = pair.near.try_write(shared_message(std::string("late")));
+        CHECK(error_of(tried) == errc::closed);
+        must(co_await pair.near.flush());
+        must(co_await pair.near.shutdown());
+        const std::string wire = co_await receive_to_end(pair.far);
+        CHECK(wire == "last");
+        co_await send_all(pair.far, "answer");
+        co_await expect(pair.near, "answer");
+        must(co_await pair.near.close());
+    });
+}
+
+TEMPLATE_TEST_CASE("a_half_close_loses_nothing_that_others_queue_meanwhile", "", EACH_TRANSPORT) {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto pair = co_await connected<TestType>();
+        std::string wire;
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn([](auto& to) -> task<> {
+                for (const auto text : {"one"sv, "two"sv, "three"sv}) must(co_await to.send(text));
+            }(pair.near));
+            co_await pass(); // the first one is queued
+            must(co_await pair.near.shutdown());
+            wire = co_await receive_to_end(pair.far);
+        });
+        CHECK(wire == "onetwothree");
+    });
+}
+
 TEMPLATE_TEST_CASE("a_cancelled_close_aborts_what_was_not_sent", "", EACH_TRANSPORT) {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         auto pair = co_await connected_to_plain<TestType>(4096);

@@ -64,6 +64,25 @@ TEST_CASE("a_connection_to_nobody_is_refused") {
     });
 }
 
+TEST_CASE("an_address_of_another_kind_is_refused") {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        const auto wrong = std::errc::address_family_not_supported;
+        const endpoint internet{"127.0.0.1", 0};
+        const endpoint local = over_unix::somewhere();
+        CHECK(error_of(tcp_listener::bind(local)) == wrong);
+        CHECK(error_of(unix_listener::bind(internet)) == wrong);
+        CHECK(error_of(seqpacket_listener::bind(internet)) == wrong);
+        const auto tcp = co_await tcp_stream::connect(local);
+        CHECK(error_of(tcp) == wrong);
+        const auto path = co_await unix_stream::connect(internet);
+        CHECK(error_of(path) == wrong);
+        const auto records = co_await seqpacket_stream::connect(internet);
+        CHECK(error_of(records) == wrong);
+        const auto datagrams = co_await connected_datagram::connect(endpoint());
+        CHECK(error_of(datagrams) == wrong);
+    });
+}
+
 TEMPLATE_TEST_CASE("the_options_of_a_connection_hold_from_its_start", "", EACH_TRANSPORT) {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         const socket_options wanted{.keep_alive = true, .send_buffer = 20'000, .receive_buffer = 30'000};

@@ -169,6 +169,26 @@ TEST_CASE("a_datagram_that_is_too_long_fails_alone") {
     });
 }
 
+TEST_CASE("a_written_datagram_that_is_too_long_is_told_by_the_next_flush_or_close_once") {
+    const bool closes = GENERATE(false, true);
+    on_executor(GENERATE(both_modes()), [closes]() -> task<> {
+        const plain_receiver peer(over_udp::somewhere());
+        auto near = must(co_await connected_datagram::connect(peer.local()));
+        must(co_await near.write(std::string(70'000, 'x')));
+        must(co_await near.write("behind"sv));
+        if (closes) {
+            const auto closed = co_await near.close();
+            CHECK(error_of(closed) == std::errc::message_size);
+        } else {
+            const auto flushed = co_await near.flush();
+            CHECK(error_of(flushed) == std::errc::message_size);
+            must(co_await near.flush());
+        }
+        const std::string got = co_await next_of(peer);
+        CHECK(got == "behind");
+    });
+}
+
 TEST_CASE("a_refused_datagram_is_told_once_and_the_socket_goes_on") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         std::optional<plain_receiver> peer(over_udp::somewhere());

@@ -1,4 +1,5 @@
-// Accepting when descriptors have run out: the listener waits, does not spin, and loses no connection.
+// When descriptors have run out: a listener waits, does not spin, and loses no connection; a connect waits if one is
+// about to come back.
 #include "short_of_descriptors.hpp"
 #include "sockets.hpp"
 
@@ -134,5 +135,47 @@ TEST_CASE("an_accept_that_waits_for_descriptors_goes_on_when_a_connection_has_cl
         CHECK_FALSE(accepted.error);
         limit.end();
     }(home, behind));
+    check_baseline(home);
+}
+
+TEST_CASE("a_connect_out_of_descriptors_waits_for_a_close_that_is_pending_and_for_nothing_else") {
+    short_of_descriptors behind;
+    executor home(options_for(GENERATE(both_modes())), behind);
+    home.run([](short_of_descriptors& limit) -> task<> {
+        auto listener = must(tcp_listener::bind({"127.0.0.1", 0}));
+        const endpoint at = must(listener.local());
+        std::optional<tcp_stream> other(must(co_await tcp_stream::connect(at)));
+        limit.begin();
+        const auto refused = co_await tcp_stream::connect(at);
+        CHECK(error_of(refused) == std::errc::too_many_files_open);
+        other.reset(); // its close is pending
+        const tcp_stream connected = must(co_await tcp_stream::connect(at));
+        CHECK(connected.is_open());
+        limit.end();
+    }(behind));
+    check_baseline(home);
+}
+
+TEST_CASE("a_connect_that_waits_for_a_descriptor_can_be_cancelled") {
+    short_of_descriptors behind;
+    executor home(options_for(GENERATE(both_modes())), behind);
+    home.run([](short_of_descriptors& limit) -> task<> {
+        auto listener = must(tcp_listener::bind({"127.0.0.1", 0}));
+        const endpoint at = must(listener.local());
+        std::optional<tcp_stream> other(must(co_await tcp_stream::connect(at)));
+        limit.begin();
+        std::error_code error;
+        co_await scope([&](task_group& group) -> task<> {
+            other.reset();
+            group.spawn([](endpoint to, std::error_code& told) -> task<> {
+                const auto connected = co_await tcp_stream::connect(to);
+                told = error_of(connected);
+            }(at, error));
+            co_await pass(); // it waits; the close is submitted at the turn's end
+            group.cancel();
+        });
+        CHECK(error == errc::cancelled);
+        limit.end();
+    }(behind));
     check_baseline(home);
 }

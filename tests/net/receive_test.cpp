@@ -109,6 +109,23 @@ TEMPLATE_TEST_CASE("bytes_are_received_straight_into_memory_or_copied_into_it", 
     });
 }
 
+TEMPLATE_TEST_CASE("nothing_is_received_into_no_memory_at_once", "", EACH_TRANSPORT) {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto pair = co_await connected_to_plain<TestType>();
+        const std::size_t before = must(co_await pair.stream.receive_into({}));
+        CHECK(before == 0);
+        co_await arm(pair);
+        CHECK(pair.peer.send("there"));
+        co_await settle();
+        const std::size_t with_data = must(co_await pair.stream.receive_into({}));
+        CHECK(with_data == 0);
+        co_await expect(pair.stream, "there");
+        co_await pair.stream.close();
+        const auto closed = co_await pair.stream.receive_into({});
+        CHECK(error_of(closed) == errc::closed);
+    });
+}
+
 TEMPLATE_TEST_CASE("a_block_taken_in_part_yields_its_rest_to_the_next_receive", "", EACH_TRANSPORT) {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         auto pair = co_await connected_to_plain<TestType>();

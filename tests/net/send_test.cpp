@@ -233,7 +233,31 @@ TEMPLATE_TEST_CASE("when_the_peer_resets_each_message_learns_what_became_of_it",
 }
 
 // The kernel tells it to one operation only, and to the others an end or a broken pipe.
-TEST_CASE("a_reset_is_told_to_both_directions_whichever_comes_first") {
+TEMPLATE_TEST_CASE(
+    "why_a_connection_broke_is_told_to_both_directions_whichever_comes_first", "", over_tcp, over_unix,
+    over_seqpacket) {
+    const bool sends_first = GENERATE(false, true);
+    on_executor(GENERATE(both_modes()), [sends_first]() -> task<> {
+        auto pair = co_await connected<TestType>();
+        must(co_await pair.near.send("nobody reads it"sv)); // so that a unix peer breaks the connection too
+        pair.far.abort();
+        co_await until([] { return executor::current()->stats().pending_closes == 0; });
+        std::error_code errors[2];
+        for (const bool sends : {sends_first, !sends_first}) {
+            if (sends) {
+                const auto sent = co_await pair.near.send("late"sv);
+                errors[0] = error_of(sent);
+            } else {
+                const auto received = co_await pair.near.receive();
+                errors[1] = error_of(received);
+            }
+        }
+        CHECK(errors[0] == reset);
+        CHECK(errors[1] == reset);
+    });
+}
+
+TEST_CASE("a_reset_is_told_to_both_directions_also_while_they_wait") {
     enum class direction { receives, sends, both };
     const direction first = GENERATE(direction::receives, direction::sends, direction::both);
     on_executor(GENERATE(both_modes()), [first]() -> task<> {
@@ -378,6 +402,19 @@ TEMPLATE_TEST_CASE("a_message_cancelled_half_way_ends_the_stream", "", EACH_TRAN
         CHECK(error_of(closed) == errc::broken);
         const std::string wire = co_await read_plain_to_end(pair.peer);
         CHECK(!wire.empty());
+        CHECK((wire == large.substr(0, wire.size())));
+    });
+}
+
+TEMPLATE_TEST_CASE("a_send_under_a_deadline_tells_how_much_went_out", "", EACH_TRANSPORT) {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto pair = co_await connected_to_plain<TestType>(small);
+        const std::string large = random_text(1'000'000, 8);
+        auto sending = timeout(1ms, pair.stream.send(large));
+        const auto sent = co_await sending;
+        CHECK(error_of(sent) == errc::broken);
+        const std::string wire = co_await read_plain_to_end(pair.peer);
+        CHECK(sending.sent() == wire.size());
         CHECK((wire == large.substr(0, wire.size())));
     });
 }
