@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """User memory of an idle connection: the growth of an echo server's resident memory over many connections.
 
-    python3 benchmarks/idle_memory.py [--build build] [--connections 9000]
+    python3 benchmarks/idle_memory.py [--build build] [--connections 9000] [--limit 1024]
 
 Each connection makes one exchange and then stays. Before the count begins the receive buffers, which all connections share,
 are cycled once: 64 connections send more than the pool holds.
@@ -78,12 +78,17 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", type=pathlib.Path, default=pathlib.Path("build"))
     parser.add_argument("--connections", type=int, default=9000)
+    parser.add_argument("--limit", type=int, help="fail if chainring's takes more bytes; its peers are not measured")
     options = parser.parse_args()
 
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if hard < options.connections + 200:
         sys.exit(f"idle_memory: {options.connections} connections need more descriptors than the limit of {hard}")
+    if options.limit is not None:
+        used = bytes_per_connection(options.build / PROGRAMS["chainring"], options.connections)
+        print(f"{used:.0f} bytes per idle connection, at most {options.limit} are allowed")
+        sys.exit(used > options.limit)
     for name, path in PROGRAMS.items():
         program = options.build / path
         if not os.access(program, os.X_OK):
