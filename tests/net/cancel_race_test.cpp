@@ -1,6 +1,7 @@
 // Cancellation against completion, ten thousand rounds for each operation with random timing: the cancel comes before
 // the operation was submitted, while it is in flight, in the turn of its completion, and after it. It is resumed
-// exactly once, its result is what happened, and what happened to nobody is still there for the next one.
+// exactly once, its result is what happened, and what happened to nobody is still there for the next one. And a
+// thousand rounds in which its task is destroyed instead: afterwards nothing is left of it.
 //
 // The operations are those that the headers have: the list is made from them.
 #include "runtime/steps.hpp"
@@ -23,6 +24,7 @@ namespace {
 // Peers end their connections by a reset, which leaves none in TIME_WAIT: the ports of all these rounds would not
 // suffice.
 constexpr int rounds = 10'000;
+constexpr int destroyed_rounds = 1000;
 
 // One operation. `operate` awaits it once and says how it ended; the rest is its surroundings.
 class race_case {
@@ -42,8 +44,24 @@ template <class T> std::error_code ended(const result<T>& outcome) {
     return outcome ? std::error_code() : outcome.error();
 }
 
-task<> run_round(race_case& tried, std::minstd_rand& random) {
+// The completion, and what the operation is up against, each at a random moment.
+template <class Against> task<> race(race_case& tried, std::minstd_rand& random, Against against) {
     const auto below = [&random](unsigned limit) { return static_cast<unsigned>(random() >> 8) % limit; };
+    constexpr unsigned steps = 5;
+    const unsigned completes_at = below(steps);
+    const unsigned against_at = below(steps);
+    for (unsigned step = 0; step < steps; ++step) {
+        if (step == completes_at) tried.complete();
+        if (step == against_at) against();
+        const unsigned pause = below(4);
+        if (pause == 0) co_await yield();
+        if (pause == 1) co_await next_turn{};
+        if (pause == 2) co_await one_turn();
+        if (pause == 3) co_await turn_begin();
+    }
+}
+
+task<> cancel_in_a_round(race_case& tried, std::minstd_rand& random) {
     co_await tried.prepare();
     int resumed = 0;
     std::error_code outcome;
@@ -52,22 +70,19 @@ task<> run_round(race_case& tried, std::minstd_rand& random) {
             told = co_await in.operate();
             ++count;
         }(tried, resumed, outcome));
-        constexpr unsigned steps = 5;
-        const unsigned completes_at = below(steps);
-        const unsigned cancelled_at = below(steps);
-        for (unsigned step = 0; step < steps; ++step) {
-            if (step == completes_at) tried.complete();
-            if (step == cancelled_at) group.cancel();
-            const unsigned pause = below(4);
-            if (pause == 0) co_await yield();
-            if (pause == 1) co_await next_turn{};
-            if (pause == 2) co_await one_turn();
-            if (pause == 3) co_await turn_begin();
-        }
+        co_await race(tried, random, [&group] { group.cancel(); });
     });
     REQUIRE(resumed == 1);
     if (outcome && outcome != errc::cancelled) FAIL("unexpected error: " << outcome.message());
     co_await tried.check(outcome);
+}
+
+task<> destroy_in_a_round(race_case& tried, std::minstd_rand& random) {
+    co_await tried.prepare();
+    cancel_scope& here = co_await this_scope{};
+    std::optional<task_group> group(std::in_place, here);
+    group->spawn([](race_case& in) -> task<> { (void)co_await in.operate(); }(tried));
+    co_await race(tried, random, [&group] { group.reset(); });
 }
 
 class sleeps final : public race_case {
@@ -399,8 +414,12 @@ void run_all(const cases& all, task_work_mode mode) {
         on_executor(mode, [&]() -> task<> {
             std::minstd_rand random(seed);
             const std::unique_ptr<race_case> tried = make();
-            for (int round = 0; round < rounds; ++round) co_await run_round(*tried, random);
+            for (int round = 0; round < rounds; ++round) co_await cancel_in_a_round(*tried, random);
             co_await tried->finish();
+            for (int round = 0; round < destroyed_rounds; ++round) {
+                const std::unique_ptr<race_case> fresh = make();
+                co_await destroy_in_a_round(*fresh, random);
+            }
         });
     }
     CHECK(open_descriptors() == descriptors);
