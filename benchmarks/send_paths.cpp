@@ -1,6 +1,6 @@
-// Three ways to hand a batch of messages to the kernel, side by side: one gathered send, a linked chain of one
-// send for each message, and a bundle of buffers out of a provided-buffer ring (Linux 6.10). What decides which of
-// them the send queue uses for which kind of socket.
+// The ways to hand a batch of messages to the kernel, side by side: one gathered send, a linked chain of one
+// send for each message, and a bundle of buffers out of a provided-buffer ring (Linux 6.10); and for comparison one
+// send after another. What decides which of them the send queue uses for which kind of socket.
 //
 // Each cell is the CPU time of the sending thread for a message, in nanoseconds: median of rounds in which the
 // ways take turns. The reader is another thread, so that its time does not count.
@@ -85,6 +85,16 @@ class chain final : public send_path {
     }
 };
 
+class one_by_one final : public send_path {
+  public:
+    void send(int descriptor, batch messages) override {
+        for (const iovec& message : messages) {
+            io_uring_prep_send(ring_.next(1), descriptor, message.iov_base, message.iov_len, flags);
+            must_be_all(wait(), message.iov_len);
+        }
+    }
+};
+
 class bundle final : public send_path {
   public:
     bundle() {
@@ -137,6 +147,22 @@ socket_pair tcp_pair() {
     return made;
 }
 
+// Nobody reads at the far end, and what has no room there is dropped: a sender does not notice.
+socket_pair udp_pair() {
+    sockaddr_in at{};
+    at.sin_family = AF_INET;
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t length = sizeof at;
+    auto* address = reinterpret_cast<sockaddr*>(&at);
+    socket_pair made;
+    made.far = peers::checked(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), "socket");
+    peers::checked(::bind(made.far, address, length), "bind");
+    peers::checked(::getsockname(made.far, address, &length), "getsockname");
+    made.near = peers::checked(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), "socket");
+    peers::checked(::connect(made.near, address, length), "connect");
+    return made;
+}
+
 socket_pair unix_pair(int type) {
     int ends[2];
     peers::checked(::socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ends), "socketpair");
@@ -149,7 +175,7 @@ double thread_nanoseconds() {
     return static_cast<double>(now.tv_sec) * 1e9 + static_cast<double>(now.tv_nsec);
 }
 
-// Reads and forgets, until the end.
+// Reads and forgets, until the end, which is an empty message.
 std::thread reader_of(int descriptor) {
     return std::thread([descriptor] {
         std::vector<char> room(1 << 16);
@@ -185,6 +211,7 @@ std::vector<named_path> all_paths() {
     std::vector<named_path> made;
     made.push_back({"gathered", std::make_unique<gathered>(), false});
     made.push_back({"chain", std::make_unique<chain>(), true});
+    made.push_back({"one by one", std::make_unique<one_by_one>(), true});
     try {
         made.push_back({"bundle", std::make_unique<bundle>(), false});
     } catch (const std::system_error& error) {
@@ -198,8 +225,8 @@ std::vector<named_path> all_paths() {
 int main(int argc, char** argv) {
     unsigned rounds = 9;
     unsigned total = 20'000;
-    command_line arguments(
-        "Gathered send, chain of sends and bundle of buffers, in CPU ns of the sender a message");
+    command_line arguments("Gathered send, chain of sends, bundle of buffers and one send after another, in "
+                           "CPU ns of the sender a message");
     arguments.option("--rounds", rounds, "rounds, in which the ways take turns").between(1, 1000);
     arguments.option("--messages", total, "messages of a round").between(64, 100'000'000);
     if (const auto status = arguments.parse(argc, argv)) return *status;
@@ -207,12 +234,15 @@ int main(int argc, char** argv) {
     struct kind {
         const char* name;
         bool boundaries;
+        bool is_read;
         socket_pair (*open)();
     };
     const kind kinds[] = {
-        {"TCP", false, tcp_pair},
-        {"unix stream", false, [] { return unix_pair(SOCK_STREAM); }},
-        {"unix seqpacket", true, [] { return unix_pair(SOCK_SEQPACKET); }},
+        {"TCP", false, true, tcp_pair},
+        {"unix stream", false, true, [] { return unix_pair(SOCK_STREAM); }},
+        {"unix seqpacket", true, true, [] { return unix_pair(SOCK_SEQPACKET); }},
+        {"unix datagram", true, true, [] { return unix_pair(SOCK_DGRAM); }},
+        {"UDP", true, false, udp_pair},
     };
     try {
         std::vector<named_path> paths = all_paths();
@@ -223,7 +253,8 @@ int main(int argc, char** argv) {
             for (const std::size_t size : {std::size_t{64}, std::size_t{1024}, std::size_t{16384}}) {
                 for (const unsigned messages : {1U, 4U, 16U, most_messages}) {
                     const socket_pair connected = socket_kind.open();
-                    std::thread reader = reader_of(connected.far);
+                    std::thread reader;
+                    if (socket_kind.is_read) reader = reader_of(connected.far);
                     std::vector<std::vector<double>> figures(paths.size());
                     for (unsigned round = 0; round < rounds; ++round) {
                         for (std::size_t at = 0; at < paths.size(); ++at) {
@@ -232,8 +263,12 @@ int main(int argc, char** argv) {
                                 round_of(*paths[at].path, connected, messages, size, total));
                         }
                     }
+                    if (socket_kind.boundaries) ::send(connected.near, nullptr, 0, 0);
                     ::close(connected.near);
-                    reader.join();
+                    if (reader.joinable())
+                        reader.join();
+                    else
+                        ::close(connected.far);
                     std::printf("%-16s%8u%8zu", socket_kind.name, messages, size);
                     for (const auto& measured : figures) {
                         if (measured.empty())

@@ -124,6 +124,11 @@ class TaskTree:
             if held is not None and member(held, "children") is not None:
                 self.children(member(held, "children").referenced_value(), depth + 1)
             return
+        generator = member(waiter, "generator_")
+        if generator is not None:
+            self.line(depth, place + ", in")
+            self.coroutine(self.promise_of(generator, generator.type.template_argument(0)), depth + 1, deadline)
+            return
         since = nanoseconds(stop["since"])
         waiting = f"{place}: {self.operation(waiter)}, for {in_seconds(self.now - since)}"
         if deadline != NO_DEADLINE:
@@ -132,10 +137,11 @@ class TaskTree:
         if is_a(waiter, "chainring::task_group::join_awaiter") and group is not None:
             self.children(group.referenced_value(), depth + 1)
 
-    def promise_of(self, handle):
+    def promise_of(self, handle, kind=None):
         # A frame begins with two function pointers; the promise follows.
         frame = int(handle["_M_fr_ptr"])
-        return gdb.Value(frame + 2 * self.promise.sizeof).cast(self.promise).dereference()
+        pointer = kind.pointer() if kind is not None else self.promise
+        return gdb.Value(frame + 2 * pointer.sizeof).cast(pointer).dereference()
 
     def children(self, group, depth):
         for name in ("running_", "starting_"):
