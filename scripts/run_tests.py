@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from test_results import Tally, catch2_reports, count_tests
@@ -123,12 +124,17 @@ def tidy_check() -> Tally:
 
 def project_tests() -> Tally:
     """Every executable file of tests/project is a test: it gets the release build directory and exits with 0."""
-    tally = Tally()
-    for path in sorted((ROOT / "tests" / "project").iterdir()):
-        if not path.is_file() or not os.access(path, os.X_OK):
-            continue
+    paths = sorted((ROOT / "tests" / "project").iterdir())
+    programs = [path for path in paths if path.is_file() and os.access(path, os.X_OK)]
+
+    def carried_out(path: Path) -> tuple[Path, subprocess.CompletedProcess, str]:
         timer = Timer()
-        done = run(str(path), "build")
+        return path, run(str(path), "build"), str(timer)
+
+    tally = Tally()
+    with ThreadPoolExecutor(JOBS) as some_at_a_time:
+        all_done = list(some_at_a_time.map(carried_out, programs))
+    for path, done, timer in all_done:
         if done.returncode == 0:
             tally.passed += 1
         else:
