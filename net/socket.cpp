@@ -154,6 +154,10 @@ void socket::end_close_at(time_point deadline) noexcept {
 }
 
 void socket::close_at_limit(fault cause) noexcept {
+    if (state_ == state::draining && drained()) { // in this very turn
+        go_on_closing();
+        return;
+    }
     if (state_ == state::draining) close_outcome_ = cause;
     begin_close(state_ == state::draining ? manner::reset : manner::orderly);
 }

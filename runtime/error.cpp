@@ -15,7 +15,8 @@ class chainring_category final : public std::error_category {
         case errc::cancelled: return "cancelled";
         case errc::timed_out: return "deadline passed";
         case errc::closed: return "closed by this side";
-        case errc::broken: return "the connection ended because a send fell short; open a new one";
+        case errc::broken:
+            return "a send on this connection has failed or was cut short, and nothing can follow it";
         case errc::never_started: return "not sent: a message before it on the same connection failed";
         case errc::busy: return "another task already waits for the same thing on this object";
         case errc::invalid_endpoint:

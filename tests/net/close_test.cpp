@@ -35,6 +35,18 @@ TEMPLATE_TEST_CASE("a_close_aborts_when_its_limit_has_passed", "", EACH_TRANSPOR
     });
 }
 
+TEMPLATE_TEST_CASE("a_close_without_any_time_sends_what_the_socket_takes_at_once", "", EACH_TRANSPORT) {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto pair = co_await connected_to_plain<TestType>();
+        must(co_await pair.stream.write("last words"sv));
+        const auto closed = co_await pair.stream.close(0s);
+        CHECK_FALSE(error_of(closed));
+        const std::string wire = co_await read_plain_to_end(pair.peer);
+        CHECK(wire == "last words");
+        CHECK(how_it_ended(pair.peer) == 0);
+    });
+}
+
 TEMPLATE_TEST_CASE("a_close_sends_what_others_wait_for_and_takes_nothing_new", "", EACH_TRANSPORT) {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         auto pair = co_await connected_to_plain<TestType>(4096);

@@ -7,6 +7,7 @@
 #include <catch2/catch_get_random_seed.hpp>
 
 #include <algorithm>
+#include <cstdlib>
 #include <deque>
 #include <optional>
 #include <random>
@@ -17,7 +18,12 @@ using namespace chainring::test;
 
 namespace {
 
-constexpr unsigned messages_of_a_transport = 200'000;
+// Of each kind of socket; for all five a million. CHAINRING_ORDER_MESSAGES=1000000 is a long run.
+unsigned messages_of_a_transport() {
+    const char* given = std::getenv("CHAINRING_ORDER_MESSAGES");
+    return given != nullptr ? static_cast<unsigned>(std::stoul(given)) : 200'000;
+}
+
 constexpr unsigned messages_of_a_connection = 4'000; // at most; a connection may break before
 constexpr unsigned senders = 4;
 
@@ -214,7 +220,7 @@ TEMPLATE_TEST_CASE(
     CAPTURE(seed);
     on_executor(mode, [&]() -> task<> {
         unsigned count = 0;
-        for (std::uint32_t connection = 1; count < messages_of_a_transport / 2; ++connection)
+        for (std::uint32_t connection = 1; count < messages_of_a_transport() / 2; ++connection)
             co_await one_connection<TestType>(seed + connection, sizes, count);
     });
 }
@@ -225,7 +231,7 @@ TEMPLATE_TEST_CASE("datagrams_arrive_whole_and_in_order_as_their_results_claim",
     CAPTURE(seed);
     on_executor(mode, [&]() -> task<> {
         unsigned count = 0;
-        for (std::uint32_t flow = 1; count < messages_of_a_transport / 2; ++flow)
+        for (std::uint32_t flow = 1; count < messages_of_a_transport() / 2; ++flow)
             co_await one_flow<TestType>(seed + flow, count);
     });
 }
