@@ -38,7 +38,7 @@ bool connection::linger() noexcept {
 }
 
 void connection::closing() noexcept {
-    receiver_.close();
+    receiver_.close(sender_.why_closed());
     sender_.close();
 }
 

@@ -56,7 +56,7 @@ class connection final : public socket {
         receiver_.at_turn_end();
     }
     void drain(last_messages sent) noexcept override {
-        receiver_.close(); // what still arrives is thrown away
+        receiver_.close(sender_.why_closed()); // what still arrives is thrown away
         sender_.drain(sent == last_messages::all);
     }
     bool drained() noexcept override { return sender_.drained(); }
@@ -64,6 +64,7 @@ class connection final : public socket {
         const fault failed = sender_.failure();
         return failed ? failed : sender_.take_loss();
     }
+    fault why_closed() const noexcept override { return sender_.why_closed(); }
     bool linger() noexcept override;
     bool lingered() noexcept override { return receiver_.peer_ended(); }
     void closing() noexcept override;

@@ -103,19 +103,19 @@ void receiver::received_directly(int result) noexcept {
     if (framing_ != framing::datagrams && (result == 0 || is_error(result))) result = -socket_.broke(-result);
     if (result < 0) waiting.error_ = fault::from_result(result);
     // Once this side closes, whatever ended the operation is a consequence of that.
-    if (result <= 0 && closed_) waiting.error_ = errc::closed;
+    if (result <= 0 && closed_) waiting.error_ = closed_;
     waiting.from_ = nullptr;
     waiting.received_directly(result);
     home_.ready().push(waiting);
 }
 
-void receiver::close() noexcept {
-    closed_ = true;
+void receiver::close(fault why) noexcept {
+    if (!closed_) closed_ = why;
     unwanted_ = !received_.empty();
     starved_receiver::unlink();
     received_.discard(home_.buffers());
     // A reader whose own operation is in flight hears of its CQE instead.
-    if (reader_ != nullptr && !direct_) dismiss(*reader_, errc::closed);
+    if (reader_ != nullptr && !direct_) dismiss(*reader_, closed_);
 }
 
 bool receiver::peer_still_sends() const noexcept {

@@ -92,8 +92,8 @@ class receiver final : private completion, private starved_receiver {
         if (wants_data() ? !armed_ : received_.full()) adjust();
     }
 
-    // The connection closes: nothing can be received any more.
-    void close() noexcept;
+    // The connection closes: nothing can be received any more, because of `why`.
+    void close(fault why) noexcept;
     // After `close`: there is data that nobody took, or has been since.
     bool peer_still_sends() const noexcept;
     // After `close`: throws away what arrives, to the peer's end.
@@ -113,7 +113,7 @@ class receiver final : private completion, private starved_receiver {
     void fed() noexcept override { socket_.ask_for_turn_end(); }
 
     fault admit(reader& waiting) noexcept {
-        if (closed_) return errc::closed;
+        if (closed_) return closed_;
         if (reader_ != nullptr) return errc::busy;
         reader_ = &waiting;
         return {};
@@ -135,13 +135,13 @@ class receiver final : private completion, private starved_receiver {
     reader* reader_ = nullptr;
     receive_queue received_;
     framing framing_;
-    bool armed_ = false;  // a receive into the pool's blocks is in flight
-    bool told_ = false;   // the reader is on its way
-    bool direct_ = false; // the reader's own operation is in flight
-    bool closed_ = false;
+    bool armed_ = false;      // a receive into the pool's blocks is in flight
+    bool told_ = false;       // the reader is on its way
+    bool direct_ = false;     // the reader's own operation is in flight
     bool peer_ended_ = false; // or the connection is broken
     bool unwanted_ = false;   // data has been thrown away
     bool discarding_ = false; // all that still comes is
+    fault closed_;            // why
     operation_id operation_;
 };
 

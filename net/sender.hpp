@@ -48,10 +48,8 @@ class sender final : private completion {
 
     // errors: errc::closed; errc::broken when the sending side has failed
     fault send(outgoing_message& message) noexcept {
-        if (state_ != state::open) [[unlikely]]
-            return errc::closed;
-        if (queue_.failed()) [[unlikely]]
-            return errc::broken;
+        if (state_ != state::open || queue_.failed()) [[unlikely]]
+            return state_ == state::open || queue_.cut_off() ? errc::broken : errc::closed;
         if (framing_ == framing::records && message.size() == 0 && !message.is_marker()) [[unlikely]]
             return errc::empty_message;
         queue_.push(message);
@@ -60,7 +58,7 @@ class sender final : private completion {
     }
     // A buffered message: nobody waits for it, and its failure is the connection's.
     fault refuses_write(std::size_t size) const noexcept {
-        if (state_ != state::open) return errc::closed;
+        if (state_ != state::open && !queue_.cut_off()) return errc::closed;
         if (framing_ == framing::records && size == 0) return errc::empty_message;
         return queue_.failure();
     }
@@ -98,6 +96,8 @@ class sender final : private completion {
     fault take_loss() noexcept { return queue_.take_loss(); }
     std::size_t unsent() const noexcept { return queue_.unsent(); } // in bytes
     bool idle() const noexcept { return queue_.idle(); }
+    // Of a connection that is not open any more: a message that was cut off ended it, or its user.
+    fault why_closed() const noexcept { return queue_.cut_off() ? errc::broken : errc::closed; }
     void count(holdings& total) const noexcept {
         total.messages += queue_.messages();
         total.bytes += queue_.unsent();

@@ -257,7 +257,7 @@ void socket::user_let_go() noexcept {
 
 bool close_operation::start(executor&) noexcept {
     if (socket_ == nullptr || !socket_->open()) {
-        error_ = errc::closed;
+        error_ = socket_ == nullptr ? fault(errc::closed) : socket_->why_closed();
         return false;
     }
     socket_->close_gracefully(socket::last_messages::all, limit_);

@@ -121,6 +121,8 @@ class socket : protected completion, private turn_end_work, private resource {
     virtual void drain(last_messages) noexcept {}
     virtual bool drained() noexcept { return true; }
     virtual fault drain_failure() noexcept { return {}; }
+    // What a close is told that comes too late.
+    virtual fault why_closed() const noexcept { return errc::closed; }
     // True: the peer still sends, and is told that nothing more will come; what it sends is thrown away until
     // it has ended.
     virtual bool linger() noexcept { return false; }

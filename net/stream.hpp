@@ -68,7 +68,8 @@ class stream {
     // The next bytes, as a lease on the executor's buffer pool; an empty buffer at the end of the stream.
     //
     // completes when: at least one byte is there, or the peer has ended its side
-    // errors:         the connection's own (ECONNRESET, ...); errc::closed after close(); errc::busy while another
+    // errors:         the connection's own (ECONNRESET, ...); errc::closed after close(); errc::broken after a send of
+    //                 this side was cut short by its cancellation, which ends the stream; errc::busy while another
     //                 task receives; errc::cancelled
     // cancellation:   at once; bytes that arrive later are kept for the next receive
     // ownership:      the lease is the caller's until it dies; it may go to another thread

@@ -8,6 +8,7 @@
 
 #include <chainring/runtime/sleep.hpp>
 
+#include <algorithm>
 #include <cstdint>
 #include <stdexcept>
 
@@ -26,9 +27,9 @@ class interval {
 
     // The first tick is due a period from now. Throws std::invalid_argument unless the period is positive.
     explicit interval(duration period, missed_ticks missed = missed_ticks::burst)
-        : interval(clock().now() + period, period, missed) {}
+        : interval(later(clock().now(), period), period, missed) {}
     interval(time_point first, duration period, missed_ticks missed = missed_ticks::burst)
-        : next_(first)
+        : next_(std::max(first, time_point())) // the clock begins there
         , period_(period)
         , missed_(missed) {
         if (period <= duration::zero())
@@ -49,15 +50,20 @@ class interval {
         return home != nullptr ? home->behind() : linux_kernel();
     }
 
+    // Or the end of time.
+    static time_point later(time_point from, duration by) noexcept {
+        return by < time_point::max() - from ? from + by : time_point::max();
+    }
+
     time_point ticked() noexcept {
         const time_point due = next_;
         const time_point now = clock().now();
         switch (missed_) {
-        case missed_ticks::burst: next_ += period_; break;
+        case missed_ticks::burst: next_ = later(due, period_); break;
         case missed_ticks::skip:
-            next_ += period_ * (1 + std::max(now - due, duration::zero()) / period_);
+            next_ = later(due + period_ * (std::max(now - due, duration::zero()) / period_), period_);
             break;
-        case missed_ticks::delay: next_ = (now - due < period_ ? due : now) + period_; break;
+        case missed_ticks::delay: next_ = later(now - due < period_ ? due : now, period_); break;
         }
         return due;
     }

@@ -1,6 +1,9 @@
 // offload: blocking work of a coroutine, done by a thread of a pool while the executor goes on.
 //
-//     auto text = co_await cr::offload([path] { return read_file(path); }); // result<std::string>
+//     auto reading = cr::offload([path] { return read_file(path); });
+//     auto text = co_await std::move(reading); // result<std::string>
+//
+// With GCC 12 a lambda that captures by value must not stand within the co_await: it destroys the captures twice.
 #pragma once
 
 #include <chainring/runtime/blocking_pool.hpp>

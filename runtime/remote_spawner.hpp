@@ -9,40 +9,56 @@
 #include <chainring/runtime/task_group.hpp>
 
 #include <memory>
+#include <mutex>
 
 namespace chainring {
 
 // What the handles of one `task_group::remote()` share. Its last handle posts it, and it dies on the executor's
-// thread.
+// thread; or at once if the group is gone, since the executor may be gone too.
 class remote_link final : public list_node<remote_tag>, private posted_work {
   public:
     explicit remote_link(task_group& group) noexcept
-        : home_(group.scope().home())
+        : home_(&group.scope().home())
         , group_(&group) {}
 
-    executor& home() const noexcept { return home_; }
+    // False: there is no group any more, and the work stays the caller's.
+    bool post(posted_work& work) noexcept {
+        const std::lock_guard lock(mutex_);
+        if (home_ == nullptr) return false;
+        home_->post(work);
+        return true;
+    }
+    void release() noexcept {
+        if (!post(*this)) delete this;
+    }
     task_group* group() const noexcept { return group_; } // nullptr: destroyed. On the executor's thread
-    void release() noexcept { home_.post(*this); }
 
   private:
     friend task_group;
     ~remote_link() = default;
+    // On the executor's thread, when the link is in the group's list no more.
+    void group_ended() noexcept {
+        const std::lock_guard lock(mutex_);
+        group_ = nullptr;
+        home_ = nullptr;
+    }
     void run() noexcept override {
         unlink();
         if (group_ != nullptr) group_->one_less();
         delete this;
     }
 
-    executor& home_;
+    std::mutex mutex_; // of home_
+    executor* home_;   // nullptr: the group has been destroyed
     task_group* group_;
 };
 
 // Copies share the group, which is not joined as long as one of them exists; so an executor's run does not return
-// before they are gone.
+// before they are gone, unless it gives its task up at a hard deadline: then they may outlive it.
 class remote_spawner {
   public:
     // The child is `make()`, a task<>, called on the executor's thread; `make` lives until the child has ended. Any
-    // thread; never blocks. In a group that was cancelled the child is born cancelled, in one that was destroyed it
+    // thread; never waits for the executor. In a group that was cancelled the child is born cancelled, in one that was destroyed it
     // never runs.
     template <class Make> void spawn(Make make) const {
         struct request final : posted_work {
@@ -57,7 +73,7 @@ class remote_spawner {
             }
         };
         auto posted = std::make_unique<request>(link_, std::move(make));
-        link_->home().post(*posted.release());
+        if (link_->post(*posted)) (void)posted.release();
     }
 
   private:

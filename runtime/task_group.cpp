@@ -37,7 +37,7 @@ std::string text_of(const task_failure& failure) {
 } // namespace
 
 task_group::~task_group() {
-    remotes_.for_each([](remote_link& link) { link.group_ = nullptr; });
+    while (!remotes_.empty()) remotes_.pop_front().group_ended();
     // A frame that is destroyed may destroy a group of its own, never this one's children: they are siblings.
     while (!starting_.empty()) frame_of(starting_.pop_front()).destroy();
     while (!running_.empty()) frame_of(running_.pop_front()).destroy();

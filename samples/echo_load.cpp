@@ -103,7 +103,7 @@ class checker {
 
 class exchange {
   public:
-    exchange(cr::tcp_stream& server, const options& wanted, std::uint64_t seed, tally& counted)
+    exchange(cr::stream& server, const options& wanted, std::uint64_t seed, tally& counted)
         : server_(server)
         , wanted_(wanted)
         , outgoing_(seed, wanted.size)
@@ -183,7 +183,7 @@ class exchange {
         if (counted_.first_error.empty()) counted_.first_error = reason;
     }
 
-    cr::tcp_stream& server_;
+    cr::stream& server_;
     const options& wanted_;
     pattern outgoing_;
     checker replies_;
@@ -193,8 +193,9 @@ class exchange {
 };
 
 // The last connection that fails ends the measurement.
-cr::task<> drive(
-    cr::tcp_stream server, const options& wanted, std::uint64_t seed, tally& counted, cr::task_group& group) {
+template <class Stream>
+cr::task<>
+drive(Stream server, const options& wanted, std::uint64_t seed, tally& counted, cr::task_group& group) {
     exchange with_server(server, wanted, seed, counted);
     bool usable = true;
     while (usable && !counted.stop) usable = co_await with_server.run();
@@ -208,11 +209,11 @@ cr::duration seconds(double count) {
 
 // The window is announced on standard error, so that a harness can read the server's CPU time at both ends.
 cr::task<cr::result<void>> measure(const options& wanted, tally& counted) {
-    co_await cr::try_(cr::sleep(seconds(wanted.warm_up)));
+    co_await cr::try_(cr::until_shutdown(cr::sleep(seconds(wanted.warm_up))));
     std::fprintf(stderr, "measuring\n");
     counted.measuring = true;
     const auto begun = clock_type::now();
-    const auto slept = co_await cr::sleep(seconds(wanted.seconds));
+    const auto slept = co_await cr::until_shutdown(cr::sleep(seconds(wanted.seconds)));
     counted.measuring = false;
     counted.elapsed = clock_type::now() - begun;
     co_await cr::try_(slept);
@@ -229,10 +230,10 @@ cr::task<> measure_and_end(const options& wanted, tally& counted, cr::task_group
     group.cancel();
 }
 
-cr::task<cr::result<void>> load(const options& wanted, tally& counted) {
-    std::vector<cr::tcp_stream> connections;
+template <class Stream> cr::task<cr::result<void>> load(const options& wanted, tally& counted) {
+    std::vector<Stream> connections;
     for (unsigned number = 0; number < wanted.connections; ++number) {
-        auto connected = co_await cr::try_(cr::tcp_stream::connect(wanted.server));
+        auto connected = co_await cr::try_(Stream::connect(wanted.server));
         connections.push_back(std::move(connected));
     }
     counted.usable = wanted.connections;
@@ -243,6 +244,11 @@ cr::task<cr::result<void>> load(const options& wanted, tally& counted) {
         co_return;
     });
     co_return {};
+}
+
+cr::task<cr::result<void>> load_any(const options& wanted, tally& counted) {
+    const bool local = wanted.server.family() == AF_UNIX;
+    return local ? load<cr::unix_stream>(wanted, counted) : load<cr::tcp_stream>(wanted, counted);
 }
 
 void print_json(const options& wanted, const tally& counted) {
@@ -301,7 +307,7 @@ int main(int argc, char** argv) {
     try {
         cr::runtime runtime;
         tally counted;
-        const cr::result<void> ended = runtime.block_on(load(wanted, counted));
+        const cr::result<void> ended = runtime.block_on(load_any(wanted, counted));
         if (!ended) {
             std::fprintf(stderr, "echo_load: %s: %s\n", connect.c_str(), ended.error().message().c_str());
             return 1;

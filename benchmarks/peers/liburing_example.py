@@ -26,7 +26,8 @@ if os.fork() == 0:
     os._exit(0)
 
 host, upstream = options.connect.rsplit(":", 1)
-# Multishot receives into large buffers, both ways. What it prints at its end goes to standard error.
-arguments = ["-m1", "-B1", "-b65536", "-n256", f"-r{port}", "-H", host, f"-p{upstream}"]
+# One way, which is all that the load sends: both ways it stalls. Multishot receives and bundles each way, as its own
+# examples have it; these buffers were the best of several. What it prints at its end goes to standard error.
+arguments = ["-m1", "-B0", "-c1", "-u1", "-C1", "-b4096", "-n1024", f"-r{port}", "-H", host, f"-p{upstream}"]
 os.dup2(2, 1)
 os.execv(options.program, [options.program, *arguments])

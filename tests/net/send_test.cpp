@@ -406,6 +406,29 @@ TEMPLATE_TEST_CASE("a_message_cancelled_half_way_ends_the_stream", "", EACH_TRAN
     });
 }
 
+TEMPLATE_TEST_CASE("a_stream_that_a_cut_message_ended_says_so_from_then_on", "", EACH_TRANSPORT) {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto pair = co_await connected_to_plain<TestType>(small);
+        const std::string large(1'000'000, 'x');
+        const auto cut = co_await timeout(1ms, pair.stream.send(large));
+        CHECK(error_of(cut) == errc::broken);
+        for (int time = 0; time < 2; ++time) { // at once, and when the stream has closed by itself
+            const auto sent = co_await pair.stream.send("late"sv);
+            CHECK(error_of(sent) == errc::broken);
+            const auto written = co_await pair.stream.write("late"sv);
+            CHECK(error_of(written) == errc::broken);
+            const auto flushed = co_await pair.stream.flush();
+            CHECK(error_of(flushed) == errc::broken);
+            (void)co_await read_plain_to_end(pair.peer);
+            co_await until([&] { return !pair.stream.is_open(); });
+        }
+        const auto received = co_await pair.stream.receive();
+        CHECK(error_of(received) == errc::broken);
+        const auto closed = co_await pair.stream.close();
+        CHECK(error_of(closed) == errc::broken);
+    });
+}
+
 TEMPLATE_TEST_CASE("a_send_under_a_deadline_tells_how_much_went_out", "", EACH_TRANSPORT) {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         auto pair = co_await connected_to_plain<TestType>(small);

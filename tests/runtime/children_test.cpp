@@ -293,3 +293,24 @@ TEST_CASE("a_child_that_is_spawned_from_elsewhere_into_a_destroyed_group_never_r
     CHECK_FALSE(ran);
     check_baseline(used);
 }
+
+TEST_CASE("a_remote_handle_may_outlive_its_group_and_its_executor") {
+    std::optional<remote_spawner> kept;
+    bool ran = false;
+    {
+        executor used;
+        used.run([](std::optional<remote_spawner>& remote) -> task<> {
+            task_group group(co_await this_scope{});
+            remote.emplace(group.remote());
+        }(kept));
+        check_baseline(used);
+    }
+    std::thread([&] {
+        kept->spawn([&ran]() -> task<> {
+            ran = true;
+            co_return;
+        });
+        kept.reset();
+    }).join();
+    CHECK_FALSE(ran);
+}

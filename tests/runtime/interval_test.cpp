@@ -77,6 +77,25 @@ TEST_CASE("a_tick_that_was_cancelled_is_still_to_come") {
     check_baseline(used);
 }
 
+TEST_CASE("an_interval_at_the_end_of_time_never_ticks_and_one_from_its_beginning_ticks_at_once") {
+    virtual_clock clock;
+    executor used({}, clock);
+    used.run([]() -> task<> {
+        interval never(duration::max());
+        const result<time_point> none = co_await timeout(24h, never.tick());
+        CHECK(none == failure(errc::timed_out));
+        const missed_ticks policies[] = {missed_ticks::skip, missed_ticks::delay};
+        for (const missed_ticks policy : policies) {
+            interval old(time_point::min(), 1h, policy);
+            const result<time_point> first = co_await timeout(1s, old.tick());
+            CHECK(first.has_value());
+            const result<time_point> second = co_await timeout(1s, old.tick());
+            CHECK(second == failure(errc::timed_out));
+        }
+    }());
+    check_baseline(used);
+}
+
 TEST_CASE("a_period_must_be_positive") {
     CHECK_THROWS_AS(interval(0s), std::invalid_argument);
     CHECK_THROWS_AS(interval(-1s), std::invalid_argument);

@@ -31,6 +31,10 @@ def member(value, name):
     return next((found for known, found in fields_of(value) if known == name), None)
 
 
+def value_of_optional(optional):
+    return member(optional["_M_payload"], "_M_payload")["_M_value"]
+
+
 def bases_of(kind):
     yield kind
     for field in kind.fields():
@@ -111,7 +115,10 @@ class TaskTree:
         waiter = waits_for.cast(waits_for.dynamic_type).dereference()
         held = member(waiter, "holder")
         if held is not None and member(held, "scope_") is not None:
-            limit = member(member(held, "scope_"), "deadline_")
+            scope_below = member(held, "scope_")
+            if scope_below.type.strip_typedefs().name.startswith("std::optional<"):
+                scope_below = value_of_optional(scope_below)
+            limit = member(scope_below, "deadline_")
             if limit is not None:
                 deadline = min(deadline, nanoseconds(limit))
 
