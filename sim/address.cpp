@@ -1,0 +1,84 @@
+#include <chainring/sim/address.hpp>
+
+#include <netinet/in.h>
+#include <sys/un.h>
+
+#include <cstring>
+
+namespace chainring::sim {
+
+namespace {
+
+constexpr std::size_t name_begins = offsetof(sockaddr_un, sun_path);
+
+sockaddr_in& as_v4(sockaddr_storage& storage) {
+    return reinterpret_cast<sockaddr_in&>(storage);
+}
+sockaddr_in6& as_v6(sockaddr_storage& storage) {
+    return reinterpret_cast<sockaddr_in6&>(storage);
+}
+
+} // namespace
+
+address::address(int family)
+    : length_(
+          family == AF_UNIX   ? static_cast<socklen_t>(name_begins)
+          : family == AF_INET ? sizeof(sockaddr_in)
+                              : sizeof(sockaddr_in6)) {
+    storage_.ss_family = static_cast<sa_family_t>(family);
+}
+
+address::address(const sockaddr* given, socklen_t length)
+    : length_(std::min<socklen_t>(length, sizeof storage_)) {
+    std::memcpy(&storage_, given, length_);
+}
+
+std::string address::path() const {
+    if (family() != AF_UNIX || length_ <= name_begins) return {};
+    const char* name = reinterpret_cast<const char*>(&storage_) + name_begins;
+    return std::string(name, ::strnlen(name, length_ - name_begins));
+}
+
+std::string address::key() const {
+    const std::string file = path();
+    if (!file.empty()) return "path " + file;
+    if (family() == AF_UNIX)
+        return "name " +
+               std::string(reinterpret_cast<const char*>(&storage_) + name_begins, length_ - name_begins);
+    sockaddr_storage copy = storage_;
+    if (family() == AF_INET)
+        return "v4 " + std::string(reinterpret_cast<const char*>(&as_v4(copy).sin_addr), 4) + ':' +
+               std::to_string(port());
+    return "v6 " + std::string(reinterpret_cast<const char*>(&as_v6(copy).sin6_addr), 16) + ':' +
+           std::to_string(port());
+}
+
+std::uint16_t address::port() const noexcept {
+    sockaddr_storage copy = storage_;
+    return ntohs(family() == AF_INET ? as_v4(copy).sin_port : as_v6(copy).sin6_port);
+}
+
+address address::with_port(std::uint16_t port) const {
+    address changed = *this;
+    if (family() == AF_INET)
+        as_v4(changed.storage_).sin_port = htons(port);
+    else
+        as_v6(changed.storage_).sin6_port = htons(port);
+    return changed;
+}
+
+address address::with_any_host() const {
+    address changed = *this;
+    if (family() == AF_INET)
+        as_v4(changed.storage_).sin_addr.s_addr = INADDR_ANY;
+    else
+        as_v6(changed.storage_).sin6_addr = in6addr_any;
+    return changed;
+}
+
+void address::copy_to(sockaddr* target, socklen_t& length) const {
+    std::memcpy(target, &storage_, std::min(length, length_));
+    length = length_;
+}
+
+} // namespace chainring::sim

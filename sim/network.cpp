@@ -1,0 +1,103 @@
+#include <chainring/sim/network.hpp>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+namespace chainring::sim {
+
+// Sockets tell their network of their end.
+network::~network() {
+    for (auto& each : descriptors_) each.reset();
+}
+
+int network::add(std::shared_ptr<file> opened) {
+    if (!has_room()) return -EMFILE;
+    const auto free = std::ranges::find(descriptors_, nullptr);
+    const auto number = static_cast<int>(free - descriptors_.begin()) + first_descriptor;
+    if (free == descriptors_.end())
+        descriptors_.push_back(std::move(opened));
+    else
+        *free = std::move(opened);
+    ++open_;
+    return number;
+}
+
+std::shared_ptr<file> network::find(int descriptor) const {
+    const auto at = static_cast<std::size_t>(descriptor - first_descriptor);
+    return descriptor >= first_descriptor && at < descriptors_.size() ? descriptors_[at] : nullptr;
+}
+
+int network::close(int descriptor) {
+    if (find(descriptor) == nullptr) return -EBADF;
+    --open_;
+    // The number is free before the file's end is under way.
+    const auto closed =
+        std::exchange(descriptors_[static_cast<std::size_t>(descriptor - first_descriptor)], {});
+    return 0;
+}
+
+int network::bind(socket& binding, const address& at, address& chosen) {
+    chosen = at;
+    if (binding.is_tcp() && at.port() == 0) chosen = at.with_port(ephemeral_port());
+    const std::string path = at.path();
+    if (!path.empty() && !paths_.try_emplace(path, next_file_, &binding).second) return -EADDRINUSE;
+    if (!path.empty()) ++next_file_;
+    if (path.empty() && !bound_.try_emplace(chosen.key(), &binding).second) return -EADDRINUSE;
+    return 0;
+}
+
+void network::unbind(socket& bound) {
+    if (const auto found = bound_.find(bound.local().key()); found != bound_.end()) bound_.erase(found);
+    for (auto& [path, entry] : paths_)
+        if (entry.bound == &bound) entry.bound = nullptr;
+}
+
+found_listener network::listener_at(const address& at) const {
+    socket* found = nullptr;
+    if (const std::string path = at.path(); !path.empty()) {
+        const auto entry = paths_.find(path);
+        if (entry == paths_.end()) return {nullptr, -ENOENT};
+        found = entry->second.bound;
+    } else {
+        auto entry = bound_.find(at.key());
+        if (entry == bound_.end() && at.family() != AF_UNIX) entry = bound_.find(at.with_any_host().key());
+        if (entry != bound_.end()) found = entry->second;
+    }
+    if (found == nullptr) return {nullptr, -ECONNREFUSED};
+    return {std::static_pointer_cast<socket>(found->shared_from_this()), 0};
+}
+
+bool network::may_connect(const address& to) const {
+    const found_listener found = listener_at(to);
+    return found.listener == nullptr || !found.listener->backlog_is_full();
+}
+
+file_identity network::identify_file(const std::string& path) const {
+    const auto found = paths_.find(path);
+    return found == paths_.end() ? file_identity{} : file_identity{1, found->second.number};
+}
+
+int network::remove_file(const std::string& path) {
+    return paths_.erase(path) == 1 ? 0 : -ENOENT;
+}
+
+void network::expect_arrival(socket& at) {
+    const auto same = [&at](const std::weak_ptr<socket>& each) { return each.lock().get() == &at; };
+    if (std::ranges::none_of(arriving_, same))
+        arriving_.push_back(std::static_pointer_cast<socket>(at.shared_from_this()));
+}
+
+std::size_t network::arrivals() {
+    std::erase_if(arriving_, [](const std::weak_ptr<socket>& each) {
+        const auto to = each.lock();
+        return to == nullptr || !to->has_arrivals();
+    });
+    return arriving_.size();
+}
+
+void network::arrive(std::size_t which) {
+    arriving_[which].lock()->arrive();
+}
+
+} // namespace chainring::sim

@@ -1,0 +1,48 @@
+// An SQE that the simulated kernel has taken: a copy, and what belongs to it.
+#pragma once
+
+#include <chainring/sim/address.hpp>
+#include <chainring/sim/file.hpp>
+
+#include <liburing.h>
+#include <sys/uio.h>
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <vector>
+
+namespace chainring::sim {
+
+struct request {
+    explicit request(const io_uring_sqe& submitted)
+        : copy(std::make_unique<const io_uring_sqe>(submitted))
+        , sqe(*copy) {}
+
+    std::unique_ptr<const io_uring_sqe> copy; // not a member: an SQE ends in an array of no size
+    const io_uring_sqe& sqe;
+    // What the SQE points to is the program's again as soon as it is submitted (IORING_FEAT_SUBMIT_STABLE).
+    std::vector<iovec> pieces; // of a send
+    address to;                // of a connect
+
+    std::shared_ptr<file> target; // from its first attempt on, whatever becomes of the descriptor
+    std::size_t done = 0;         // bytes, of a send
+    bool due = false;             // to be attempted, ready or not
+    std::uint64_t seen_wakes = 0; // of a poll
+    std::deque<std::unique_ptr<request>> next; // the rest of its chain
+
+    bool skips_success() const noexcept { return (sqe.flags & IOSQE_CQE_SKIP_SUCCESS) != 0; }
+    std::size_t size() const noexcept {
+        std::size_t bytes = 0;
+        for (const iovec& each : pieces) bytes += each.iov_len;
+        return bytes;
+    }
+};
+
+// Takes over what the SQE points to, and refuses by name what the simulation lacks: returns its text, or "".
+std::string prepare(request& taken);
+
+// An operation's name and what it works on, for people.
+std::string to_string(const request& shown);
+
+} // namespace chainring::sim

@@ -1,0 +1,146 @@
+#include <chainring/sim/simulated_kernel.hpp>
+
+#include <cassert>
+#include <cerrno>
+#include <cstring>
+
+namespace chainring::sim {
+
+simulated_kernel::simulated_kernel(world& within)
+    : world_(within)
+    , network_(within)
+    , thread_(std::this_thread::get_id()) {}
+
+void simulated_kernel::check_thread(const char* call) const {
+    if (std::this_thread::get_id() == thread_) return;
+    world_.fail(std::string(call) + " came from another thread, and what threads do is not repeatable");
+}
+
+template <class Call> int simulated_kernel::on_socket(int descriptor, Call&& call) {
+    const std::shared_ptr<file> found = network_.find(descriptor);
+    if (found == nullptr) return -EBADF;
+    auto* const of = dynamic_cast<socket*>(found.get());
+    return of != nullptr ? call(*of) : -ENOTSOCK;
+}
+
+simulated_kernel::pair simulated_kernel::connected_pair(int family, int type) {
+    const auto listener = std::make_shared<socket>(network_, family, type);
+    [[maybe_unused]] const int bound = listener->bind(address(family));
+    assert(bound == 0);
+    listener->listen(1);
+    const auto near = std::make_shared<socket>(network_, family, type);
+    near->connect(listener->local());
+    return {network_.add(near), network_.add(listener->accept())};
+}
+
+int simulated_kernel::open_ring(io_uring& ring, const ring_options& options) noexcept {
+    check_thread("the opening of a ring");
+    rings_[&ring] = std::make_unique<simulated_ring>(world_, network_, ring, options);
+    return 0;
+}
+
+int simulated_kernel::enable_ring(io_uring&) noexcept {
+    return 0;
+}
+
+void simulated_kernel::close_ring(io_uring& ring) noexcept {
+    rings_.erase(&ring);
+}
+
+int simulated_kernel::enter(
+    io_uring& ring, unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout,
+    unsigned) noexcept {
+    check_thread("an enter");
+    return rings_.at(&ring)->enter(to_submit, wait_for, timeout);
+}
+
+int simulated_kernel::register_buffer_ring(io_uring& ring, io_uring_buf_reg& registration) noexcept {
+    return rings_.at(&ring)->register_buffer_ring(registration);
+}
+
+int simulated_kernel::unregister_buffer_ring(io_uring& ring, unsigned group) noexcept {
+    return rings_.at(&ring)->unregister_buffer_ring(group);
+}
+
+int simulated_kernel::register_direct_table(io_uring&, unsigned) noexcept {
+    world_.fail("the simulation lacks direct descriptors");
+}
+
+int simulated_kernel::open_socket(int family, int type, int) noexcept {
+    const bool internet = family == AF_INET || family == AF_INET6;
+    // Datagram sockets do nothing yet: an acceptor keeps one as its reserve.
+    const bool known = internet ? type == SOCK_STREAM : family == AF_UNIX;
+    if (!known)
+        world_.fail(
+            "the simulation lacks sockets of family " + std::to_string(family) + " and type " +
+            std::to_string(type));
+    return network_.add(std::make_shared<socket>(network_, family, type));
+}
+
+int simulated_kernel::bind(int descriptor, const sockaddr* at, socklen_t length) noexcept {
+    return on_socket(descriptor, [&](socket& of) { return of.bind(address(at, length)); });
+}
+
+int simulated_kernel::listen(int descriptor, int backlog) noexcept {
+    return on_socket(descriptor, [&](socket& of) { return of.listen(backlog); });
+}
+
+int simulated_kernel::shutdown(int descriptor, int how) noexcept {
+    return on_socket(descriptor, [&](socket& of) { return of.shutdown(how); });
+}
+
+int simulated_kernel::set_option(
+    int descriptor, int level, int name, const void* value, socklen_t length) noexcept {
+    return on_socket(descriptor, [&](socket& of) { return of.set_option(level, name, value, length); });
+}
+
+int simulated_kernel::get_option(
+    int descriptor, int level, int name, void* value, socklen_t& length) noexcept {
+    return on_socket(descriptor, [&](socket& of) { return of.get_option(level, name, value, length); });
+}
+
+int simulated_kernel::local_address(int descriptor, sockaddr* to, socklen_t& length) noexcept {
+    return on_socket(descriptor, [&](socket& of) {
+        of.local().copy_to(to, length);
+        return 0;
+    });
+}
+
+int simulated_kernel::peer_address(int descriptor, sockaddr* to, socklen_t& length) noexcept {
+    return on_socket(descriptor, [&](socket& of) {
+        if (!of.connected()) return -ENOTCONN;
+        of.peer_address().copy_to(to, length);
+        return 0;
+    });
+}
+
+int simulated_kernel::unread(int descriptor) noexcept {
+    return on_socket(descriptor, [](socket& of) { return static_cast<int>(of.received()); });
+}
+
+int simulated_kernel::close(int descriptor) noexcept {
+    return network_.close(descriptor);
+}
+
+file_identity simulated_kernel::identify_file(const char* path) noexcept {
+    return network_.identify_file(path);
+}
+
+int simulated_kernel::remove_file(const char* path) noexcept {
+    return network_.remove_file(path);
+}
+
+int simulated_kernel::open_event() noexcept {
+    return network_.add(std::make_shared<event_file>());
+}
+
+void simulated_kernel::signal_event(int descriptor) noexcept {
+    check_thread("a wake-up");
+    if (auto* event = dynamic_cast<event_file*>(network_.find(descriptor).get())) ++event->count;
+}
+
+std::string simulated_kernel::explain_refusal(int error) {
+    return std::string("the simulated kernel answers: ") + std::strerror(error);
+}
+
+} // namespace chainring::sim

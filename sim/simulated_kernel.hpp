@@ -1,0 +1,72 @@
+// Linux as chainring sees it, simulated in ordinary memory: what it does is drawn from the seed of a world, and
+// happens in that world's virtual time.
+//
+// For one thread. It must outlive the executors that run on it. What the simulation lacks it refuses by name, and
+// aborts: a test that went on would say nothing.
+#pragma once
+
+#include <chainring/sim/network.hpp>
+#include <chainring/sim/simulated_ring.hpp>
+#include <chainring/sim/world.hpp>
+
+#include <map>
+#include <memory>
+#include <thread>
+
+namespace chainring::sim {
+
+class simulated_kernel final : public kernel {
+  public:
+    explicit simulated_kernel(world& within);
+
+    // As setrlimit(2) with RLIMIT_NOFILE: how many descriptors may be open.
+    void limit_descriptors(std::size_t most) noexcept { network_.set_most_open(most); }
+    std::size_t open_descriptors() const noexcept { return network_.open(); }
+
+    // Two connected sockets, as socketpair(2) makes them; for tests of what the kernel does.
+    struct pair {
+        int near;
+        int far;
+    };
+    pair connected_pair(int family, int type);
+
+    int open_ring(io_uring& ring, const ring_options& options) noexcept override;
+    int enable_ring(io_uring& ring) noexcept override;
+    void close_ring(io_uring& ring) noexcept override;
+    int enter(
+        io_uring& ring, unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout,
+        unsigned flags) noexcept override;
+    int register_buffer_ring(io_uring& ring, io_uring_buf_reg& registration) noexcept override;
+    int unregister_buffer_ring(io_uring& ring, unsigned group) noexcept override;
+    int register_direct_table(io_uring& ring, unsigned places) noexcept override;
+
+    int open_socket(int family, int type, int protocol) noexcept override;
+    int bind(int descriptor, const sockaddr* at, socklen_t length) noexcept override;
+    int listen(int descriptor, int backlog) noexcept override;
+    int shutdown(int descriptor, int how) noexcept override;
+    int
+    set_option(int descriptor, int level, int name, const void* value, socklen_t length) noexcept override;
+    int get_option(int descriptor, int level, int name, void* value, socklen_t& length) noexcept override;
+    int local_address(int descriptor, sockaddr* to, socklen_t& length) noexcept override;
+    int peer_address(int descriptor, sockaddr* to, socklen_t& length) noexcept override;
+    int unread(int descriptor) noexcept override;
+    int close(int descriptor) noexcept override;
+    file_identity identify_file(const char* path) noexcept override;
+    int remove_file(const char* path) noexcept override;
+    int open_event() noexcept override;
+    void signal_event(int descriptor) noexcept override;
+
+    time_point now() noexcept override { return world_.now(); }
+    std::string explain_refusal(int error) override;
+
+  private:
+    void check_thread(const char* call) const;
+    template <class Call> int on_socket(int descriptor, Call&& call);
+
+    world& world_;
+    network network_;
+    std::map<const io_uring*, std::unique_ptr<simulated_ring>> rings_;
+    std::thread::id thread_;
+};
+
+} // namespace chainring::sim

@@ -1,0 +1,201 @@
+// What each operation of a simulated ring does when it is attempted.
+#include <chainring/sim/simulated_ring.hpp>
+
+#include <poll.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <limits>
+
+namespace chainring::sim {
+
+namespace {
+
+constexpr std::size_t everything = std::numeric_limits<std::size_t>::max();
+constexpr int shots_at_a_time = 32; // then others get their turn
+
+bool may_wait(const request& tried) noexcept {
+    return (tried.sqe.msg_flags & MSG_DONTWAIT) == 0;
+}
+
+} // namespace
+
+bool simulated_ring::is_ready(const request& parked) const {
+    if (parked.due) return true;
+    if (const auto* event = dynamic_cast<const event_file*>(parked.target.get())) return event->count != 0;
+    const auto& of = static_cast<const socket&>(*parked.target);
+    switch (parked.sqe.opcode) {
+    case IORING_OP_CONNECT: return network_.may_connect(parked.to);
+    case IORING_OP_POLL_ADD:
+        return of.write_wakes() != parked.seen_wakes && (of.events() & (POLLOUT | POLLERR | POLLHUP)) != 0;
+    case IORING_OP_SEND:
+    case IORING_OP_SENDMSG: return (of.events() & (POLLOUT | POLLERR | POLLHUP)) != 0;
+    default: return (of.events() & (POLLIN | POLLERR | POLLHUP)) != 0;
+    }
+}
+
+simulated_ring::attempt simulated_ring::attempt_once(request& tried) {
+    switch (tried.sqe.opcode) {
+    case IORING_OP_NOP: return end(tried, 0);
+    case IORING_OP_ASYNC_CANCEL: return cancel(tried);
+    case IORING_OP_CLOSE: return end(tried, network_.close(tried.sqe.fd));
+    case IORING_OP_READ:
+        if (auto* event = dynamic_cast<event_file*>(tried.target.get())) return read(tried, *event);
+        world_.fail("the simulation lacks reads of anything but an eventfd");
+    default: break;
+    }
+    auto* of = dynamic_cast<socket*>(tried.target.get());
+    if (of == nullptr) return end(tried, -ENOTSOCK);
+    switch (tried.sqe.opcode) {
+    case IORING_OP_ACCEPT: return accept(tried, *of);
+    case IORING_OP_CONNECT: return connect(tried, *of);
+    case IORING_OP_POLL_ADD: return poll(tried, *of);
+    case IORING_OP_RECV: return receive(tried, *of);
+    default: return send(tried, *of);
+    }
+}
+
+// Without MSG_WAITALL a short send is a success, and a chain goes on behind it. With it the send carries on while it
+// may wait; one that falls short all the same reports what moved, not why, and ends its chain.
+simulated_ring::attempt simulated_ring::send(request& tried, socket& to) {
+    const std::size_t wanted = tried.size() - tried.done;
+    std::size_t most = everything;
+    if (wanted != 0 && world_.chance(world_.knobs().short_send, "short send"))
+        most =
+            world_.choose(static_cast<std::uint32_t>(std::min<std::size_t>(wanted, 1U << 30)), "bytes sent");
+    const int sent = to.send(tried.pieces, tried.done, most);
+    if (most < wanted && (sent >= 0 || sent == -EAGAIN)) to.pretend_full();
+    if (sent > 0) tried.done += static_cast<std::size_t>(sent);
+
+    const bool all = sent >= 0 && tried.done == tried.size();
+    const bool wants_all = (tried.sqe.msg_flags & MSG_WAITALL) != 0;
+    if (all || (sent > 0 && !wants_all)) return end(tried, static_cast<int>(tried.done));
+    if ((sent > 0 || sent == -EAGAIN) && may_wait(tried)) return attempt::parked;
+    if (tried.done != 0) return end(tried, static_cast<int>(tried.done), 0, true);
+    return end(tried, sent);
+}
+
+bool simulated_ring::posted_last(request& shooting, int result, unsigned flags) {
+    if (full() || world_.chance(world_.knobs().early_end, "multishot ends")) {
+        end(shooting, result, flags);
+        return true;
+    }
+    post(shooting.sqe.user_data, result, flags | IORING_CQE_F_MORE);
+    return false;
+}
+
+simulated_ring::attempt simulated_ring::receive(request& tried, socket& from) {
+    const io_uring_sqe& sqe = tried.sqe;
+    const bool multishot = (sqe.ioprio & IORING_RECV_MULTISHOT) != 0;
+    const bool selects = (sqe.flags & IOSQE_BUFFER_SELECT) != 0;
+    for (int shot = 0; shot < shots_at_a_time; ++shot) {
+        void* target = reinterpret_cast<void*>(sqe.addr);
+        std::size_t size = sqe.len;
+        buffer_ring* provided = nullptr;
+        unsigned flags = 0;
+        if (selects) { // before it is known whether there is something to receive
+            const auto found = buffers_.find(sqe.buf_group);
+            if (found == buffers_.end() || found->second.empty()) return end(tried, -ENOBUFS);
+            provided = &found->second;
+            const io_uring_buf& taken = provided->front();
+            target = reinterpret_cast<void*>(taken.addr);
+            size = size == 0 ? taken.len : std::min<std::size_t>(size, taken.len);
+            flags = IORING_CQE_F_BUFFER | (static_cast<unsigned>(taken.bid) << IORING_CQE_BUFFER_SHIFT);
+        }
+        std::size_t most = everything;
+        if (size > 1 && from.is_stream() && from.received() > 1 &&
+            world_.chance(world_.knobs().short_receive, "short receive"))
+            most =
+                1 + world_.choose(static_cast<std::uint32_t>(std::min(size, from.received()) - 1), "bytes");
+        const int received = from.receive(target, size, static_cast<int>(sqe.msg_flags), most);
+        if (received == -EAGAIN && may_wait(tried)) return attempt::parked;
+        if (received <= 0) return end(tried, received); // the buffer stays in its ring
+        if (provided != nullptr) ++provided->head;
+        if (!multishot) return end(tried, received, flags);
+        if (posted_last(tried, received, flags)) return attempt::ended;
+    }
+    return attempt::parked;
+}
+
+simulated_ring::attempt simulated_ring::accept(request& tried, socket& from) {
+    const bool multishot = (tried.sqe.ioprio & IORING_ACCEPT_MULTISHOT) != 0;
+    for (;;) {
+        const int may = from.may_accept();
+        if (may == -EAGAIN) return attempt::parked;
+        if (may < 0) return end(tried, may);
+        if (!network_.has_room()) return end(tried, -EMFILE); // the connection stays in the backlog
+        const int descriptor = network_.add(from.accept());
+        if (!multishot) return end(tried, descriptor);
+        if (posted_last(tried, descriptor, 0)) return attempt::ended;
+    }
+}
+
+simulated_ring::attempt simulated_ring::connect(request& tried, socket& from) {
+    const int connected = from.connect(tried.to);
+    return connected == -EAGAIN ? attempt::parked : end(tried, connected);
+}
+
+simulated_ring::attempt simulated_ring::poll(request& tried, socket& of) {
+    const unsigned asked = tried.sqe.poll32_events | POLLERR | POLLHUP;
+    const unsigned ready = of.events() & asked;
+    tried.seen_wakes = of.write_wakes();
+    if (ready == 0) {
+        of.expect_room();
+        return attempt::parked;
+    }
+    if ((tried.sqe.len & IORING_POLL_ADD_MULTI) == 0) return end(tried, static_cast<int>(ready));
+    return posted_last(tried, static_cast<int>(ready), 0) ? attempt::ended : attempt::parked;
+}
+
+simulated_ring::attempt simulated_ring::read(request& tried, event_file& of) {
+    if (tried.sqe.len < sizeof of.count) return end(tried, -EINVAL);
+    if (of.count == 0) return attempt::parked;
+    std::memcpy(reinterpret_cast<void*>(tried.sqe.addr), &of.count, sizeof of.count);
+    of.count = 0;
+    return end(tried, sizeof of.count);
+}
+
+// The answer tells whether the target was found, and the target's own CQE what it did. A target that is ready may
+// complete first. One that a worker thread runs is "already" on its way: it ends, or, if the worker was giving it up
+// just then, it does not.
+simulated_ring::attempt simulated_ring::cancel(request& tried) {
+    const auto find = [&] {
+        const auto at = std::ranges::find_if(
+            parked_, [&](const auto& each) { return each->sqe.user_data == tried.sqe.addr; });
+        return static_cast<std::size_t>(at - parked_.begin());
+    };
+    std::size_t which = find();
+    if (which < parked_.size() && is_ready(*parked_[which]) &&
+        world_.choose(2, "a cancelled operation is faster") == 0) {
+        resume(which);
+        which = find(); // a multishot goes on
+    }
+    if (which == parked_.size()) return end(tried, -ENOENT);
+
+    const io_uring_sqe& target = parked_[which]->sqe;
+    const unsigned char opcode = target.opcode;
+    const bool single_receive = opcode == IORING_OP_RECV && (target.ioprio & IORING_RECV_MULTISHOT) == 0;
+    const bool may_be_elusive = opcode == IORING_OP_CONNECT || single_receive;
+    if (may_be_elusive && world_.chance(world_.knobs().elusive, "an elusive target")) {
+        // Between two polls a connect to a full backlog is nowhere.
+        if (opcode == IORING_OP_CONNECT && world_.choose(2, "not found") == 0) return end(tried, -ENOENT);
+        end(tried, -EALREADY);
+        if (world_.choose(2, "it ends") == 0) end_by_cancel(which, -EINTR);
+        return attempt::ended;
+    }
+    const bool answer_first = world_.choose(2, "the answer or its target comes first") == 0;
+    if (answer_first) end(tried, 0);
+    end_by_cancel(which, -ECANCELED);
+    return answer_first ? attempt::ended : end(tried, 0);
+}
+
+void simulated_ring::end_by_cancel(std::size_t which, int result) {
+    const std::unique_ptr<request> cancelled = std::move(parked_[which]);
+    parked_.erase(parked_.begin() + static_cast<std::ptrdiff_t>(which));
+    if (cancelled->sqe.opcode == IORING_OP_CONNECT)
+        static_cast<socket&>(*cancelled->target).give_up_connect();
+    end(*cancelled, cancelled->done != 0 ? static_cast<int>(cancelled->done) : result, 0, true);
+}
+
+} // namespace chainring::sim

@@ -1,0 +1,172 @@
+#include <chainring/sim/simulated_ring.hpp>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <utility>
+
+namespace chainring::sim {
+
+simulated_ring::simulated_ring(world& within, network& over, io_uring& shown, const ring_options& options)
+    : world_(within)
+    , network_(over)
+    , submissions_(std::bit_ceil(std::max(options.submission_entries, 1U)))
+    , completions_(std::bit_ceil(std::max(options.completion_entries, 2U))) {
+    shown = {};
+    shown.ring_fd = -1;
+    shown.enter_ring_fd = -1;
+    shown.sq.khead = &counters_.sq_head;
+    shown.sq.ktail = &counters_.sq_tail;
+    shown.sq.kflags = &counters_.sq_flags;
+    shown.sq.kdropped = &counters_.sq_dropped;
+    shown.sq.sqes = submissions_.data();
+    shown.sq.ring_entries = static_cast<unsigned>(submissions_.size());
+    shown.sq.ring_mask = shown.sq.ring_entries - 1;
+    shown.cq.khead = &counters_.cq_head;
+    shown.cq.ktail = &counters_.cq_tail;
+    shown.cq.kflags = &counters_.cq_flags;
+    shown.cq.koverflow = &counters_.cq_overflow;
+    shown.cq.cqes = completions_.data();
+    shown.cq.ring_entries = static_cast<unsigned>(completions_.size());
+    shown.cq.ring_mask = shown.cq.ring_entries - 1;
+}
+
+void simulated_ring::post(std::uint64_t user_data, int result, unsigned flags) {
+    const io_uring_cqe cqe{.user_data = user_data, .res = result, .flags = flags};
+    world_.completed(cqe);
+    if (full() || !overflow_.empty()) { // kept, as by a kernel with IORING_FEAT_NODROP
+        overflow_.push_back(cqe);
+        ++counters_.cq_overflow;
+        counters_.sq_flags |= IORING_SQ_CQ_OVERFLOW;
+        return;
+    }
+    io_uring_cqe& place = completions_[counters_.cq_tail++ & (completions_.size() - 1)];
+    place.user_data = user_data;
+    place.res = result;
+    place.flags = flags;
+}
+
+void simulated_ring::flush_overflow() {
+    std::size_t flushed = 0;
+    for (; flushed < overflow_.size() && !full(); ++flushed) {
+        const io_uring_cqe& kept = overflow_[flushed];
+        io_uring_cqe& place = completions_[counters_.cq_tail++ & (completions_.size() - 1)];
+        place.user_data = kept.user_data;
+        place.res = kept.res;
+        place.flags = kept.flags;
+    }
+    overflow_.erase(overflow_.begin(), overflow_.begin() + static_cast<std::ptrdiff_t>(flushed));
+    if (overflow_.empty()) counters_.sq_flags &= ~static_cast<unsigned>(IORING_SQ_CQ_OVERFLOW);
+}
+
+int simulated_ring::register_buffer_ring(const io_uring_buf_reg& registration) {
+    auto* const memory = reinterpret_cast<io_uring_buf_ring*>(registration.ring_addr);
+    const buffer_ring added{memory, registration.ring_entries, memory->tail};
+    return buffers_.try_emplace(registration.bgid, added).second ? 0 : -EEXIST;
+}
+
+int simulated_ring::unregister_buffer_ring(unsigned group) {
+    return buffers_.erase(group) == 1 ? 0 : -ENOENT;
+}
+
+int simulated_ring::enter(unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout) {
+    if (to_submit != 0 && world_.chance(world_.knobs().refused, "enter refused")) return -EAGAIN;
+    flush_overflow();
+    submit(to_submit);
+    const int taken = static_cast<int>(to_submit);
+    for (;;) {
+        const bool enough = completions() >= wait_for;
+        if (enough && world_.chance(world_.knobs().hold_back, "held back")) return taken;
+        if (!enough && world_.chance(world_.knobs().interrupted, "wait interrupted"))
+            return taken != 0 ? taken : -EINTR;
+        const bool time_first =
+            !enough && timeout != nullptr && world_.chance(world_.knobs().silence, "silence");
+        if (!time_first && step()) continue;
+        if (enough) return taken;
+        if (timeout == nullptr) report_deadlock();
+        world_.pass(std::chrono::seconds(timeout->tv_sec) + std::chrono::nanoseconds(timeout->tv_nsec));
+        return taken != 0 ? taken : -ETIME;
+    }
+}
+
+void simulated_ring::submit(unsigned count) {
+    std::unique_ptr<request> head;
+    for (; count != 0; --count) {
+        auto taken = std::make_unique<request>(submissions_[counters_.sq_head++ & (submissions_.size() - 1)]);
+        if (const std::string refused = prepare(*taken); !refused.empty()) world_.fail(refused);
+        const bool goes_on = (taken->sqe.flags & IOSQE_IO_LINK) != 0;
+        if (head == nullptr)
+            head = std::move(taken);
+        else
+            head->next.push_back(std::move(taken));
+        if (!goes_on) start(std::exchange(head, nullptr));
+    }
+    if (head != nullptr) start(std::move(head)); // the end of a submission ends a chain
+}
+
+void simulated_ring::start(std::unique_ptr<request> begun) {
+    const io_uring_sqe& sqe = begun->sqe;
+    const bool needs_file =
+        sqe.opcode != IORING_OP_NOP && sqe.opcode != IORING_OP_ASYNC_CANCEL && sqe.opcode != IORING_OP_CLOSE;
+    if (needs_file) begun->target = network_.find(sqe.fd);
+    if (needs_file && begun->target == nullptr) {
+        end(*begun, -EBADF);
+        return;
+    }
+    // A close and a cancel are always done at once.
+    begun->due =
+        (needs_file || sqe.opcode == IORING_OP_NOP) && world_.chance(world_.knobs().later, "done later");
+    if (begun->due || attempt_once(*begun) == attempt::parked) parked_.push_back(std::move(begun));
+}
+
+void simulated_ring::resume(std::size_t which) {
+    std::unique_ptr<request> resumed = std::move(parked_[which]);
+    parked_.erase(parked_.begin() + static_cast<std::ptrdiff_t>(which));
+    resumed->due = false;
+    if (attempt_once(*resumed) == attempt::parked) parked_.push_back(std::move(resumed));
+}
+
+std::vector<std::size_t> simulated_ring::ready_requests() {
+    std::vector<std::size_t> ready;
+    for (std::size_t at = 0; at < parked_.size(); ++at)
+        if (is_ready(*parked_[at])) ready.push_back(at);
+    return ready;
+}
+
+// One of all that could happen now. False: there is nothing.
+bool simulated_ring::step() {
+    const std::vector<std::size_t> ready = ready_requests();
+    const std::size_t arrivals = network_.arrivals();
+    if (ready.empty() && arrivals == 0) return false;
+    const std::size_t chosen =
+        world_.choose(static_cast<std::uint32_t>(ready.size() + arrivals), "what happens next");
+    if (chosen < ready.size())
+        resume(ready[chosen]);
+    else
+        network_.arrive(chosen - ready.size());
+    return true;
+}
+
+void simulated_ring::report_deadlock() const {
+    std::string text = "deadlock: the executor sleeps without a timeout, and nothing can happen any more;";
+    for (const auto& each : parked_) text += "\n    waiting: " + to_string(*each);
+    world_.fail(text);
+}
+
+simulated_ring::attempt simulated_ring::end(request& ended, int result, unsigned flags, bool failed) {
+    failed = failed || result < 0;
+    const bool silent = ended.skips_success();
+    if (!silent || failed) post(ended.sqe.user_data, result, flags);
+    if (!failed) {
+        if (ended.next.empty()) return attempt::ended;
+        std::unique_ptr<request> next = std::move(ended.next.front());
+        ended.next.pop_front();
+        next->next = std::move(ended.next);
+        start(std::move(next));
+    } else if (!silent) { // one that skips its success speaks for the rest of its chain too
+        for (const auto& each : ended.next) post(each->sqe.user_data, -ECANCELED, 0);
+    }
+    return attempt::ended;
+}
+
+} // namespace chainring::sim

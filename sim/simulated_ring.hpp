@@ -1,0 +1,88 @@
+// One simulated io_uring: queues in ordinary memory, laid out so that liburing's inline helpers work on them, and
+// the requests in flight.
+//
+// A request is attempted, and either completes or is parked until it is ready. Of the parked requests that are ready, and of
+// what is on its way to sockets, the world decides which goes first, and whether anything goes on in this enter at
+// all. So each order that independent operations may complete in is one that the simulation takes.
+#pragma once
+
+#include <chainring/sim/network.hpp>
+#include <chainring/sim/request.hpp>
+#include <chainring/sim/world.hpp>
+
+#include <map>
+#include <vector>
+
+namespace chainring::sim {
+
+class simulated_ring {
+  public:
+    simulated_ring(world& within, network& over, io_uring& shown, const ring_options& options);
+
+    // As kernel::enter.
+    int enter(unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout);
+
+    int register_buffer_ring(const io_uring_buf_reg& registration);
+    int unregister_buffer_ring(unsigned group);
+
+  private:
+    // What the program writes to is its own; these belong to the kernel's side of the queues.
+    struct counters {
+        unsigned sq_head = 0;
+        unsigned sq_tail = 0;
+        unsigned sq_flags = 0;
+        unsigned sq_dropped = 0;
+        unsigned cq_head = 0;
+        unsigned cq_tail = 0;
+        unsigned cq_flags = 0;
+        unsigned cq_overflow = 0;
+    };
+    struct buffer_ring {
+        io_uring_buf_ring* memory;
+        unsigned entries;
+        std::uint16_t head;
+
+        bool empty() const noexcept { return head == memory->tail; }
+        io_uring_buf& front() noexcept { return memory->bufs[head & (entries - 1)]; }
+    };
+    enum class attempt : bool { parked, ended };
+
+    unsigned completions() const noexcept { return counters_.cq_tail - counters_.cq_head; }
+    bool full() const noexcept { return completions() == completions_.size(); }
+    void post(std::uint64_t user_data, int result, unsigned flags);
+    void flush_overflow();
+
+    void submit(unsigned count);
+    void start(std::unique_ptr<request> begun);
+    void resume(std::size_t which);
+    bool step();
+    std::vector<std::size_t> ready_requests();
+    bool is_ready(const request& parked) const;
+
+    // Posts the CQE, unless it is to be skipped, and goes on with the chain or ends it.
+    attempt end(request& ended, int result, unsigned flags = 0, bool failed = false);
+    attempt attempt_once(request& tried);
+    attempt send(request& tried, socket& to);
+    attempt receive(request& tried, socket& from);
+    attempt accept(request& tried, socket& from);
+    attempt connect(request& tried, socket& from);
+    attempt poll(request& tried, socket& of);
+    attempt read(request& tried, event_file& of);
+    attempt cancel(request& tried);
+    // Ends a multishot operation although it has succeeded, or lets it go on.
+    bool posted_last(request& shooting, int result, unsigned flags);
+    void end_by_cancel(std::size_t which, int result);
+
+    [[noreturn]] void report_deadlock() const;
+
+    world& world_;
+    network& network_;
+    counters counters_;
+    std::vector<io_uring_sqe> submissions_;
+    std::vector<io_uring_cqe> completions_;
+    std::vector<io_uring_cqe> overflow_;
+    std::map<unsigned, buffer_ring> buffers_;
+    std::vector<std::unique_ptr<request>> parked_;
+};
+
+} // namespace chainring::sim

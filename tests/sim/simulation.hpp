@@ -1,0 +1,54 @@
+// What the tests on the simulated kernel share: a body of tasks that runs in a world of its own.
+#pragma once
+
+#include "../net/sockets.hpp"
+
+#include <chainring/sim/simulated_kernel.hpp>
+
+namespace chainring::test {
+
+// How a world went, for comparison.
+struct course {
+    std::uint64_t hash = 0;
+    std::uint64_t decisions = 0;
+    std::uint64_t completions = 0;
+    duration time{};
+
+    bool operator==(const course&) const = default;
+};
+
+// Sizes at which something runs out are as much of a fault as an error is.
+inline executor_options small_options(sim::world& within) {
+    executor_options options;
+    constexpr unsigned submissions[] = {2, 8, 256};
+    constexpr std::uint32_t blocks[] = {1, 4, 64};
+    constexpr std::uint32_t sizes[] = {256, 1024, 4096};
+    constexpr unsigned budgets[] = {1, 8, 256};
+    options.ring.submission_entries = submissions[within.choose(3, "submission queue")];
+    options.ring.completion_entries = 64;
+    options.buffers.blocks = blocks[within.choose(3, "blocks")];
+    options.buffers.block_size = sizes[within.choose(3, "block size")];
+    options.budget = budgets[within.choose(3, "budget")];
+    return options;
+}
+
+// Runs a test's body as a task and checks that nothing of it is left. `Body`: (sim::world&) -> task<>.
+template <class Body> course in_world(sim::world& world, Body body) {
+    CAPTURE(world.seed(), world.knobs().to_string());
+    sim::simulated_kernel kernel(world);
+    const time_point begun = world.now();
+    {
+        executor home(small_options(world), kernel);
+        home.run(body(world));
+        check_baseline(home);
+    }
+    CHECK(kernel.open_descriptors() == 0);
+    return {world.hash(), world.decisions(), world.completions(), world.now() - begun};
+}
+
+template <class Body> course in_world(std::uint64_t seed, Body body) {
+    sim::world world(seed);
+    return in_world(world, std::move(body));
+}
+
+} // namespace chainring::test
