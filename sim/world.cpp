@@ -7,6 +7,13 @@
 
 namespace chainring::sim {
 
+namespace {
+
+// A program that has not ended by then goes round in a circle.
+constexpr std::uint64_t most_decisions = 50'000'000;
+
+} // namespace
+
 world::world(std::uint64_t seed)
     : world(seed, faults{}) {
     faults_ = faults::drawn(*this);
@@ -35,7 +42,7 @@ std::uint32_t world::choose(std::uint32_t alternatives, const char* what) {
     assert(alternatives > 0);
     if (alternatives == 1) return 0;
     const auto chosen = static_cast<std::uint32_t>(((next() >> 32) * alternatives) >> 32);
-    ++decisions_;
+    if (++decisions_ == most_decisions) fail("no end in sight");
     mix(alternatives);
     mix(chosen);
     if (log_ != nullptr)

@@ -5,6 +5,9 @@
 
 #include <chainring/sim/simulated_kernel.hpp>
 
+#include <cstdlib>
+#include <iostream>
+
 namespace chainring::test {
 
 // How a world went, for comparison.
@@ -32,6 +35,14 @@ inline executor_options small_options(sim::world& within) {
     return options;
 }
 
+// Calls `run(seed)` for each of the first `count` seeds, or of those that the environment names instead:
+// CHAINRING_SIM_SEED=64 for one, CHAINRING_SIM_SEEDS=20000 for as many.
+template <class Run> void each_seed(std::uint64_t count, Run run) {
+    if (const char* one = std::getenv("CHAINRING_SIM_SEED")) return run(std::strtoull(one, nullptr, 10));
+    if (const char* many = std::getenv("CHAINRING_SIM_SEEDS")) count = std::strtoull(many, nullptr, 10);
+    for (std::uint64_t seed = 0; seed < count; ++seed) run(seed);
+}
+
 // Runs a test's body as a task and checks that nothing of it is left. `Body`: (sim::world&) -> task<>.
 template <class Body> course in_world(sim::world& world, Body body) {
     CAPTURE(world.seed(), world.knobs().to_string());
@@ -48,6 +59,7 @@ template <class Body> course in_world(sim::world& world, Body body) {
 
 template <class Body> course in_world(std::uint64_t seed, Body body) {
     sim::world world(seed);
+    if (std::getenv("CHAINRING_SIM_LOG") != nullptr) world.log_to(&std::cout);
     return in_world(world, std::move(body));
 }
 

@@ -1,0 +1,167 @@
+// Many senders on one connection, cancellations, resets and lack of descriptors: what the results claim is what
+// happened.
+#include "simulation.hpp"
+
+#include <deque>
+
+using namespace chainring;
+using namespace chainring::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr std::uint64_t traffic_seeds = 300;
+
+template <class Over> endpoint traffic_address() {
+    if constexpr (Over::tcp)
+        return {"127.0.0.1", 7000};
+    else
+        return endpoint::from_abstract_name("traffic").value();
+}
+
+template <class Over> task<stream_pair<Over>> simulated_pair() {
+    auto listener = must(Over::listener::bind(traffic_address<Over>()));
+    auto near = must(co_await Over::stream::connect(traffic_address<Over>()));
+    auto far = must(co_await listener.accept());
+    co_return stream_pair<Over>{std::move(near), std::move(far)};
+}
+
+struct traffic_message {
+    std::string bytes;
+    std::size_t sent = 0; // as the result claims
+    bool settled = false;
+};
+
+// In the order of the calls.
+class sent_traffic {
+  public:
+    traffic_message& next(std::uint32_t size) {
+        traffic_message& made = messages_.emplace_back();
+        made.bytes = random_text(size, static_cast<std::uint32_t>(messages_.size()));
+        return made;
+    }
+    std::string claimed() const {
+        std::string all;
+        for (const traffic_message& each : messages_) {
+            REQUIRE(each.settled);
+            all.append(each.bytes, 0, each.sent);
+        }
+        return all;
+    }
+
+  private:
+    std::deque<traffic_message> messages_;
+};
+
+template <class Stream> task<> send_traffic(Stream& to, sent_traffic& traffic, std::uint32_t size) {
+    traffic_message& message = traffic.next(size); // here: this is the order of the calls
+    auto sending = to.send(std::string_view(message.bytes));
+    const auto outcome = co_await sending;
+    message.sent = sending.sent();
+    message.settled = true;
+    if (outcome) CHECK(*outcome == message.bytes.size());
+}
+
+// Sends a few messages at a time, and loses patience with some.
+template <class Over>
+task<>
+send_with_cancellations(typename Over::stream& to, sim::world& world, sent_traffic& traffic, bool cancels) {
+    // A record must fit into the smallest block that a world has.
+    const std::uint32_t longest = std::is_same_v<Over, over_seqpacket> ? 256 : 1500;
+    const std::uint32_t rounds = 1 + world.choose(10, "rounds");
+    for (std::uint32_t round = 0; round < rounds; ++round) {
+        co_await scope([&](task_group& group) -> task<> {
+            const std::uint32_t count = 1 + world.choose(5, "messages of a round");
+            for (std::uint32_t sent = 0; sent < count; ++sent)
+                group.spawn(send_traffic(to, traffic, 1 + world.choose(longest, "size of a message")));
+            if (!cancels || world.choose(2, "cancel") == 0) co_return;
+            const std::uint32_t turns = world.choose(4, "turns before the cancellation");
+            for (std::uint32_t turn = 0; turn < turns; ++turn) co_await one_turn();
+            group.cancel();
+        });
+    }
+}
+
+// The reader is in no hurry.
+template <class Stream> task<> read_slowly(Stream& from, sim::world& world, std::string& all) {
+    for (;;) {
+        if (world.choose(4, "the reader pauses") == 0) must(co_await chainring::sleep(10ms));
+        const auto chunk = co_await from.receive();
+        if (!chunk || chunk->empty()) co_return; // a cancellation may have broken the connection
+        all += chunk->text();
+    }
+}
+
+template <class Over, bool Cancels> task<> congested_connection(sim::world& world) {
+    auto pair = co_await simulated_pair<Over>();
+    sent_traffic traffic;
+    std::string arrived;
+    co_await scope([&](task_group& group) -> task<> {
+        group.spawn(read_slowly(pair.far, world, arrived));
+        co_await scope([&](task_group& senders) -> task<> {
+            for (int sender = 0; sender < 3; ++sender)
+                senders.spawn(send_with_cancellations<Over>(pair.near, world, traffic, Cancels));
+            co_return;
+        });
+        (void)co_await pair.near.close(1h);
+    });
+    const std::string claimed = traffic.claimed();
+    CHECK(arrived.size() == claimed.size());
+    CHECK((arrived == claimed));
+}
+
+// Ends its connection in one of the ways there are, at some point of a conversation.
+template <class Stream> task<> converse_for_a_while(Stream peer, sim::world& world) {
+    const std::string text(700, 'x');
+    const std::uint32_t rounds = world.choose(8, "rounds");
+    for (std::uint32_t round = 0; round < rounds; ++round) {
+        const auto sent = co_await timeout(50ms, peer.send(std::string_view(text))); // the peer may send too
+        if (!sent) break;
+        if (world.choose(2, "receive") == 0) {
+            const auto received = co_await timeout(5ms, peer.receive());
+            if (!received && received.error() != errc::timed_out) break;
+        }
+    }
+    const std::uint32_t manner = world.choose(3, "manner of the end");
+    if (manner == 0) peer.abort();
+    if (manner == 1) (void)co_await peer.close(20ms);
+    // Else the connection closes by itself.
+}
+
+template <class Over> task<> connections_that_end_early(sim::world& world) {
+    auto listener = must(Over::listener::bind(traffic_address<Over>()));
+    co_await scope([&](task_group& group) -> task<> {
+        for (int number = 0; number < 4; ++number) {
+            auto near = must(co_await Over::stream::connect(traffic_address<Over>()));
+            group.spawn(converse_for_a_while(std::move(near), world));
+        }
+        auto incoming = listener.connections();
+        for (int number = 0; number < 4; ++number) {
+            auto accepted = must(co_await incoming.next());
+            group.spawn(converse_for_a_while(std::move(accepted), world));
+        }
+    });
+}
+
+} // namespace
+
+TEMPLATE_TEST_CASE(
+    "what_several_tasks_send_on_a_congested_connection_arrives_in_the_order_of_the_calls", "", EACH_TRANSPORT,
+    chainring::test::over_seqpacket) {
+    each_seed(
+        traffic_seeds, [](std::uint64_t seed) { in_world(seed, congested_connection<TestType, false>); });
+}
+
+TEMPLATE_TEST_CASE(
+    "what_arrives_in_spite_of_cancellations_is_what_the_results_claim", "", EACH_TRANSPORT,
+    chainring::test::over_seqpacket) {
+    each_seed(
+        traffic_seeds, [](std::uint64_t seed) { in_world(seed, congested_connection<TestType, true>); });
+}
+
+TEMPLATE_TEST_CASE(
+    "connections_that_end_at_any_time_in_any_manner_leave_nothing_behind", "", EACH_TRANSPORT,
+    chainring::test::over_seqpacket) {
+    each_seed(
+        traffic_seeds, [](std::uint64_t seed) { in_world(seed, connections_that_end_early<TestType>); });
+}
