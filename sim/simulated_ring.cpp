@@ -70,6 +70,7 @@ int simulated_ring::unregister_buffer_ring(unsigned group) {
 }
 
 int simulated_ring::enter(unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout) {
+    world_.entered();
     if (to_submit != 0 && world_.chance(world_.knobs().refused, "enter refused")) return -EAGAIN;
     flush_overflow();
     submit(to_submit);

@@ -39,6 +39,9 @@ class world {
     // For the hash: what a ring has told its user.
     void completed(const io_uring_cqe& cqe);
 
+    // An executor enters its kernel. A program that has not ended after very many of them goes round in a circle.
+    void entered();
+
     // Time passes only when the executor sleeps.
     time_point now() const noexcept { return now_; }
     void pass(duration time);
@@ -63,6 +66,7 @@ class world {
     std::uint64_t hash_;
     std::uint64_t decisions_ = 0;
     std::uint64_t completions_ = 0;
+    std::uint64_t enters_ = 0;
     // Not on a tick, so that rounding shows.
     time_point now_{std::chrono::seconds(1000) + std::chrono::nanoseconds(12'345)};
     std::ostream* log_ = nullptr;
