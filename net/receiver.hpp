@@ -124,7 +124,8 @@ class receiver final : private completion, private starved_receiver {
     void received_directly(int result) noexcept;
     void receiving_ended(int result) noexcept;
     bool reader_waits() const noexcept { return reader_ != nullptr && !told_; }
-    bool wants_data() const noexcept { return reader_waits() || (discarding_ && !direct_ && !peer_ended_); }
+    // Not while a reader's own operation is in flight: of two receives on a socket either may get what comes first.
+    bool wants_data() const noexcept { return !direct_ && (reader_waits() || (discarding_ && !peer_ended_)); }
     void tell() noexcept {
         told_ = true;
         home_.ready().push(*reader_);

@@ -34,6 +34,8 @@ class network {
     int close(int descriptor);
     void set_most_open(std::size_t most) noexcept { most_open_ = most; }
     std::size_t open() const noexcept { return open_; }
+    void forbid_close_in_flight() noexcept { close_in_flight_forbidden_ = true; }
+    bool close_in_flight_forbidden() const noexcept { return close_in_flight_forbidden_; }
 
     // Addresses. `chosen` is the one with the port that a port of 0 has become.
     int bind(socket& binding, const address& at, address& chosen);
@@ -63,6 +65,7 @@ class network {
     std::vector<std::shared_ptr<file>> descriptors_;
     std::size_t open_ = 0;
     std::size_t most_open_ = 1024;
+    bool close_in_flight_forbidden_ = false;
     std::map<std::string, socket*> bound_;
     std::map<std::string, path_entry> paths_;
     std::uint64_t next_file_ = 1;

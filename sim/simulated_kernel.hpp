@@ -23,6 +23,9 @@ class simulated_kernel final : public kernel {
     void limit_descriptors(std::size_t most) noexcept { network_.set_most_open(most); }
     std::size_t open_descriptors() const noexcept { return network_.open(); }
 
+    // Linux allows it, and then sends no end and ends nothing: the world fails when a program does that.
+    void forbid_close_in_flight() noexcept { network_.forbid_close_in_flight(); }
+
     // Two connected sockets, as socketpair(2) makes them; for tests of what the kernel does.
     struct pair {
         int near;

@@ -39,7 +39,7 @@ simulated_ring::attempt simulated_ring::attempt_once(request& tried) {
     switch (tried.sqe.opcode) {
     case IORING_OP_NOP: return end(tried, 0);
     case IORING_OP_ASYNC_CANCEL: return cancel(tried);
-    case IORING_OP_CLOSE: return end(tried, network_.close(tried.sqe.fd));
+    case IORING_OP_CLOSE: return close(tried);
     case IORING_OP_READ:
         if (auto* event = dynamic_cast<event_file*>(tried.target.get())) return read(tried, *event);
         world_.fail("the simulation lacks reads of anything but an eventfd");
@@ -154,6 +154,15 @@ simulated_ring::attempt simulated_ring::read(request& tried, event_file& of) {
     std::memcpy(reinterpret_cast<void*>(tried.sqe.addr), &of.count, sizeof of.count);
     of.count = 0;
     return end(tried, sizeof of.count);
+}
+
+simulated_ring::attempt simulated_ring::close(request& tried) {
+    const auto closed = network_.find(tried.sqe.fd);
+    if (closed != nullptr && network_.close_in_flight_forbidden())
+        for (const auto& each : parked_)
+            if (each->target == closed)
+                world_.fail("closed with an operation in flight: " + to_string(*each));
+    return end(tried, network_.close(tried.sqe.fd));
 }
 
 // The answer tells whether the target was found, and the target's own CQE what it did. A target that is ready may

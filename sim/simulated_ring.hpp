@@ -69,6 +69,7 @@ class simulated_ring {
     attempt poll(request& tried, socket& of);
     attempt read(request& tried, event_file& of);
     attempt cancel(request& tried);
+    attempt close(request& tried);
     // Ends a multishot operation although it has succeeded, or lets it go on.
     bool posted_last(request& shooting, int result, unsigned flags);
     void end_by_cancel(std::size_t which, int result);

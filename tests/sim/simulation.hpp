@@ -47,6 +47,7 @@ template <class Run> void each_seed(std::uint64_t count, Run run) {
 template <class Body> course in_world(sim::world& world, Body body) {
     CAPTURE(world.seed(), world.knobs().to_string());
     sim::simulated_kernel kernel(world);
+    kernel.forbid_close_in_flight();
     const time_point begun = world.now();
     {
         executor home(small_options(world), kernel);
