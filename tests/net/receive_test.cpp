@@ -109,6 +109,23 @@ TEMPLATE_TEST_CASE("bytes_are_received_straight_into_memory_or_copied_into_it", 
     });
 }
 
+TEMPLATE_TEST_CASE("while_bytes_are_received_into_memory_no_second_receive_begins", "", EACH_TRANSPORT) {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto pair = co_await connected_to_plain<TestType>();
+        received got;
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn(receive_into_one(pair.stream, got));
+            co_await settle();
+            const auto before = executor::current()->stats().operations_in_flight;
+            must(co_await pair.stream.send("in between"sv)); // the socket has its turn end
+            co_await settle();
+            CHECK(executor::current()->stats().operations_in_flight == before);
+            CHECK(pair.peer.send("straight"));
+        });
+        CHECK(got.text == "straight");
+    });
+}
+
 TEMPLATE_TEST_CASE("nothing_is_received_into_no_memory_at_once", "", EACH_TRANSPORT) {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         auto pair = co_await connected_to_plain<TestType>();
