@@ -238,10 +238,12 @@ int socket::send(std::span<const iovec> pieces, std::size_t skip, std::size_t mo
 }
 
 void socket::sent_something(socket& to) {
-    if (is_tcp() && network_.within().chance(network_.within().knobs().late_delivery, "late delivery"))
+    world& within = network_.within();
+    const bool travels = is_tcp() && (within.chance(within.knobs().late_delivery, "late delivery") ||
+                                      to.has_arrivals() || // what came before comes first
+                                      (to.receiving_ended_ && to.sending_ended_));
+    if (travels)
         network_.expect_arrival(to);
-    else if (is_tcp() && (to.has_arrivals() || (to.receiving_ended_ && to.sending_ended_)))
-        network_.expect_arrival(to); // what came before comes first
     else
         to.in_.arrived = to.in_.bytes.size();
 }
@@ -308,7 +310,11 @@ void socket::arrive() {
         if (!writable() || !full_) return; // whoever makes room will tell
         full_ = false;
         state_changed();
-    } else if (in_.reset_sent && within.choose(2, "reset or what was sent before it") == 0) {
+        return;
+    }
+    const bool end_on_the_way = in_.end_sent && !in_.end_arrived;
+    const bool reset_first = in_.reset_sent && within.choose(2, "reset or what was sent before it") == 0;
+    if (reset_first || (in_.reset_sent && in_.on_the_way() == 0 && !end_on_the_way)) {
         become_reset();
     } else if (in_.on_the_way() != 0) {
         const auto all = static_cast<std::uint32_t>(in_.on_the_way());
@@ -320,11 +326,9 @@ void socket::arrive() {
             become_reset();
             if (peer != nullptr) peer->send_reset();
         }
-    } else if (in_.end_sent && !in_.end_arrived) {
+    } else if (end_on_the_way) {
         in_.end_arrived = true;
         state_changed();
-    } else if (in_.reset_sent) {
-        become_reset();
     }
 }
 
