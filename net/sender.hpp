@@ -49,7 +49,7 @@ class sender final : private completion {
     // errors: errc::closed; errc::broken when the sending side has failed
     fault send(outgoing_message& message) noexcept {
         if (state_ != state::open || queue_.failed()) [[unlikely]]
-            return state_ == state::open || queue_.cut_off() ? errc::broken : errc::closed;
+            return state_ == state::open ? fault(errc::broken) : why_closed();
         if (framing_ == framing::records && message.size() == 0 && !message.is_marker()) [[unlikely]]
             return errc::empty_message;
         queue_.push(message);

@@ -36,15 +36,11 @@ inline executor_options small_options(sim::world& within) {
 }
 
 // With address sanitizer a world takes ten times as long: then a third of them has to do.
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-inline constexpr std::uint64_t slowness = 3;
-#else
-inline constexpr std::uint64_t slowness = 1;
+inline constexpr std::uint64_t slowness =
+#ifdef __has_feature
+    __has_feature(address_sanitizer) ? 3 :
 #endif
-#else
-inline constexpr std::uint64_t slowness = 1;
-#endif
+                                     1;
 
 // Calls `run(seed)` for each of the first `count` seeds (see above), or of those that the environment names instead:
 // CHAINRING_SIM_SEED=64 for one, CHAINRING_SIM_SEEDS=20000 for as many.
