@@ -15,8 +15,8 @@ std::string letters(std::size_t size, char first) {
     return text;
 }
 
-// More than the window below, and less than a batch.
-constexpr std::size_t more_than_the_window = 120'000;
+// More than the receive buffer below can hold: twice what was asked for, as the kernel counts it.
+constexpr std::size_t more_than_the_window = 250'000;
 
 // A connection whose bytes the network holds: the kernel takes many, and the peer's window is small. But not so small that
 // loopback's segments do not fit: the kernel would fill it once in a while, after longer and longer pauses.
@@ -124,7 +124,7 @@ TEST_CASE("the_sender_goes_on_before_the_network_has_let_go_of_the_memory") {
         const std::string text = letters(more_than_the_window, 'A');
         must(co_await pair.stream.send(std::string(text)));
         // The result is there, and the memory is the network's until the peer has read it.
-        CHECK(executor::current()->stats().operations_in_flight == 1);
+        CHECK(executor::current()->stats().operations_in_flight >= 1);
         const std::string received = co_await read_plain(pair.peer, text.size());
         CHECK((received == text));
         co_await until([] { return executor::current()->stats().operations_in_flight == 0; });
@@ -137,7 +137,7 @@ TEST_CASE("a_close_does_not_wait_for_the_network_to_let_go") {
         const std::string text = letters(more_than_the_window, 'A');
         must(co_await pair.stream.send(std::string(text)));
         must(co_await pair.stream.close());
-        CHECK(executor::current()->stats().operations_in_flight == 1);
+        CHECK(executor::current()->stats().operations_in_flight >= 1);
         const std::string received = co_await read_plain_to_end(pair.peer);
         CHECK((received == text));
         co_await until([] { return executor::current()->stats().operations_in_flight == 0; });
@@ -174,7 +174,7 @@ TEST_CASE("an_executor_may_end_before_its_sends_without_a_copy_have") {
             must(co_await pair.stream.send(std::string(sent)));
             kept = std::move(pair.peer);
         }(text, peer));
-        CHECK(home.stats().operations_in_flight == 1);
+        CHECK(home.stats().operations_in_flight >= 1);
         CHECK(home.stats().pending_closes == 0);
     }
     if (read_afterwards) {
