@@ -13,8 +13,8 @@ result<void> connection::end_sending() noexcept {
 
 void connection::connect(const endpoint& to, connector& waiting) noexcept {
     connector_ = &waiting;
-    auto* address = ::new (home().until_submitted().take<endpoint>(1).data()) endpoint(to);
     connecting_ = start([&](io_uring_sqe& sqe) {
+        auto* address = ::new (home().until_submitted().take<endpoint>(1).data()) endpoint(to);
         io_uring_prep_connect(&sqe, descriptor(), address->address(), address->length());
     });
 }

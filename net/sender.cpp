@@ -153,6 +153,7 @@ void sender::submit_batch() noexcept {
 
 void sender::submit_parts() noexcept {
     send_part parts[most_parts];
+    home_.make_room(std::min(most_parts, home_.longest_chain()));
     const unsigned count = queue_.form_batch(
         home_.until_submitted(), std::span(parts).first(std::min(most_parts, home_.longest_chain())));
     if (count == 0) {

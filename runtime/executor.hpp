@@ -145,6 +145,8 @@ class executor final : private turn_end_work {
     direct_table& direct_descriptors() noexcept { return direct_table_; }
     timer_wheel& timers() noexcept { return timers_; }
     statistics& counters() noexcept { return counters_; }
+    // For what an SQE points to. To be taken once there is room for the SQE, in `prepare` or after make_room: a
+    // submission for the sake of room would release it.
     submission_memory& until_submitted() noexcept { return until_submitted_; }
     time_point now() const noexcept { return now_; } // when this turn began
 
