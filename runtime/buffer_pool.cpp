@@ -1,8 +1,6 @@
 #include <chainring/runtime/audit.hpp>
 #include <chainring/runtime/buffer_pool.hpp>
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <bit>
 #include <cerrno>
@@ -22,14 +20,6 @@ constexpr std::uint32_t most_provided = 256;
 // blocks come home all the time, and warm ones are better than more.
 constexpr std::uint32_t patience = 16;
 
-io_uring_buf_ring* map_ring(std::uint32_t entries) {
-    void* memory = ::mmap(
-        nullptr, entries * sizeof(io_uring_buf), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED)
-        throw std::system_error(from_errno(errno), "mapping the ring of receive buffers");
-    return static_cast<io_uring_buf_ring*>(memory);
-}
-
 } // namespace
 
 buffer_pool*
@@ -46,23 +36,13 @@ buffer_pool::buffer_pool(kernel& behind, ring& registered_with, const buffer_opt
     , most_blocks_(std::clamp(options.most_blocks, base_, 32768U))
     , made_(base_)
     , blocks_(base_)
-    , ring_entries_(std::min(std::bit_ceil(base_), most_provided))
     , memory_(block_size_, most_blocks_)
+    , provided_ring_(std::min(std::bit_ceil(base_), most_provided))
     , headers_(std::make_unique_for_overwrite<header[]>(most_blocks_)) {
     remote_.reserve(most_blocks_); // so that a lease that ends on another thread allocates nothing
     if (!memory_.extend(base_)) throw std::system_error(from_errno(ENOMEM), "mapping receive buffers");
-    buffer_ring_ = map_ring(ring_entries_);
-    io_uring_buf_ring_init(buffer_ring_);
-
-    io_uring_buf_reg registration{};
-    registration.ring_addr = reinterpret_cast<std::uintptr_t>(buffer_ring_);
-    registration.ring_entries = ring_entries_;
-    registration.bgid = group;
-    const int returned = kernel_.register_buffer_ring(ring_.native(), registration);
-    if (returned < 0) {
-        ::munmap(buffer_ring_, ring_entries_ * sizeof(io_uring_buf));
-        ring_.refused(returned);
-    }
+    const int returned = provided_ring_.open(kernel_, ring_, group);
+    if (returned < 0) ring_.refused(returned);
     for (std::uint32_t block = base_; block-- > 0;) come_home(static_cast<std::uint16_t>(block));
 }
 
@@ -89,8 +69,7 @@ std::vector<std::string> buffer_pool::describe_leases(time_point now) const {
 
 void buffer_pool::close() noexcept {
     if (home_pool == this) home_pool = nullptr;
-    kernel_.unregister_buffer_ring(ring_.native(), group);
-    ::munmap(buffer_ring_, ring_entries_ * sizeof(io_uring_buf));
+    provided_ring_.close(kernel_, ring_, group);
     bool last = false;
     {
         const std::lock_guard lock(remote_mutex_);
@@ -107,9 +86,8 @@ void buffer_pool::set_home_thread() noexcept {
 
 inline void buffer_pool::provide(std::uint16_t block) noexcept {
     headers_[block].provided = true;
-    io_uring_buf_ring_add(
-        buffer_ring_, memory_.block(block), block_size_, block, io_uring_buf_ring_mask(ring_entries_), 0);
-    io_uring_buf_ring_advance(buffer_ring_, 1);
+    provided_ring_.add(memory_.block(block), block_size_, block, 0);
+    provided_ring_.advance(1);
     ++provided_;
 }
 
@@ -117,7 +95,7 @@ inline void buffer_pool::come_home(std::uint16_t block) noexcept {
     headers_[block].leased = false;
     if (block >= base_) [[unlikely]]
         return come_home_or_retire(block);
-    if (provided_ < ring_entries_) {
+    if (provided_ < provided_ring_.entries()) {
         provide(block);
         return;
     }
@@ -134,7 +112,7 @@ void buffer_pool::come_home_or_retire(std::uint16_t extra) noexcept {
 }
 
 bool buffer_pool::grow() noexcept {
-    if (provided_ == ring_entries_) return false;
+    if (provided_ == provided_ring_.entries()) return false;
     std::uint32_t extra = first_retired_;
     if (extra != none) {
         first_retired_ = headers_[extra].next;
@@ -151,7 +129,7 @@ bool buffer_pool::grow() noexcept {
 }
 
 void buffer_pool::refill() noexcept {
-    while (provided_ < ring_entries_ && first_free_ != none) {
+    while (provided_ < provided_ring_.entries() && first_free_ != none) {
         const std::uint16_t block = first_free_;
         first_free_ = headers_[block].next;
         --free_count_;

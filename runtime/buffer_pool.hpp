@@ -13,7 +13,7 @@
 #include <chainring/runtime/buffer.hpp>
 #include <chainring/runtime/inbox.hpp>
 #include <chainring/runtime/kernel.hpp>
-#include <chainring/runtime/ring.hpp>
+#include <chainring/runtime/provided_ring.hpp>
 
 #include <atomic>
 #include <memory>
@@ -66,7 +66,7 @@ class buffer_pool {
         const auto block = static_cast<std::uint16_t>(cqe.flags >> IORING_CQE_BUFFER_SHIFT);
         assert(block < made_ && headers_[block].provided);
         headers_[block].provided = false;
-        if (--provided_ <= ring_entries_ / 2) [[unlikely]]
+        if (--provided_ <= provided_ring_.entries() / 2) [[unlikely]]
             refill();
         return block;
     }
@@ -137,7 +137,9 @@ class buffer_pool {
     void refill() noexcept;
     void come_home(std::uint16_t block) noexcept;
     void come_home_or_retire(std::uint16_t extra) noexcept;
-    bool few_are_left() const noexcept { return first_free_ == none && provided_ <= ring_entries_ / 2; }
+    bool few_are_left() const noexcept {
+        return first_free_ == none && provided_ <= provided_ring_.entries() / 2;
+    }
     bool may_grow() const noexcept { return first_retired_ != none || made_ < most_blocks_; }
     bool grow() noexcept;
     void lease_ended(std::uint16_t block) noexcept;
@@ -152,9 +154,8 @@ class buffer_pool {
     std::uint32_t most_blocks_;
     std::uint32_t made_;   // the blocks that there have ever been
     std::uint32_t blocks_; // those of them that are not retired
-    std::uint32_t ring_entries_;
     block_memory memory_;
-    io_uring_buf_ring* buffer_ring_ = nullptr;
+    provided_ring provided_ring_;
     std::unique_ptr<header[]> headers_;
     std::uint16_t first_free_ = none;
     std::uint16_t first_retired_ = none;

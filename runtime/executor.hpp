@@ -140,6 +140,7 @@ class executor final : private turn_end_work {
     // For awaitables, on the executor's thread.
 
     kernel& behind() noexcept { return kernel_; }
+    ring& submissions() noexcept { return ring_; }
     ready_queue& ready() noexcept { return ready_; }
     buffer_pool& buffers() noexcept { return *buffers_; }
     direct_table& direct_descriptors() noexcept { return direct_table_; }

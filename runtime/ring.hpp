@@ -47,6 +47,9 @@ class ring {
 
     io_uring& native() noexcept { return queues_; }
 
+    // For another ring of provided buffers. After very many it may exist already.
+    std::uint16_t next_buffer_group() noexcept { return next_buffer_group_++; }
+
     // The kernel answered a call on this ring with -errno: throws std::system_error with its explanation.
     [[noreturn]] void refused(int returned);
 
@@ -54,6 +57,7 @@ class ring {
     kernel& kernel_;
     io_uring queues_{};
     unsigned enter_flags_ = 0;
+    std::uint16_t next_buffer_group_ = 1; // 0 is the buffer pool's
 };
 
 } // namespace chainring
