@@ -70,6 +70,7 @@ class connection final : public socket {
     void closing() noexcept override;
     void cancel_in_flight() noexcept override;
     void let_go() noexcept override {
+        sender_.let_go();
         counted_.end();
         place_.end();
     }

@@ -7,12 +7,13 @@ namespace chainring {
 
 class send_queue::cutter {
   public:
-    explicit cutter(std::size_t most_parts) noexcept
-        : most_parts_(most_parts) {}
+    cutter(std::size_t most_parts, parts are) noexcept
+        : most_parts_(most_parts)
+        , one_a_message_(are == parts::one_a_message) {}
 
     // There is room for at least a byte.
     bool has_room() const noexcept { return parts_ < most_parts_ || !part_is_full(); }
-    unsigned parts() const noexcept { return parts_; }
+    unsigned count() const noexcept { return parts_; }
 
     // `take(part, bytes)` is called for each slice of the message's unsent pieces.
     template <class Take> void cut(const outgoing_message& message, Take&& take) {
@@ -21,6 +22,7 @@ class send_queue::cutter {
                 if (parts_ == 0 || part_is_full()) {
                     if (parts_ == most_parts_) return false;
                     ++parts_;
+                    message_ended_ = false;
                     vectors_ = 0;
                     bytes_ = 0;
                 }
@@ -32,19 +34,25 @@ class send_queue::cutter {
             }
             return true;
         });
+        message_ended_ = true;
     }
 
   private:
-    bool part_is_full() const noexcept { return vectors_ == most_vectors || bytes_ == most_bytes; }
+    bool part_is_full() const noexcept {
+        return vectors_ == most_vectors || bytes_ == most_bytes || (one_a_message_ && message_ended_);
+    }
 
     std::size_t most_parts_;
+    bool one_a_message_;
+    bool message_ended_ = false; // since the last part began
     unsigned parts_ = 0;
     std::size_t vectors_ = 0; // of the last part
     std::size_t bytes_ = 0;
 };
 
-unsigned send_queue::form_batch(submission_memory& memory, std::span<send_part> room) noexcept {
-    cutter cutting(room.size());
+unsigned send_queue::form_batch(submission_memory& memory, std::span<send_part> room, parts are) noexcept {
+    cutter cutting(room.size(), are);
+    parts_are_ = are;
     chained_ = false;
     messages_in_batch_ = 0;
     messages_.for_each([&](outgoing_message& message) {
@@ -59,10 +67,10 @@ unsigned send_queue::form_batch(submission_memory& memory, std::span<send_part> 
         });
         return true;
     });
-    parts_ = static_cast<std::uint8_t>(cutting.parts());
-    last_part_ = parts_ == 0 ? 0 : room[parts_ - 1U].bytes;
-    fill_vectors(memory, room.first(parts_));
-    return parts_;
+    part_count_ = static_cast<std::uint8_t>(cutting.count());
+    last_part_ = part_count_ == 0 ? 0 : room[part_count_ - 1U].bytes;
+    fill_vectors(memory, room.first(part_count_));
+    return part_count_;
 }
 
 byte_span send_queue::form_zero_copy_batch() noexcept {
@@ -77,9 +85,9 @@ std::shared_ptr<const void> send_queue::first_given_up() {
     return first.give_up_bytes();
 }
 
-void send_queue::fill_vectors(submission_memory& memory, std::span<send_part> parts) noexcept {
+void send_queue::fill_vectors(submission_memory& memory, std::span<send_part> all) noexcept {
     bool any = false;
-    for (send_part& part : parts) {
+    for (send_part& part : all) {
         if (part.vectors < 2) continue;
         auto* header = ::new (memory.take<msghdr>(1).data()) msghdr{};
         header->msg_iov = memory.take<iovec>(part.vectors).data();
@@ -88,13 +96,13 @@ void send_queue::fill_vectors(submission_memory& memory, std::span<send_part> pa
         any = true;
     }
     if (!any) return;
-    cutter cutting(parts.size());
+    cutter cutting(all.size(), parts_are_);
     std::uint32_t left = batched_;
     messages_.for_each([&](outgoing_message& message) {
         if (left-- == 0) return false;
         cutting.cut(message, [&](unsigned part, byte_span slice) {
-            if (parts[part].several == nullptr) return;
-            auto& header = const_cast<msghdr&>(*parts[part].several);
+            if (all[part].several == nullptr) return;
+            auto& header = const_cast<msghdr&>(*all[part].several);
             ::new (&header.msg_iov[header.msg_iovlen++])
                 iovec{const_cast<std::byte*>(slice.data()), slice.size()};
         });
@@ -105,7 +113,7 @@ void send_queue::fill_vectors(submission_memory& memory, std::span<send_part> pa
 std::size_t send_queue::bytes_before(unsigned part) noexcept {
     if (part == 0) return 0;
     std::size_t bytes = 0;
-    cutter cutting(part);
+    cutter cutting(part, parts_are_);
     messages_.for_each([&](outgoing_message& message) {
         cutting.cut(message, [&](unsigned, byte_span slice) { bytes += slice.size(); });
         return cutting.has_room();

@@ -67,7 +67,9 @@ class send_queue {
     // Takes what is queued into the batch, as far as the room for its parts goes, and returns how many there
     // are. Messages without bytes keep their place; a batch of nothing else has no parts, and
     // `completed(0, 0)` is due.
-    unsigned form_batch(submission_memory& memory, std::span<send_part> room) noexcept;
+    enum class parts : bool { filled, one_a_message };
+    unsigned
+    form_batch(submission_memory& memory, std::span<send_part> room, parts are = parts::filled) noexcept;
     // The common case, in few instructions: one message in one piece is all that waits. Returns its bytes, or
     // nothing, and `form_batch` is due.
     byte_span form_simple_batch() noexcept {
@@ -90,13 +92,13 @@ class send_queue {
 
     // The batch's CQE, of its part `part`, says that all of it was sent.
     bool is_all(unsigned part, int result) const noexcept {
-        return part + 1U == parts_ && result >= 0 && static_cast<std::uint32_t>(result) == last_part_;
+        return part + 1U == part_count_ && result >= 0 && static_cast<std::uint32_t>(result) == last_part_;
     }
     void completed_whole() noexcept {
         const std::uint32_t sent = last_part_;
         outgoing_message& first = messages_.front();
         if (batched_ != 1 || first.unsent() != sent) [[unlikely]] {
-            completed(parts_ - 1U, static_cast<int>(sent));
+            completed(part_count_ - 1U, static_cast<int>(sent));
             return;
         }
         advance(first, sent);
@@ -153,11 +155,11 @@ class send_queue {
         message.in_batch_ = true;
         batched_ = 1;
         messages_in_batch_ = message.messages_;
-        parts_ = 1;
+        part_count_ = 1;
         last_part_ = static_cast<std::uint32_t>(size);
         return message.bytes().subspan(message.sent_, size);
     }
-    void fill_vectors(submission_memory& memory, std::span<send_part> parts) noexcept;
+    void fill_vectors(submission_memory& memory, std::span<send_part> all) noexcept;
     std::size_t bytes_before(unsigned part) noexcept;
     bool for_zero_copy(const outgoing_message& message) const noexcept {
         return message.owned_ && message.unsent() >= zero_copy_from_;
@@ -191,7 +193,8 @@ class send_queue {
     std::uint32_t batched_ = 0;           // how many they are
     std::uint32_t messages_in_batch_ = 0; // with those that were joined
     std::uint32_t last_part_ = 0;         // bytes of the batch's last part
-    std::uint8_t parts_ = 0;
+    std::uint8_t part_count_ = 0;
+    parts parts_are_ = parts::filled;
     bool chained_ = false; // the batch has a member for each message
     bool cut_off_ = false;
     std::uint32_t count_ = 0;

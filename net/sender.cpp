@@ -1,3 +1,4 @@
+#include <chainring/net/send_bundle.hpp>
 #include <chainring/net/sender.hpp>
 
 #include <poll.h>
@@ -42,6 +43,28 @@ class sender::zero_copy_send final : public completion {
     sender& from_; // until the result
     statistics& counters_;
     std::shared_ptr<const void> bytes_;
+};
+
+// A send of a bundle, of whose parts the kernel may tell one by one.
+class sender::bundled_send final : public completion {
+  public:
+    explicit bundled_send(sender& from)
+        : from_(from)
+        , bundle_(from.home_) {}
+
+    send_bundle& bundle() noexcept { return bundle_; }
+
+    void complete(const io_uring_cqe& cqe) noexcept override {
+        if (!is_terminal(cqe)) return bundle_.moved(cqe);
+        io_uring_cqe whole{};
+        whole.user_data = cqe.user_data;
+        whole.res = bundle_.result_of(cqe);
+        from_.complete(whole);
+    }
+
+  private:
+    sender& from_;
+    send_bundle bundle_;
 };
 
 // Reports when a socket that was full has room again. A multishot poll: one of a single shot reports at once that the
@@ -151,16 +174,41 @@ void sender::submit_batch() noexcept {
     count_batch(queue_.messages_in_batch());
 }
 
+fault sender::set_path(send_path path) {
+    if (!is_stream()) return path == send_path::chained ? fault() : fault::from_errno(EOPNOTSUPP);
+    if (path == send_path::bundled && bundle_ == nullptr) {
+        auto made = std::make_unique<bundled_send>(*this);
+        if (const fault refused = made->bundle().open()) return refused;
+        bundle_ = std::move(made);
+    }
+    path_ = path;
+    return {};
+}
+
 void sender::submit_parts() noexcept {
-    send_part parts[most_parts];
-    home_.make_room(std::min(most_parts, home_.longest_chain()));
-    const unsigned count = queue_.form_batch(
-        home_.until_submitted(), std::span(parts).first(std::min(most_parts, home_.longest_chain())));
+    if (path_ == send_path::chained) {
+        send_part parts[operation_id::most_members];
+        submit_parts(parts, send_queue::parts::one_a_message);
+    } else if (path_ == send_path::bundled) {
+        send_part whole;
+        submit_parts({&whole, 1}, send_queue::parts::filled);
+    } else {
+        send_part parts[most_parts];
+        submit_parts(parts, send_queue::parts::filled);
+    }
+}
+
+void sender::submit_parts(std::span<send_part> room, send_queue::parts are) noexcept {
+    const std::span<send_part> parts = room.first(std::min<std::size_t>(room.size(), home_.longest_chain()));
+    home_.make_room(static_cast<unsigned>(parts.size()));
+    const unsigned count = queue_.form_batch(home_.until_submitted(), parts, are);
     if (count == 0) {
         queue_.completed(0, 0);
         return;
     }
+    count_batch(queue_.messages_in_batch());
     members_ = static_cast<std::uint8_t>(count);
+    if (path_ == send_path::bundled && submit_bundle(parts.front())) return;
     operation_ = socket_.start_chain(*this, count, [&](io_uring_sqe& sqe, unsigned member) {
         const send_part& part = parts[member];
         if (part.several != nullptr)
@@ -169,7 +217,16 @@ void sender::submit_parts() noexcept {
             io_uring_prep_send(
                 &sqe, socket_.descriptor(), part.single.data(), part.single.size(), stream_flags);
     });
-    count_batch(queue_.messages_in_batch());
+}
+
+// What is in one piece, or in too many, is gathered.
+bool sender::submit_bundle(const send_part& part) noexcept {
+    if (part.several == nullptr || !bundle_->bundle().may_carry(*part.several)) return false;
+    operation_ = socket_.start(*bundle_, [&](io_uring_sqe& sqe) {
+        bundle_->bundle().prepare(sqe, socket_.descriptor(), *part.several, stream_flags);
+    });
+    ++home_.counters().bundles_sent;
+    return true;
 }
 
 void sender::count_batch(std::uint32_t messages) noexcept {
@@ -281,6 +338,11 @@ void sender::close() noexcept {
     state_ = state::closed;
     queue_.fail_queued(errc::closed, errc::closed);
     release_writers(errc::closed);
+}
+
+// The handle may outlive the executor, and with it the ring.
+void sender::let_go() noexcept {
+    bundle_.reset();
 }
 
 } // namespace chainring

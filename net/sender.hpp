@@ -6,6 +6,7 @@
 // half-closed and does not read.
 #pragma once
 
+#include <chainring/net/send_path.hpp>
 #include <chainring/net/send_queue.hpp>
 #include <chainring/net/socket.hpp>
 
@@ -90,6 +91,10 @@ class sender final : private completion {
     // Of a stream. From how many bytes on; 0: never.
     void set_zero_copy(std::size_t from) noexcept;
 
+    // How batches of several messages are sent from now on.
+    // errors: std::errc::operation_not_supported, where messages have boundaries, and without bundles in this kernel
+    fault set_path(send_path path);
+
     // Why nothing can be sent any more.
     fault failure() const noexcept { return queue_.failure(); }
     // The first failure of a datagram that nobody waited for, since it was last told.
@@ -138,6 +143,8 @@ class sender final : private completion {
 
     // The connection closes: what is not with the kernel fails.
     void close() noexcept;
+    // Nothing of it is with the kernel any more.
+    void let_go() noexcept;
 
   private:
     enum class state : std::uint8_t { open, ended, draining, closed };
@@ -146,12 +153,15 @@ class sender final : private completion {
     static constexpr unsigned most_parts = 4;
 
     class zero_copy_send;
+    class bundled_send;
     class room_watch;
 
     void complete(const io_uring_cqe& cqe) noexcept override;
     void submit_batch() noexcept;
     bool submit_zero_copy() noexcept;
     void submit_parts() noexcept;
+    void submit_parts(std::span<send_part> room, send_queue::parts are) noexcept;
+    bool submit_bundle(const send_part& part) noexcept;
     void submit_chain() noexcept;
     void count_batch(std::uint32_t messages) noexcept;
     void completed(unsigned member, int result) noexcept;
@@ -172,12 +182,14 @@ class sender final : private completion {
     std::uint8_t members_ = 1; // SQEs of the batch
     bool has_sent_ = false;
     bool zero_copy_ = false; // the batch is sent without a copy
+    send_path path_ = send_path::gathered;
     send_queue queue_;
     operation_id operation_; // the batch
     send_marks marks_;
     intrusive_list<writer, writer_tag> writers_;
     std::shared_ptr<const void> given_up_; // the bytes of the first message
     std::unique_ptr<room_watch> room_;     // once the socket was full
+    std::unique_ptr<bundled_send> bundle_; // once it was asked for
 };
 
 } // namespace chainring

@@ -58,6 +58,13 @@ result<void> stream::set_zero_copy(std::size_t from_bytes) noexcept {
     return {};
 }
 
+result<void> stream::set_send_path(send_path path) {
+    if (!is_open()) return failure(errc::closed);
+    const fault refused = sending()->set_path(path);
+    if (refused) return failure(refused);
+    return {};
+}
+
 result<void> stream::try_write(shared_message shared) {
     sender* to = sending();
     const fault refused = to != nullptr ? to->refuses_write(shared.size()) : fault(errc::closed);

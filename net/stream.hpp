@@ -161,6 +161,12 @@ class stream {
     //
     // errors: std::errc::operation_not_supported on a unix socket, or for datagrams; errc::closed
     result<void> set_zero_copy(std::size_t from_bytes) noexcept;
+    // How batches of several messages are handed to the kernel. By default the way that measured the fastest: streams
+    // gather, and where messages have boundaries only a chain keeps them.
+    //
+    // errors: std::errc::operation_not_supported for another way than a chain where messages have boundaries, and for
+    //         bundles before Linux 6.10; std::errc::not_enough_memory; errc::closed
+    result<void> set_send_path(send_path path);
     // Bytes that were given to send and write and not taken by the kernel.
     std::size_t unsent() const noexcept {
         return connection_ != nullptr ? connection_->sending().unsent() : 0;

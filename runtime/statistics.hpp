@@ -26,6 +26,7 @@ struct statistics {
     std::uint64_t batches_sent = 0;  // the batches that they went in
     std::uint64_t zero_copies = 0;   // of them, those that were sent without a copy
     std::uint64_t zero_copies_copied = 0; // and copied after all, as on loopback
+    std::uint64_t bundles_sent = 0;       // of the batches, those that went as buffers of a ring
     std::uint64_t messages_accepted = 0;  // by the send queues
     std::uint64_t messages_settled = 0;   // they have left the queue, sent or not
     std::uint64_t bytes_accepted = 0;

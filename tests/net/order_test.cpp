@@ -138,6 +138,10 @@ template <class Stream> task<> collect(Stream& from, std::string& all) {
 
 template <class Over> task<> one_connection(std::uint32_t seed, message_sizes sizes, unsigned& count) {
     auto pair = co_await connected<Over>(4096);
+    // Every other connection sends its batches another way, if it can.
+    const send_path paths[] = {
+        send_path::gathered, send_path::chained, send_path::gathered, send_path::bundled};
+    (void)pair.near.set_send_path(paths[seed % 4]);
     ledger messages(seed, sizes);
     std::string arrived;
     co_await scope([&](task_group& group) -> task<> {

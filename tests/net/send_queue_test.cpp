@@ -454,3 +454,37 @@ TEST_CASE("a_long_batch_that_was_sent_goes_on_where_it_ended") {
     CHECK(only.confirmed());
     CHECK((wire == text));
 }
+
+// As a chain of one send for each message: the second is longer than one send carries, and takes two.
+TEST_CASE("a_batch_with_parts_of_one_message_each_tells_what_was_sent") {
+    const unsigned failing = GENERATE(range(0U, 5U));
+    queue_fixture given;
+    const std::vector<std::string> texts{
+        "first", test::random_text(batch_limit + 1, 2), std::string(), "third", "fourth"};
+    for (const std::string& text : texts) given.push(text);
+    message& later = given.push("no room for it");
+    std::array<send_part, 5> parts;
+    REQUIRE(given.queue.form_batch(given.memory, parts, send_queue::parts::one_a_message) == 5);
+    CHECK(given.queue.messages_in_batch() == 5);
+    const std::size_t sizes[] = {5, batch_limit, 1, 5, 6};
+    std::size_t moved = 0;
+    for (unsigned at = 0; at < 5; ++at) {
+        CHECK(parts[at].bytes == sizes[at]);
+        CHECK(parts[at].several == nullptr);
+        if (at < failing) moved += sizes[at];
+    }
+
+    given.queue.completed(failing, -EPIPE);
+    CHECK(given.counters.bytes_sent == moved);
+    std::size_t end = 0;
+    for (std::size_t at = 0; at < texts.size(); ++at) {
+        CAPTURE(at);
+        end += texts[at].size();
+        const message& each = given.messages[at];
+        if (end <= moved)
+            CHECK(each.confirmed());
+        else
+            CHECK(each.sent() == moved - std::min(moved, end - texts[at].size()));
+    }
+    CHECK(later.failed_with(errc::never_started));
+}
