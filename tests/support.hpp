@@ -14,6 +14,13 @@ inline auto both_modes() {
     return Catch::Generators::values({task_work_mode::throughput, task_work_mode::latency});
 }
 
+// Everything takes several times as long.
+inline constexpr bool with_sanitizer =
+#ifdef __has_feature
+    __has_feature(address_sanitizer) ||
+#endif
+    false;
+
 inline executor_options options_for(task_work_mode mode) {
     executor_options options;
     options.ring.mode = mode;
