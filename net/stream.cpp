@@ -52,8 +52,7 @@ void receive_into_operation::end() noexcept {
 result<void> stream::set_zero_copy(std::size_t from_bytes) noexcept {
     const result<int> family = option(SOL_SOCKET, SO_DOMAIN);
     if (!family) return failure(family.error());
-    if (*family == AF_UNIX || !sending()->is_stream())
-        return failure(std::make_error_code(std::errc::operation_not_supported));
+    if (*family == AF_UNIX || !sending()->is_stream()) return failure(fault::from_errno(EOPNOTSUPP));
     sending()->set_zero_copy(from_bytes);
     return {};
 }
