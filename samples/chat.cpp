@@ -1,35 +1,36 @@
 // A chat server: every line goes to every member. Try it with two of these:  socat - TCP:127.0.0.1:7001
 //
-// A line is one shared message in as many send queues as there are members. A member that does not read is
-// disconnected when its queue is full, and costs the others nothing.
+// A line is one shared message in as many send queues as there are members. One that reads more slowly than the others
+// talk has time to catch up with a burst; then it is disconnected. Meanwhile it costs the others nothing.
 #include "command_line.hpp"
 
 #include <chainring/chainring.hpp>
 
+#include <chrono>
 #include <cstdio>
 #include <list>
+#include <optional>
 #include <string>
 
 namespace cr = chainring;
+using namespace std::chrono_literals;
 
 namespace {
 
 constexpr std::size_t longest_line = 4096; // bytes, the line's end included
-constexpr unsigned most_lines = 16'384;    // unsent to one member: an empty line takes memory too
+constexpr auto patience = 1s;              // with a member that is behind
+constexpr unsigned most_unsent = 16 << 20; // to a member, in bytes: then there is no patience
+constexpr unsigned most_lines = 1 << 18;   // the same: an empty line takes memory too
 
 class room {
   public:
-    explicit room(unsigned most_unsent)
-        : marks_{
-              .high_bytes = most_unsent,
-              .low_bytes = most_unsent / 2,
-              .high_messages = most_lines,
-              .low_messages = most_lines / 2} {}
+    explicit room(std::size_t behind)
+        : behind_(behind) {}
 
     // A member from the first line to the last.
     cr::task<> serve(cr::tcp_stream member) {
-        member.set_send_marks(marks_);
-        const auto seat = members_.insert(members_.end(), &member);
+        member.set_send_marks({.high_bytes = most_unsent, .high_messages = most_lines});
+        const auto seat = members_.insert(members_.end(), {&member, {}});
         std::string line;
         bool fits = true;
         while (auto chunk = co_await cr::until_shutdown(member.receive())) {
@@ -59,15 +60,30 @@ class room {
     }
 
     void say(const cr::shared_message& line) {
-        for (cr::tcp_stream* member : members_) {
-            if (const auto written = member->try_write(line);
-                !written && written.error() == cr::errc::queue_full)
-                member->abort(); // its own receive ends, and takes it out of the room
+        for (seat& each : members_) {
+            const auto written = each.member->try_write(line);
+            const bool full = !written && written.error() == cr::errc::queue_full;
+            if (full || is_too_slow(each)) each.member->abort(); // its own receive ends, and takes it out
         }
     }
 
-    cr::send_marks marks_;
-    std::list<cr::tcp_stream*> members_;
+    struct seat {
+        cr::tcp_stream* member;
+        std::optional<std::chrono::steady_clock::time_point> behind_since;
+    };
+
+    bool is_too_slow(seat& of) const {
+        if (of.member->unsent() <= behind_) {
+            of.behind_since.reset();
+            return false;
+        }
+        const auto now = std::chrono::steady_clock::now();
+        if (!of.behind_since) of.behind_since = now;
+        return now - *of.behind_since > patience;
+    }
+
+    std::size_t behind_; // bytes unsent to a member that is
+    std::list<seat> members_;
 };
 
 cr::task<cr::result<void>> serve(cr::endpoint at, room& members) {
@@ -87,11 +103,13 @@ cr::task<cr::result<void>> serve(cr::endpoint at, room& members) {
 
 int main(int argc, char** argv) {
     std::string listen = "127.0.0.1:7001";
-    unsigned most_unsent = 256 * 1024;
+    unsigned behind = 256 * 1024;
     command_line arguments("A chat server on chainring: every line goes to every member");
     arguments.option("--listen", listen, "where to listen, as 127.0.0.1:7001 or [::1]:7001");
-    arguments.option("--limit", most_unsent, "unsent bytes above which a member is disconnected")
-        .between(4096, 1U << 30);
+    arguments
+        .option(
+            "--limit", behind, "unsent bytes above which a member is behind: for a second, then it has to go")
+        .between(4096, most_unsent);
     if (const auto status = arguments.parse(argc, argv)) return *status;
 
     const auto at = cr::endpoint::parse(listen);
@@ -101,7 +119,7 @@ int main(int argc, char** argv) {
     }
     try {
         cr::runtime runtime;
-        room members(most_unsent);
+        room members(behind);
         const cr::result<void> served = runtime.block_on(serve(*at, members));
         if (!served && served.error() != cr::errc::cancelled) {
             std::fprintf(stderr, "chat: %s: %s\n", listen.c_str(), served.error().message().c_str());
