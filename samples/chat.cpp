@@ -19,17 +19,17 @@ namespace {
 
 constexpr std::size_t longest_line = 4096; // bytes, the line's end included
 constexpr auto patience = 1s;              // with a member that is behind
-constexpr unsigned most_unsent = 16 << 20; // to a member, in bytes: then there is no patience
-constexpr unsigned most_lines = 1 << 18;   // the same: an empty line takes memory too
+constexpr unsigned patient = 64;           // as long as it is behind by less than as many times the limit
+constexpr unsigned most_lines = 1 << 18;   // and by fewer lines: an empty one takes memory too
 
 class room {
   public:
-    explicit room(std::size_t behind)
+    explicit room(unsigned behind)
         : behind_(behind) {}
 
     // A member from the first line to the last.
     cr::task<> serve(cr::tcp_stream member) {
-        member.set_send_marks({.high_bytes = most_unsent, .high_messages = most_lines});
+        member.set_send_marks({.high_bytes = patient * behind_, .high_messages = most_lines});
         const auto seat = members_.insert(members_.end(), {&member, {}});
         std::string line;
         bool fits = true;
@@ -82,7 +82,7 @@ class room {
         return now - *of.behind_since > patience;
     }
 
-    std::size_t behind_; // bytes unsent to a member that is
+    unsigned behind_; // from more unsent bytes on a member is
     std::list<seat> members_;
 };
 
@@ -109,7 +109,7 @@ int main(int argc, char** argv) {
     arguments
         .option(
             "--limit", behind, "unsent bytes above which a member is behind: for a second, then it has to go")
-        .between(4096, most_unsent);
+        .between(4096, 1U << 24);
     if (const auto status = arguments.parse(argc, argv)) return *status;
 
     const auto at = cr::endpoint::parse(listen);
