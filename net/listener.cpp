@@ -21,6 +21,7 @@ bool accept_waiter::start(executor& home) noexcept {
         error_ = errc::busy;
     else
         return true;
+    acceptor_ = nullptr;
     return false;
 }
 

@@ -9,7 +9,10 @@ namespace chainring {
 class accept_waiter : public operation<accept_waiter>, private acceptor::taker {
   public:
     bool start(executor& home) noexcept;
-    void refuse(fault error) noexcept { error_ = error; }
+    void refuse(fault error) noexcept {
+        acceptor_ = nullptr;
+        error_ = error;
+    }
     void cancel() noexcept override { acceptor_->cancel(); }
     void describe(task_tree& to) const override { to.waits("accept on", acceptor_->name()); }
 

@@ -11,13 +11,11 @@ bool is_error(int result) noexcept {
 
 } // namespace
 
-fault receiver::wait_directly(reader& waiting, std::span<std::byte> target) noexcept {
-    if (const fault refused = admit(waiting)) return refused;
+void receiver::wait_directly(std::span<std::byte> target) noexcept {
     direct_ = true;
     operation_ = socket_.start(*this, [&](io_uring_sqe& sqe) {
         io_uring_prep_recv(&sqe, socket_.descriptor(), target.data(), target.size(), flags());
     });
-    return {};
 }
 
 void receiver::adjust() noexcept {

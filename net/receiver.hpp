@@ -41,23 +41,28 @@ class receiver final : private completion, private starved_receiver {
     executor& home() const noexcept { return home_; }
     std::string socket_name() const { return socket_.name(); }
 
-    // There is something to take, and nobody waits who was there before.
-    bool may_take() const noexcept { return received_.has_news() && reader_ == nullptr; }
-    // The same; and who wants nothing of a stream need not wait for it.
-    bool may_take_into(std::span<std::byte> target) const noexcept {
-        return may_take() || (target.empty() && framing_ == framing::bytes && !closed_);
+    // Until it leaves, what is there is for this reader. errors: errc::closed; errc::busy for a second one
+    fault admit(reader& entering) noexcept {
+        if (closed_) return closed_;
+        if (reader_ != nullptr) return errc::busy;
+        reader_ = &entering;
+        told_ = received_.has_news();
+        return {};
+    }
+    // For the reader who was admitted: there is something to take.
+    bool may_take() const noexcept { return told_; }
+    // Who wants nothing of a stream need not wait for it.
+    bool gives_nothing_to(std::span<std::byte> target) const noexcept {
+        return target.empty() && framing_ == framing::bytes && !closed_;
     }
     bool armed() const noexcept { return armed_; }
 
-    // The reader is resumed when there is something to take. errors: errc::closed; errc::busy for a second
-    // reader
-    fault wait(reader& waiting) noexcept {
-        const fault refused = admit(waiting);
-        if (!refused && !armed_ && !starved_receiver::linked()) socket_.ask_for_turn_end();
-        return refused;
+    // The reader is resumed when there is something to take.
+    void wait() noexcept {
+        if (!armed_ && !starved_receiver::linked()) socket_.ask_for_turn_end();
     }
     // The same, straight into memory that must stay until the operation has ended. Nothing is armed.
-    fault wait_directly(reader& waiting, std::span<std::byte> target) noexcept;
+    void wait_directly(std::span<std::byte> target) noexcept;
 
     // The reader's turn: data, the end of the stream, or an error.
     result<buffer> take(reader& taking) noexcept {
@@ -112,12 +117,6 @@ class receiver final : private completion, private starved_receiver {
     void complete(const io_uring_cqe& cqe) noexcept override;
     void fed() noexcept override { socket_.ask_for_turn_end(); }
 
-    fault admit(reader& waiting) noexcept {
-        if (closed_) return closed_;
-        if (reader_ != nullptr) return errc::busy;
-        reader_ = &waiting;
-        return {};
-    }
     void adjust() noexcept;
     void arm() noexcept;
     void received(const io_uring_cqe& cqe) noexcept;
@@ -137,7 +136,7 @@ class receiver final : private completion, private starved_receiver {
     receive_queue received_;
     framing framing_;
     bool armed_ = false;      // a receive into the pool's blocks is in flight
-    bool told_ = false;       // the reader is on its way
+    bool told_ = false;       // the reader is on its way, or runs
     bool direct_ = false;     // the reader's own operation is in flight
     bool peer_ended_ = false; // or the connection is broken
     bool unwanted_ = false;   // data has been thrown away

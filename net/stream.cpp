@@ -7,18 +7,22 @@ void receive_operation::cancel() noexcept {
 }
 
 bool receive_into_operation::start(executor&) noexcept {
-    if (from_ == nullptr) {
-        error_ = errc::closed;
-    } else if (from_->may_take_into(target_)) {
+    if (from_ != nullptr && from_->gives_nothing_to(target_)) {
+        from_ = nullptr;
         return false;
-    } else if (from_->armed()) {
-        // A multishot receive is armed already: what it brings is copied.
-        error_ = from_->wait(*this);
+    }
+    if (const fault refused = from_ != nullptr ? from_->admit(*this) : fault(errc::closed)) {
+        refuse(refused);
+        return false;
+    }
+    if (from_->may_take()) return false;
+    if (from_->armed()) {
+        from_->wait(); // a multishot receive is armed already: what it brings is copied
     } else {
         direct_ = true; // before it starts: it may complete at once
-        error_ = from_->wait_directly(*this, target_);
+        from_->wait_directly(target_);
     }
-    return !error_;
+    return true;
 }
 
 void receive_into_operation::cancel() noexcept {
@@ -31,18 +35,15 @@ void receive_into_operation::cancel() noexcept {
 
 result<std::size_t> receive_into_operation::await_resume() noexcept {
     if (error_) return failure(error_);
-    if (direct_) {
-        const auto size = static_cast<std::size_t>(received_);
-        if (size > target_.size()) return failure(from_errno(EMSGSIZE)); // a message that was cut off
-        return size;
-    }
-    return from_->take_into(*this, target_);
+    if (from_ != nullptr) return from_->take_into(*this, target_);
+    const auto size = static_cast<std::size_t>(received_);
+    if (size > target_.size()) return failure(from_errno(EMSGSIZE)); // a message that was cut off
+    return size;
 }
 
 // The kernel may be writing into the target.
 void receive_into_operation::end() noexcept {
     receiver& from = *from_;
-    if (error_) return; // it was not started
     from.leave(*this);
     from.cancel_and_wait();
 }

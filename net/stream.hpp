@@ -18,12 +18,19 @@ class [[nodiscard("co_await it")]] receive_operation : public operation<receive_
         : operation(from) {}
     receive_operation(receive_operation&&) = default;
 
-    bool await_ready() const noexcept { return from_ != nullptr && from_->may_take(); }
     bool start(executor&) noexcept {
-        error_ = from_ != nullptr ? from_->wait(*this) : fault(errc::closed);
-        return !error_;
+        if (const fault refused = from_ != nullptr ? from_->admit(*this) : fault(errc::closed)) {
+            refuse(refused);
+            return false;
+        }
+        if (from_->may_take()) return false;
+        from_->wait();
+        return true;
     }
-    void refuse(fault error) noexcept { error_ = error; }
+    void refuse(fault error) noexcept {
+        from_ = nullptr;
+        error_ = error;
+    }
     void cancel() noexcept override;
     void describe(task_tree& to) const override { to.waits("receive on", from_->socket_name()); }
     result<buffer> await_resume() noexcept {
@@ -45,7 +52,10 @@ class [[nodiscard("co_await it")]] receive_into_operation
     }
 
     bool start(executor&) noexcept;
-    void refuse(fault error) noexcept { error_ = error; }
+    void refuse(fault error) noexcept {
+        from_ = nullptr;
+        error_ = error;
+    }
     void cancel() noexcept override;
     void describe(task_tree& to) const override { to.waits("receive on", from_->socket_name()); }
     result<std::size_t> await_resume() noexcept;

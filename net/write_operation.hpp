@@ -120,7 +120,7 @@ template <class Payload> class [[nodiscard("co_await it")]] write_operation : pu
     bool begin(wait_site& caller, cancel_scope& scope) {
         if constexpr (std::is_same_v<Payload, byte_span>) {
             // The common case, in few instructions.
-            if (!scope.cancelled() && joined(payload_)) return false;
+            if (!scope.cancelled() && joined(payload_)) return completed_at_once(caller, scope.home());
         }
         return write_waiter::begin(caller, scope);
     }

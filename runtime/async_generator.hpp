@@ -117,16 +117,18 @@ class [[nodiscard("co_await it")]] async_generator<T>::next_operation final : pu
             generator_.promise().consumer_ = nullptr;
     }
 
-    bool await_ready() const noexcept { return generator_.done(); }
+    bool await_ready() const noexcept { return false; }
     template <class Promise>
     bool await_suspend(
         std::coroutine_handle<Promise> caller,
         std::source_location where = std::source_location::current()) noexcept {
         promise_type& promise = generator_.promise();
-        promise.scope_ = &caller.promise().scope();
-        promise.running_ = true;
-        generator_.resume();
-        if (!promise.running_) return false;
+        if (!generator_.done()) {
+            promise.scope_ = &caller.promise().scope();
+            promise.running_ = true;
+            generator_.resume();
+        }
+        if (!promise.running_) return goes_on_later(caller, where);
         suspend(caller, where);
         promise.consumer_ = this;
         return true;

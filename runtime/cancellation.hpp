@@ -18,11 +18,21 @@ namespace chainring {
 namespace detail {
 
 // Awaits nothing: looks at the scope of the task that awaits it.
-template <class Look> class scope_query : private this_scope {
+template <class Look> class scope_query final : public waiter {
   public:
-    using this_scope::await_ready;
-    using this_scope::await_suspend;
-    auto await_resume() const { return Look{}(this_scope::await_resume()); }
+    bool await_ready() const noexcept { return false; }
+    template <class Promise>
+    bool await_suspend(
+        std::coroutine_handle<Promise> caller,
+        std::source_location where = std::source_location::current()) noexcept {
+        scope_ = &caller.promise().scope();
+        return goes_on_later(caller, where);
+    }
+    auto await_resume() const { return Look{}(*scope_); }
+    void cancel() noexcept override {}
+
+  private:
+    cancel_scope* scope_ = nullptr;
 };
 
 struct whether_cancelled {
@@ -162,11 +172,14 @@ class linked_stop_source final : private waiter {
     std::stop_source source_;
 };
 
-class link_stop_source : private this_scope {
-  public:
-    using this_scope::await_ready;
-    using this_scope::await_suspend;
-    linked_stop_source await_resume() const { return linked_stop_source(this_scope::await_resume()); }
+namespace detail {
+struct its_stop_source {
+    linked_stop_source operator()(cancel_scope& scope) const { return linked_stop_source(scope); }
 };
+} // namespace detail
+
+inline detail::scope_query<detail::its_stop_source> link_stop_source() noexcept {
+    return {};
+}
 
 } // namespace chainring

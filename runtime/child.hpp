@@ -21,14 +21,14 @@ namespace detail {
 // Filled by the child, read by the handle, and gone with the last of the two.
 class child_end {
   public:
-    // The one that waits for the end.
+    // The one that waits for the end, until it goes on.
     waiter* waiting = nullptr;
     executor* home = nullptr;
     bool ended = false;
 
     void tell() noexcept {
         ended = true;
-        if (waiting != nullptr) home->ready().push(*std::exchange(waiting, nullptr));
+        if (waiting != nullptr) home->ready().push(*waiting);
     }
 };
 
@@ -64,17 +64,21 @@ template <class T> class [[nodiscard("co_await it")]] child_operation : public o
     }
 
     bool start(executor& home) noexcept {
-        if (state_->ended) return false;
         if (state_->waiting != nullptr) {
             error_ = errc::busy;
             return false;
         }
         state_->home = &home;
         state_->waiting = this;
-        return true;
+        return !state_->ended;
     }
     void refuse(fault error) noexcept {
-        if (!state_->ended) error_ = error;
+        if (!state_->ended)
+            error_ = error;
+        else if (state_->waiting == nullptr)
+            state_->waiting = this;
+        else
+            error_ = errc::busy;
     }
     void describe(task_tree& to) const override { to.waits("the end of a child"); }
     void cancel() noexcept override {
@@ -84,6 +88,7 @@ template <class T> class [[nodiscard("co_await it")]] child_operation : public o
     }
     outcome await_resume() {
         if (error_) return failure(error_);
+        state_->waiting = nullptr;
         if (!state_->value) return failure(errc::cancelled); // it threw, which has cancelled the group
         if constexpr (std::is_void_v<T>)
             return {};

@@ -97,7 +97,7 @@ void executor::start(task_owner& owner, promise_base& root, std::coroutine_handl
     const attached here(*this);
     root_ = &root;
     now_ = kernel_.now();
-    ready_.nest_from_here();
+    ready_.begin(budget_);
     if (root.start(root_scope_, frame))
         owner.finished(root);
     else

@@ -34,7 +34,8 @@ namespace chainring {
 struct executor_options {
     ring_options ring;
     buffer_options buffers;
-    unsigned budget = 256; // coroutines resumed in a turn before I/O gets its chance
+    // Coroutines resumed in a turn before I/O gets its chance; sixteen awaits that complete at once count as one.
+    unsigned budget = 256;
     // Connections that may be accepted into direct descriptors, which are none of the process's; 0: none.
     unsigned direct_descriptors = 0;
 };

@@ -9,8 +9,9 @@
 namespace chainring {
 
 // Derived provides, besides `cancel` (see waiter) and `await_resume`:
-//   bool start(executor&)       begins; false: the outcome is there already, the coroutine goes on
+//   bool start(executor&)       begins; false: the outcome is there already, and the coroutine goes on, now or later
 //   void refuse(fault)          stores the outcome of an operation that was not started
+// What has completed at once belongs to the operation: what it completed on may be gone when the coroutine goes on.
 // Base is the kind of waiter it is, where whoever resumes it has to know more than that.
 template <class Derived, std::derived_from<waiter> Base = waiter> class operation : public Base {
   public:
@@ -24,19 +25,11 @@ template <class Derived, std::derived_from<waiter> Base = waiter> class operatio
 
     // In a scope that need not be the caller's. True: the caller stays suspended.
     bool begin(wait_site& caller, cancel_scope& scope) {
-        auto& self = static_cast<Derived&>(*this);
+        executor& home = scope.home();
         this->suspended_ = &caller;
-        if (scope.cancelled()) [[unlikely]] {
-            self.refuse(errc::cancelled);
-            return false;
-        }
-        scope.add(*this); // first: it may complete while it starts
-        if (self.start(scope.home())) {
-            caller.suspend(*this, scope.home().now());
-            return true;
-        }
-        static_cast<waiter&>(*this).unlink();
-        return false;
+        if (!begin_in(scope)) return completed_at_once(caller, home);
+        caller.suspend(*this, home.now());
+        return true;
     }
 
   protected:
@@ -44,6 +37,30 @@ template <class Derived, std::derived_from<waiter> Base = waiter> class operatio
     operation() noexcept = default;
     operation(operation&&) noexcept = default;
     ~operation() = default;
+
+    // True: the budget of the turn is used up, and the caller goes on from the ready queue.
+    bool completed_at_once(wait_site& caller, executor& home) noexcept {
+        if (home.ready().may_go_on()) [[likely]]
+            return false;
+        this->suspended_ = &caller;
+        caller.suspend(*this, home.now());
+        home.ready().push(*this);
+        return true;
+    }
+
+  private:
+    // False: it has completed.
+    bool begin_in(cancel_scope& scope) {
+        auto& self = static_cast<Derived&>(*this);
+        if (scope.cancelled()) [[unlikely]] {
+            self.refuse(errc::cancelled);
+            return false;
+        }
+        scope.add(*this); // first: it may complete while it starts
+        if (self.start(scope.home())) return true;
+        static_cast<waiter&>(*this).unlink();
+        return false;
+    }
 };
 
 // An operation of one SQE in memory that the caller owns. Destroying it while it is in flight cancels it and

@@ -16,26 +16,37 @@ class ready_queue {
     // For one task handing over to another: it runs next.
     void push_next(waiter& ready) noexcept { waiting_.push_front(ready); }
 
-    // Resumes up to `budget` coroutines, so that a task that is always ready cannot starve I/O.
-    // Returns how many it resumed.
+    // Resumes coroutines within a budget, so that tasks that are always ready cannot starve I/O. A resumption takes
+    // one from it, an await that completes at once a sixteenth. Returns how many it resumed.
     unsigned run(unsigned budget) noexcept {
-        nest_from_here();
+        begin(budget);
         unsigned resumed = 0;
-        while (resumed < budget && !waiting_.empty()) {
+        while (left_ > 0 && !waiting_.empty()) {
+            left_ -= awaits_of_a_resumption;
             waiting_.pop_front().resume();
             ++resumed;
         }
         return resumed;
     }
 
+    // Coroutines run from here on, within the budget.
+    void begin(unsigned budget) noexcept {
+        deepest_ = stack_address() - room;
+        left_ = awaits_of_a_resumption * budget;
+    }
+
+    // Asked once for each await that has completed at once. False: the budget is used up, and its coroutine is to go on
+    // from the back of the queue.
+    bool may_go_on() noexcept { return --left_ > 0; }
+
     // An awaited task starts on the stack of the one that awaits it, which is fast, but must not go on
     // without end: beyond some bytes of stack the child goes through the queue instead. Measured by address,
     // because a count would be two more stores for every await.
     bool may_nest() const noexcept { return stack_address() > deepest_; }
-    void nest_from_here() noexcept { deepest_ = stack_address() - room; }
 
   private:
     static constexpr std::uintptr_t room = std::uintptr_t{64} * 1024; // bytes
+    static constexpr std::int64_t awaits_of_a_resumption = 16;
 
     static std::uintptr_t stack_address() noexcept {
         return reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
@@ -43,6 +54,7 @@ class ready_queue {
 
     waiter_list waiting_;
     std::uintptr_t deepest_ = 0;
+    std::int64_t left_ = 0; // of the budget, in awaits that complete at once
 };
 
 } // namespace chainring

@@ -24,7 +24,7 @@ void signal_channel::run() noexcept {
     if (closed_)
         delete this;
     else if (waiting != nullptr && pending_.load() != 0)
-        home_.ready().push(*std::exchange(waiting, nullptr));
+        home_.ready().push(*waiting);
 }
 
 void signal_channel::close() noexcept {
@@ -41,9 +41,8 @@ bool signal_operation::start(executor&) noexcept {
         from_ = nullptr;
         return false;
     }
-    if (from_->pending()) return false;
-    from_->waiting = this;
-    return true;
+    from_->waiting = this; // until it goes on: what has arrived by then is its own
+    return !from_->pending();
 }
 
 void signal_operation::cancel() noexcept {
@@ -54,6 +53,7 @@ void signal_operation::cancel() noexcept {
 
 result<int> signal_operation::await_resume() noexcept {
     if (error_) return failure(error_);
+    from_->waiting = nullptr;
     return from_->take();
 }
 

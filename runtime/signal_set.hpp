@@ -61,7 +61,10 @@ class [[nodiscard("co_await it")]] signal_operation : public operation<signal_op
     }
 
     bool start(executor&) noexcept;
-    void refuse(fault error) noexcept { error_ = error; }
+    void refuse(fault error) noexcept {
+        from_ = nullptr;
+        error_ = error;
+    }
     void cancel() noexcept override;
     void describe(task_tree& to) const override { to.waits("a signal"); }
     result<int> await_resume() noexcept;

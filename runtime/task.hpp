@@ -244,12 +244,15 @@ template <class T> class task_waiter : public task_owner {
 
     // True: `parent` stays suspended.
     bool begin(wait_site& parent, cancel_scope& scope) noexcept {
-        if (!ready_queue_of(scope.home()).may_nest()) [[unlikely]] {
+        ready_queue& ready = ready_queue_of(scope.home());
+        if (!ready.may_nest()) [[unlikely]]
             start_later(parent, scope);
-            return true;
-        }
-        if (child_.promise().start(scope, child_)) return false;
-        wait(parent);
+        else if (!child_.promise().start(scope, child_))
+            wait(parent);
+        else if (ready.may_go_on()) [[likely]]
+            return false;
+        else
+            go_on_later(parent, ready);
         return true;
     }
 
@@ -257,6 +260,12 @@ template <class T> class task_waiter : public task_owner {
     void wait(wait_site& parent) noexcept {
         suspend(parent);
         child_.promise().wait_for_end(*this);
+    }
+
+    // The child has ended, and the budget of the turn is used up.
+    void go_on_later(wait_site& parent, ready_queue& ready) noexcept {
+        suspend(parent);
+        ready.push(*this);
     }
 
     // The stack is too deep already to start the child on it.
@@ -323,12 +332,15 @@ template <class T> class task_awaiter {
         std::source_location where = std::source_location::current()) noexcept {
         cancel_scope& scope = parent.promise().scope();
         wait_site& site = parent.promise().site();
-        if (!ready_queue_of(scope.home()).may_nest()) [[unlikely]] {
-            waiter_.emplace(std::exchange(child_, nullptr)).start_later(site.at(parent, where), scope);
-            return true;
-        }
-        if (child_.promise().start(scope, child_)) return false;
-        waiter_.emplace(std::exchange(child_, nullptr)).wait(site.at(parent, where));
+        ready_queue& ready = ready_queue_of(scope.home());
+        if (!ready.may_nest()) [[unlikely]]
+            become_waiter().start_later(site.at(parent, where), scope);
+        else if (!child_.promise().start(scope, child_))
+            become_waiter().wait(site.at(parent, where));
+        else if (ready.may_go_on()) [[likely]]
+            return false;
+        else
+            become_waiter().go_on_later(site.at(parent, where), ready);
         return true;
     }
 
@@ -342,6 +354,8 @@ template <class T> class task_awaiter {
     class waiter final : public task_waiter<T> {
         using task_waiter<T>::task_waiter;
     };
+
+    waiter& become_waiter() noexcept { return waiter_.emplace(std::exchange(child_, nullptr)); }
 
     std::coroutine_handle<task_promise<T>> child_;
     std::optional<waiter> waiter_;

@@ -112,13 +112,15 @@ class task_group {
         ~join_awaiter() {
             if (group_.joining_ == this) group_.joining_ = nullptr;
         }
-        bool await_ready() const noexcept { return group_.joined(); }
+        bool await_ready() const noexcept { return false; }
         template <class Promise>
-        void await_suspend(
+        bool await_suspend(
             std::coroutine_handle<Promise> caller,
             std::source_location where = std::source_location::current()) noexcept {
+            if (group_.joined()) return goes_on_later(caller, where);
             suspend(caller, where);
             group_.joining_ = this;
+            return true;
         }
         void resume() noexcept override {
             // Whoever ran since the last child ended may have spawned another one.

@@ -44,6 +44,18 @@ class waiter : public list_node<waiter_tag> {
         suspended_->suspend(*this, caller.promise().scope().home().now());
     }
 
+    // The same, of what has completed by then. True: the budget of the turn is used up, and the coroutine goes on from the
+    // ready queue.
+    template <class Promise>
+    bool goes_on_later(std::coroutine_handle<Promise> caller, std::source_location where) noexcept {
+        auto& ready = caller.promise().scope().home().ready();
+        if (ready.may_go_on()) [[likely]]
+            return false;
+        suspend(caller, where);
+        ready.push(*this);
+        return true;
+    }
+
     // Whoever waits is resumed once; a second time is a bug, which is counted rather than run into.
     void go_on() noexcept {
         wait_site* const suspended = std::exchange(suspended_, nullptr);
