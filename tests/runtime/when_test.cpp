@@ -206,3 +206,58 @@ TEST_CASE("a_race_that_is_cancelled_from_without_ends") {
     }());
     check_baseline(used);
 }
+
+namespace {
+
+// Throws when it is cancelled.
+task<int> throws_at_its_cancellation(const char* text) {
+    (void)co_await sleep(1h);
+    throw std::runtime_error(text);
+}
+
+std::string text_of(const std::exception_ptr& exception) {
+    if (!exception) return "no exception";
+    try {
+        std::rethrow_exception(exception);
+    } catch (const std::exception& thrown) {
+        return thrown.what();
+    }
+}
+
+} // namespace
+
+TEST_CASE("what_the_winner_has_is_not_lost_when_losers_throw_at_their_cancellation") {
+    virtual_clock clock;
+    executor used(options_for(GENERATE(both_modes())), clock);
+    const bool any = GENERATE(true, false);
+    pipe_ends pipe;
+    pipe.write("data");
+    used.run([](pipe_ends& from, bool any_) -> task<> {
+        std::array<char, 16> memory{};
+        race<std::tuple<result<int>, result<int>, result<int>>> told;
+        auto reading = read_into(from.reading(), memory);
+        auto first = throws_at_its_cancellation("first");
+        auto second = throws_at_its_cancellation("second");
+        if (any_)
+            told = co_await when_any(std::move(first), std::move(reading), std::move(second));
+        else
+            told = co_await race_success(std::move(first), std::move(reading), std::move(second));
+        CHECK(told.winner == 1U);
+        CHECK(std::get<1>(told.outcomes) == 4);
+        CHECK(std::get<0>(told.outcomes) == failure(errc::cancelled));
+        CHECK(std::get<2>(told.outcomes) == failure(errc::cancelled));
+        CHECK(text_of(told.thrown_by_loser) == "first");
+        std::vector<task<int>> many;
+        many.push_back(throws_at_its_cancellation("loser"));
+        many.push_back([]() -> task<int> { co_return 7; }());
+        const auto of_a_vector = co_await when_any(std::move(many));
+        CHECK(of_a_vector.winner == 1U);
+        CHECK(of_a_vector.outcomes[0] == failure(errc::cancelled));
+        CHECK(of_a_vector.outcomes[1] == 7);
+        CHECK(text_of(of_a_vector.thrown_by_loser) == "loser");
+        const auto nobody_threw = co_await when_any(does_nothing(), gives(1s, 1));
+        CHECK(std::get<0>(nobody_threw.outcomes).has_value());
+        CHECK_FALSE(nobody_threw.thrown_by_loser);
+    }(pipe, any));
+    check_baseline(used);
+}
