@@ -13,8 +13,12 @@
 #include <chainring/runtime/scoped_await.hpp>
 
 #include <optional>
+#include <tuple>
+#include <vector>
 
 namespace chainring {
+
+template <class Outcomes> struct race;
 
 // A scope that is cancelled when its time has come.
 class deadline_scope final : public cancel_scope, private timer {
@@ -85,25 +89,41 @@ class holds_deadline {
     std::optional<deadline_scope> scope_;
 };
 
+// What was cancelled because its time had come says so: a result, and the results that when_all and the races bring.
+struct as_timed_out {
+    template <class Value> static void tell(Value&) noexcept {}
+    template <class T> static void tell(result<T>& ended) noexcept {
+        if (!ended && ended.error() == errc::cancelled) ended = failure(errc::timed_out);
+    }
+    template <class... Outcomes> static void tell(std::tuple<Outcomes...>& all) noexcept {
+        std::apply([](auto&... each) { (tell(each), ...); }, all);
+    }
+    template <class Outcome> static void tell(std::vector<Outcome>& all) noexcept {
+        for (Outcome& each : all) tell(each);
+    }
+    template <class Outcomes> static void tell(race<Outcomes>& ended) noexcept { tell(ended.outcomes); }
+};
+
 template <std::derived_from<waiter> Awaiter>
 class timed_awaiter : public scoped_awaiter<holds_deadline, Awaiter> {
-    using outcome = decltype(std::declval<Awaiter&>().await_resume());
+    using inner = decltype(std::declval<Awaiter&>().await_resume());
+    using outcome = std::conditional_t<std::is_void_v<inner>, result<void>, inner>;
 
   public:
     using scoped_awaiter<holds_deadline, Awaiter>::scoped_awaiter;
 
-    as_result<outcome> await_resume() {
+    outcome await_resume() {
         const bool expired = this->holder().end();
-        if constexpr (is_result<outcome>) {
-            outcome ended = Awaiter::await_resume();
-            if (expired && !ended && ended.error() == errc::cancelled) return failure(errc::timed_out);
-            return ended;
-        } else if constexpr (std::is_void_v<outcome>) {
+        if constexpr (std::is_void_v<inner>) {
             Awaiter::await_resume();
             if (expired) return failure(errc::timed_out);
             return {};
-        } else {
+        } else if constexpr (std::is_reference_v<inner>) {
             return Awaiter::await_resume();
+        } else {
+            outcome ended = Awaiter::await_resume();
+            if (expired) as_timed_out::tell(ended);
+            return ended;
         }
     }
 };
@@ -119,8 +139,10 @@ template <awaitable Awaitable> auto within(time_limit limit, Awaitable awaited) 
 // operation cancelled.
 //
 // completes when: what is awaited has ended. Its result comes through, with what it did until then; if it ended with
-//                 errc::cancelled because the time had come, the error is errc::timed_out. A task that returns no
-//                 result gets one: errc::timed_out for a task<> whose time had come, its value otherwise.
+//                 errc::cancelled because the time had come, the error is errc::timed_out, and so it is in the outcomes
+//                 of when_all, when_any and race_success. A task<> gets a result<void>: errc::timed_out if its time had
+//                 come. Any other value comes through as it is, whenever it came: no deadline takes away what was done,
+//                 and a task that is to say that it was cut short returns a result.
 // errors:         errc::timed_out; errc::cancelled from without; and those of what is awaited
 // cancellation:   reaches what is awaited
 // ownership:      of what is awaited

@@ -116,7 +116,7 @@ TEST_CASE("cancellation_and_deadlines_of_the_consumer_reach_the_generator") {
     virtual_clock clock;
     executor used({}, clock);
     used.run([]() -> task<> {
-        const result<int> summed = co_await timeout(3500ms, []() -> task<int> {
+        const int summed = co_await timeout(3500ms, []() -> task<int> {
             int sum = 0;
             auto numbers = counts_slowly(100);
             while (const int* number = co_await numbers.next()) sum += *number;

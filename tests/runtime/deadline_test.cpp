@@ -22,6 +22,11 @@ task<int> sleeps_and_returns(duration time, int value) {
     co_return value;
 }
 
+task<result<int>> returns(int value) {
+    co_await yield();
+    co_return value;
+}
+
 task<> sleeps_and_forgets(duration time) {
     (void)co_await sleep(time);
 }
@@ -46,7 +51,7 @@ TEST_CASE("an_operation_that_ends_in_time_has_its_own_result") {
         CHECK(read == 4);
         const result<void> slept = co_await deadline(time.now() + 1h, sleeps(1s));
         CHECK(slept.has_value());
-        const result<int> value = co_await timeout(1h, sleeps_and_returns(1s, 7));
+        const int value = co_await timeout(1h, sleeps_and_returns(1s, 7));
         CHECK(value == 7);
         const result<void> ended = co_await timeout(1h, sleeps_and_forgets(1s));
         CHECK(ended.has_value());
@@ -74,7 +79,7 @@ TEST_CASE("what_has_not_ended_in_time_is_cancelled_and_has_timed_out") {
         CHECK(child == failure(errc::timed_out));
         const result<void> forgets = co_await timeout(1s, sleeps_and_forgets(1h));
         CHECK(forgets == failure(errc::timed_out));
-        const result<int> value = co_await timeout(1s, sleeps_and_returns(1h, 7)); // a value is never lost
+        const int value = co_await timeout(1s, sleeps_and_returns(1h, 7)); // a value is never lost
         CHECK(value == 7);
         CHECK(time.now() - begin < 6s);
     }(clock, pipe));
@@ -243,7 +248,7 @@ TEST_CASE("try_takes_what_has_a_deadline") {
     executor used({}, clock);
     used.run([]() -> task<> {
         const result<int> outcome = co_await []() -> task<result<int>> {
-            const int value = co_await try_(timeout(1h, sleeps_and_returns(1s, 7)));
+            const int value = co_await try_(timeout(1h, returns(7)));
             CHECK(value == 7);
             co_await try_(timeout(1s, sleep(1h)));
             co_return value;
@@ -297,5 +302,41 @@ TEST_CASE("a_task_that_is_destroyed_below_a_deadline_leaves_no_timer") {
         co_await next_turn{};
         co_await next_turn{};
     }(clock, pipe));
+    check_baseline(used);
+}
+
+TEST_CASE("each_outcome_of_when_all_and_of_a_race_says_whether_its_time_had_come") {
+    virtual_clock clock;
+    executor used({}, clock);
+    used.run([]() -> task<> {
+        const auto [slow, quick, number, none] =
+            co_await timeout(1s, when_all(sleep(1h), returns(7), sleeps_and_returns(1h, 8), sleeps(2h)));
+        CHECK(slow == failure(errc::timed_out));
+        CHECK(quick == 7);
+        CHECK(number == 8);
+        CHECK(none == failure(errc::timed_out));
+        std::vector<task<result<void>>> many;
+        many.push_back(sleeps(1h));
+        many.push_back(sleeps(1ms));
+        const auto all = co_await timeout(1s, when_all(std::move(many)));
+        CHECK(all[0] == failure(errc::timed_out));
+        CHECK(all[1].has_value());
+
+        const auto lost = co_await timeout(1s, race_success(sleep(1h), sleeps(1h)));
+        CHECK_FALSE(lost.winner.has_value());
+        CHECK(std::get<0>(lost.outcomes) == failure(errc::timed_out));
+        CHECK(std::get<1>(lost.outcomes) == failure(errc::timed_out));
+        // Who has lost in time was cancelled by the race.
+        const auto won = co_await timeout(1s, when_any(sleep(1ms), sleep(1h)));
+        CHECK(won.winner == 0U);
+        CHECK(std::get<1>(won.outcomes) == failure(errc::cancelled));
+        // And from without it is a cancellation.
+        const auto outer = co_await timeout(1s, [](auto inner) -> task<result<void>> {
+            const auto [only] = co_await std::move(inner);
+            CHECK(only == failure(errc::cancelled));
+            co_return only;
+        }(timeout(1h, when_all(sleep(1h)))));
+        CHECK(outer == failure(errc::timed_out));
+    }());
     check_baseline(used);
 }
