@@ -55,6 +55,7 @@ signal_handlers::install(const std::vector<int>& signals, signal_receiver& recei
     action.sa_flags = SA_RESTART;
     sigemptyset(&action.sa_mask);
     fault refused;
+    if (signals.empty()) refused = fault::from_errno(EINVAL);
     for (const int signal : signals) {
         struct sigaction before{};
         if (signal < 1 || signal >= most_signals || is_fault(signal) ||
@@ -63,6 +64,7 @@ signal_handlers::install(const std::vector<int>& signals, signal_receiver& recei
             break;
         }
         handled_signal& entry = handled[static_cast<std::size_t>(signal)];
+        if (entry.receiver.load() == &receiver) continue; // named twice
         if (entry.receiver.load() != nullptr || (others == foreign::refuse && !is_default(before))) {
             refused = errc::signal_taken;
             break;

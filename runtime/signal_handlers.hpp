@@ -28,9 +28,10 @@ class signal_handlers {
     signal_handlers(const signal_handlers&) = delete;
     signal_handlers& operator=(const signal_handlers&) = delete;
 
-    // All of them or none.
+    // All of them or none; one that is named twice counts once.
     //
-    // errors: errc::signal_taken; EINVAL for what is no signal, cannot be handled, or comes of a fault of the program
+    // errors: errc::signal_taken; EINVAL for no signals, and for what is no signal, cannot be handled, or comes of a fault
+    //         of the program
     result<void> install(const std::vector<int>& signals, signal_receiver& receiver, foreign others);
 
     // When it returns, no handler runs any more that knows the receiver.

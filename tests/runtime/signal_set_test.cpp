@@ -167,6 +167,26 @@ TEST_CASE("what_is_no_signal_or_cannot_be_handled_is_refused") {
     CHECK(refusal({SIGUSR1}) == std::errc::operation_not_permitted);
 }
 
+TEST_CASE("a_set_of_no_signals_is_refused_and_one_that_is_named_twice_counts_once") {
+    executor used;
+    used.run([]() -> task<> {
+        CHECK(refusal({}) == std::errc::invalid_argument);
+        CHECK(refusal({SIGUSR1, SIGUSR1, SIGKILL}) == std::errc::invalid_argument);
+        CHECK(handler_of(SIGUSR1) == SIG_DFL);
+        {
+            signal_set set = opened({SIGUSR1, SIGUSR2, SIGUSR1});
+            ::raise(SIGUSR1);
+            const result<int> got = co_await set.next();
+            CHECK(got == SIGUSR1);
+            const result<int> none = co_await timeout(duration::zero(), set.next());
+            CHECK(none == failure(errc::timed_out));
+        }
+        CHECK(handler_of(SIGUSR1) == SIG_DFL);
+        CHECK(refusal({SIGUSR1}) == std::error_code());
+    }());
+    check_baseline(used);
+}
+
 TEST_CASE("a_set_that_dies_with_a_signal_on_its_way_is_no_ones") {
     executor used;
     used.run([]() -> task<> {
