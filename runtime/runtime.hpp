@@ -22,8 +22,8 @@ class runtime {
     explicit runtime(const runtime_options& options = {}, kernel& behind = linux_kernel());
 
     // Runs `root` and returns main()'s exit status: 0, or the task's own int, or 1 after one line on standard
-    // error for a task that ended with an error. Having been cancelled (errc::cancelled), as by a signal, is
-    // no error; shutdown_overdue is.
+    // error for a task that returned an error. Having been cancelled (errc::cancelled), as by a signal, is
+    // no error; shutdown_overdue is. An exception of the task is rethrown.
     int run(task<void> root);
     int run(task<int> root);
     int run(task<result<void>> root);

@@ -6,10 +6,26 @@
 
 namespace chainring {
 
+namespace {
+
+// Whoever started the program with a signal ignored wants it so: nohup, or a shell for what it runs in the background.
+std::vector<int> without_ignored(const std::vector<int>& signals) {
+    std::vector<int> heeded;
+    for (const int signal : signals) {
+        struct sigaction set{};
+        sigaction(signal, nullptr, &set);
+        if (set.sa_handler != SIG_IGN) heeded.push_back(signal);
+    }
+    return heeded;
+}
+
+} // namespace
+
 stop_signals::stop_signals(executor& stopped, const shutdown_limits& limits)
     : home_(stopped)
     , shutdown_(stopped, limits) {
-    if (!handlers_.install({SIGINT, SIGTERM}, *this, signal_handlers::foreign::replace))
+    const std::vector<int> heeded = without_ignored({SIGINT, SIGTERM});
+    if (!heeded.empty() && !handlers_.install(heeded, *this, signal_handlers::foreign::replace))
         throw std::logic_error("something else in this process handles SIGINT or SIGTERM already");
 }
 

@@ -1,6 +1,6 @@
 // SIGINT and SIGTERM shut an executor down. The first one does; a second one is for what handled the signal
 // before, and so ends a program that does not stop. One that follows within a tenth of a second is a duplicate
-// and changes nothing: supervisors signal a process and then its group.
+// and changes nothing: supervisors signal a process and then its group. One that is ignored stays ignored.
 #pragma once
 
 #include <chainring/runtime/graceful_shutdown.hpp>

@@ -214,6 +214,30 @@ TEST_CASE("the_handlers_stay_alone_if_the_user_wants_it_so") {
     }());
 }
 
+TEST_CASE("a_stop_signal_that_was_ignored_stays_ignored") {
+    const own_handlers before; // which it puts back
+    const int ignored = GENERATE(SIGINT, SIGTERM);
+    const int heeded = ignored == SIGINT ? SIGTERM : SIGINT;
+    ::signal(ignored, SIG_IGN);
+    runtime_options options;
+    options.shutdown.soft = {};
+    const int status = runtime{options}.run([](int first, int second) -> task<> {
+        CHECK(handler_of(first) == SIG_IGN);
+        CHECK(handler_of(second) != own_handler);
+        ::raise(first);
+        const result<void> slept = co_await sleep(duration::zero());
+        CHECK(slept.has_value());
+        ::raise(second);
+        const result<void> cut = co_await sleep(1h);
+        CHECK(cut == failure(errc::cancelled));
+    }(ignored, heeded));
+    CHECK(status == 0);
+    CHECK(handler_of(ignored) == SIG_IGN);
+    CHECK(handler_of(heeded) == own_handler);
+    ::signal(heeded, SIG_IGN); // nothing left to heed
+    CHECK(runtime{}.run([]() -> task<int> { co_return 3; }()) == 3);
+}
+
 TEST_CASE("a_second_runtime_that_wants_the_signals_at_the_same_time_is_refused") {
     runtime{}.run([]() -> task<> {
         CHECK_THROWS_AS(runtime{}.run([]() -> task<> { co_return; }()), std::logic_error);
