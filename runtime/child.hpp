@@ -25,6 +25,7 @@ class child_end {
     waiter* waiting = nullptr;
     executor* home = nullptr;
     bool ended = false;
+    bool taken = false; // the value
 
     void tell() noexcept {
         ended = true;
@@ -90,6 +91,7 @@ template <class T> class [[nodiscard("co_await it")]] child_operation : public o
         if (error_) return failure(error_);
         state_->waiting = nullptr;
         if (!state_->value) return failure(errc::cancelled); // it threw, which has cancelled the group
+        if (std::exchange(state_->taken, true)) return failure(errc::value_taken);
         if constexpr (std::is_void_v<T>)
             return {};
         else
@@ -111,8 +113,8 @@ template <class T> class child {
 
     // completes when: the child has ended; at once if it has
     // errors:         those of the child; errc::cancelled if this wait was cancelled, or if the child threw, in which
-    //                 case the exception is the group's; errc::busy while another task waits. The value can be taken
-    //                 once.
+    //                 case the exception is the group's; errc::busy while another task waits; errc::value_taken if
+    //                 the value was handed out before
     // cancellation:   at once; it does not reach the child, and the value can still be awaited
     // ownership:      of the value
     // thread:         the executor's

@@ -22,6 +22,7 @@ enum class errc {
     queue_full,           // nothing more may wait: the peer reads too slowly, or a pool's threads are busy
     empty_message,        // a record without bytes, which its receiver would take for the end
     signal_taken,         // something else in the process handles the signal already
+    value_taken,          // what a child returned was handed out before
     unsupported_sqe_flag, // a flag on a hand-made SQE that the executor cannot account for
 };
 

@@ -144,6 +144,26 @@ TEST_CASE("a_wait_for_a_child_can_be_cancelled_and_repeated_and_is_one_at_a_time
     check_baseline(used);
 }
 
+TEST_CASE("the_value_of_a_child_is_handed_out_once") {
+    executor used;
+    used.run([]() -> task<> {
+        task_group group(co_await this_scope{});
+        child<std::unique_ptr<std::string>> text = group.start(makes("text"));
+        child<void> nothing = group.start([]() -> task<> { co_await yield(); }());
+        const result<std::unique_ptr<std::string>> first = co_await text.outcome();
+        REQUIRE(first.has_value());
+        CHECK(**first == "text");
+        const result<std::unique_ptr<std::string>> again = co_await text.outcome();
+        CHECK(again == failure(errc::value_taken));
+        const result<void> ended = co_await nothing.outcome();
+        CHECK(ended.has_value());
+        const result<void> ended_again = co_await nothing.outcome();
+        CHECK(ended_again == failure(errc::value_taken));
+        co_await group.join();
+    }());
+    check_baseline(used);
+}
+
 TEST_CASE("a_limit_on_children_makes_spawning_wait_for_a_place") {
     executor used;
     const std::size_t limit = GENERATE(1U, 3U, 100U);

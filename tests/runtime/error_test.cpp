@@ -14,7 +14,7 @@ constexpr errc all[] = {
     errc::cancelled,        errc::timed_out,     errc::closed,
     errc::broken,           errc::never_started, errc::busy,
     errc::invalid_endpoint, errc::path_too_long, errc::unsupported_sqe_flag,
-    errc::queue_full,       errc::empty_message,
+    errc::value_taken,      errc::queue_full,    errc::empty_message,
 };
 
 } // namespace
