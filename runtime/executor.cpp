@@ -316,10 +316,12 @@ std::vector<std::string> executor::holdings_report() const {
     std::ranges::move(buffers_->describe_leases(now), std::back_inserter(lines));
     if (current.live_tasks != 0)
         lines.push_back(std::to_string(current.live_tasks) + " tasks that have not ended");
+    std::ostringstream text;
+    task_tree tree(text, now, ready_);
     root_scope_.for_each_waiter([&](const waiter& each, const cancel_scope& scope) {
         if (each.site() == nullptr) return; // of no coroutine
-        std::ostringstream text;
-        task_tree(text, now).coroutine(*each.site(), scope);
+        text.str({});
+        tree.coroutine(*each.site(), scope);
         lines.push_back(text.str());
         lines.back().pop_back(); // the line's end
     });
@@ -332,7 +334,7 @@ std::string executor::describe(operation_id id) noexcept {
 }
 
 void executor::dump(std::ostream& to) const {
-    task_tree tree(to, kernel_.now());
+    task_tree tree(to, kernel_.now(), ready_);
     if (root_ != nullptr) tree.coroutine(root_->site(), root_->scope());
 }
 

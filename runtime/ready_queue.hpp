@@ -29,6 +29,8 @@ class ready_queue {
         return resumed;
     }
 
+    template <class Visitor> void for_each(const Visitor& visit) const { waiting_.for_each(visit); }
+
     // Coroutines run from here on, within the budget.
     void begin(unsigned budget) noexcept {
         deepest_ = stack_address() - room;

@@ -1,7 +1,10 @@
 #include <chainring/runtime/audit.hpp>
+#include <chainring/runtime/ready_queue.hpp>
 #include <chainring/runtime/task_tree.hpp>
 
+#include <cstdio>
 #include <ostream>
+#include <string>
 
 namespace chainring {
 
@@ -28,10 +31,35 @@ std::string_view before_last_bracket(std::string_view text) noexcept {
     return text.substr(0, opening_of_last(text));
 }
 
+// On one line, whatever is in it.
+std::string quoted(std::string_view name) {
+    std::string text = "\"";
+    for (const char c : name) {
+        if (c == '"' || c == '\\') {
+            text += {'\\', c};
+        } else if (c == '\n') {
+            text += "\\n";
+        } else if (static_cast<unsigned char>(c) < ' ' || c == '\x7f') {
+            char code[8];
+            std::snprintf(code, sizeof code, "\\x%02x", static_cast<unsigned>(c));
+            text += code;
+        } else {
+            text += c;
+        }
+    }
+    return text + '"';
+}
+
 } // namespace
 
 void waiter::describe(task_tree& to) const {
     to.waits("something of the program's own");
+}
+
+task_tree::task_tree(std::ostream& to, time_point now, const ready_queue& ready)
+    : to_(to)
+    , now_(now) {
+    ready.for_each([this](const waiter& each) { ready_.insert(&each); });
 }
 
 void task_tree::begin_line() {
@@ -46,6 +74,10 @@ void task_tree::coroutine(const wait_site& site, const cancel_scope& scope) {
     }
     to_ << short_name(site.where().function_name()) << " at " << site.where().file_name() << ':'
         << site.where().line();
+    if (ready_.contains(site.waits_for())) {
+        to_ << ": about to go on\n";
+        return;
+    }
     since_ = site.since();
     within(scope.deadline(), [&] { site.waits_for()->describe(*this); });
 }
@@ -65,7 +97,7 @@ void task_tree::waits(std::string_view operation, std::string_view what) {
 
 void task_tree::awaits(const wait_site& site, const cancel_scope& scope, std::string_view name) {
     to_ << ", in";
-    if (!name.empty()) to_ << " \"" << name << '"';
+    if (!name.empty()) to_ << ' ' << quoted(name);
     to_ << '\n';
     below([&] { coroutine(site, scope); });
 }

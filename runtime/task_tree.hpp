@@ -5,14 +5,16 @@
 
 #include <iosfwd>
 #include <string_view>
+#include <unordered_set>
 
 namespace chainring {
 
+class ready_queue;
+
 class task_tree {
   public:
-    task_tree(std::ostream& to, time_point now) noexcept
-        : to_(to)
-        , now_(now) {}
+    // `ready` holds the waiters that go on as soon as they may: what they have waited for may be gone.
+    task_tree(std::ostream& to, time_point now, const ready_queue& ready);
 
     // A coroutine, on a line of its own, and what it waits for.
     void coroutine(const wait_site& site, const cancel_scope& scope);
@@ -45,6 +47,7 @@ class task_tree {
 
     std::ostream& to_;
     time_point now_;
+    std::unordered_set<const waiter*> ready_;
     time_point since_{};
     time_point deadline_ = cancel_scope::no_deadline;
     unsigned depth_ = 0;

@@ -18,7 +18,6 @@ class [[nodiscard("co_await it")]] yield_operation final : public waiter {
     }
     void await_resume() const noexcept {}
     void cancel() noexcept override {}
-    void describe(task_tree& to) const override { to.waits("yield"); }
 };
 
 // completes when: every task that is ready has run. Tasks that yield without end share the executor with its I/O:

@@ -40,3 +40,18 @@ TEST_CASE("a_dump_names_the_socket_that_a_task_waits_for") {
         CHECK_THAT(text.str(), ContainsSubstring(": send on " + both + ", for "));
     });
 }
+
+TEST_CASE("a_task_whose_connection_is_gone_is_about_to_go_on") {
+    on_executor(executor_options(), []() -> task<> {
+        std::ostringstream text;
+        auto pair = co_await connected_to_plain<over_tcp>();
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn([](tcp_stream& from) -> task<> { (void)co_await from.receive(); }(pair.stream));
+            co_await settle();
+            group.cancel();
+            pair.stream = {};
+            executor::current()->dump(text);
+        });
+        CHECK_THAT(text.str(), ContainsSubstring(": about to go on"));
+    });
+}

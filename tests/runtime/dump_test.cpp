@@ -130,6 +130,42 @@ TEST_CASE("a_dump_says_which_tasks_run_and_which_have_not_started") {
     CHECK(lines[2] == "  a task that has not started");
 }
 
+TEST_CASE("a_name_stays_on_one_line_whatever_is_in_it") {
+    executor home;
+    std::vector<std::string> lines;
+    home.run([](executor& shown, std::vector<std::string>& dumped) -> task<> {
+        task_group group(co_await this_scope{});
+        group.spawn(named("two\nlines, a \"quote\", a \\ and a \x1b", calls()));
+        co_await yield();
+        co_await yield();
+        shown.post([&] {
+            dumped = dump_lines(shown);
+            group.cancel();
+        });
+        co_await group.join();
+    }(home, lines));
+    REQUIRE(lines.size() == 4);
+    CHECK_THAT(lines[1], EndsWith(", in \"two\\nlines, a \\\"quote\\\", a \\\\ and a \\x1b\""));
+}
+
+TEST_CASE("a_dump_says_who_is_about_to_go_on") {
+    executor home;
+    std::vector<std::string> lines;
+    home.run([](executor& shown, std::vector<std::string>& dumped) -> task<> {
+        task_group group(co_await this_scope{});
+        group.spawn(sleeps_in_a_function());
+        co_await yield();
+        co_await yield();
+        shown.post([&] {
+            group.cancel();
+            dumped = dump_lines(shown);
+        });
+        co_await group.join();
+    }(home, lines));
+    REQUIRE(lines.size() == 2);
+    CHECK_THAT(lines[1], EndsWith("::sleeps_in_a_function" + at(line_of_sleep) + ": about to go on"));
+}
+
 TEST_CASE("a_dump_of_an_executor_without_a_task_is_empty") {
     const executor home;
     std::ostringstream text;
