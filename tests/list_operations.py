@@ -1,30 +1,88 @@
-"""Writes one line OPERATION(name) for each class in the public headers that a task can wait in as an operation.
+"""Writes one line OPERATION(name) for each class in the public headers that a task can wait in.
 
     python3 list_operations.py OUTPUT HEADER ...
 
-tests/net/cancel_race_test.cpp includes it, and does not compile if it has no case for one of them.
+tests/net/cancel_race_test.cpp includes it, and does not compile if it has no case for one of them. Every class counts that
+is a waiter, by whatever bases, or that has await_ready or await_suspend, unless it is named here.
 """
 
 import pathlib
 import re
 import sys
 
-# class name : public operation<name, ...>, or of one SQE: public ring_operation<name<...>>
-DERIVED = re.compile(r"class\s+(?:\[\[.*?\]\]\s+)?(\w+)\s*(?:final\s*)?:\s*public\s+(?:ring_)?operation<(\w+)", re.S)
+# What the others are made of.
+BASES = {
+    "waiter",  # and the task_waiter that a task_awaiter becomes
+    "operation",
+    "ring_operation",
+    "task_owner",
+    "task_waiter",
+    "reader",  # of the receives
+    "writer",  # of the writes
+    "accept_waiter",
+    "connect_waiter",
+    "send_waiter",
+    "write_waiter",
+}
+# What no task waits in.
+NEVER_WAITED_IN = {
+    "at_the_end",  # a task that has ended
+    "stop",  # a generator between two values
+    "root_owner",  # is told of the end of the task of run
+    "nursery",  # is told of the ends of a group's children
+    "linked_stop_source",  # is told of a cancellation
+    "this_scope",  # completes at once
+    "scope_query",  # completes at once
+    "try_result",  # goes on, or ends its coroutine
+}
+
+COMMENT_OR_STRING = re.compile(r'//[^\n]*|"(?:\\.|[^"\\\n])*"')
+# class [[attribute]] scope::name<arguments> final : bases {
+CLASS = re.compile(
+    r"\b(?:class|struct)\s+(?:\[\[[^\]]*\]\]\s+)?(?:\w+(?:<[^<>]*>)?::)*(\w+)(?:<[^<>{};]*>)?\s*(?:final\s*)?(?::([^{};]*))?\{"
+)
+AWAITS = re.compile(r"\bawait_(?:ready|suspend)\b")
+
+
+def end_of_body(text, at):
+    depth = 1
+    while depth > 0:
+        depth += {"{": 1, "}": -1}.get(text[at], 0)
+        at += 1
+    return at
+
+
+def without_classes(text):
+    while (nested := CLASS.search(text)) is not None:
+        text = text[: nested.start()] + text[end_of_body(text, nested.end()) :]
+    return text
+
+
+def names_in(bases):
+    while re.search(r"<[^<>]*>", bases):
+        bases = re.sub(r"<[^<>]*>", "", bases)
+    return {base.split("::")[-1].split()[-1] for base in bases.split(",") if base.strip()}
 
 
 def operations(headers):
+    bases_of = {}
+    found = {"waiter"}
     for header in headers:
-        for name, base in DERIVED.findall(pathlib.Path(header).read_text()):
-            if name == base:  # a class template that all derive from is none itself
-                yield name
+        text = COMMENT_OR_STRING.sub("", pathlib.Path(header).read_text())
+        for each in CLASS.finditer(text):
+            bases_of.setdefault(each[1], set()).update(names_in(each[2] or ""))
+            if AWAITS.search(without_classes(text[each.end() : end_of_body(text, each.end()) - 1])):
+                found.add(each[1])
+    while more := {name for name, bases in bases_of.items() if bases & found} - found:
+        found |= more
+    if unknown := (BASES | NEVER_WAITED_IN) - found:
+        sys.exit(f"list_operations.py: no such awaitable any more: {', '.join(sorted(unknown))}")
+    return found - BASES - NEVER_WAITED_IN
 
 
 def main():
     output, *headers = sys.argv[1:]
-    names = sorted(set(operations(headers)))
-    if not names:
-        sys.exit("list_operations.py: no operation found in the headers")
+    names = sorted(operations(headers))
     pathlib.Path(output).write_text("".join(f"OPERATION({name})\n" for name in names))
 
 

@@ -14,6 +14,8 @@
 #include <memory>
 #include <optional>
 #include <random>
+#include <sstream>
+#include <stop_token>
 
 using namespace chainring;
 using namespace chainring::test;
@@ -52,7 +54,11 @@ template <class Against> task<> race(race_case& tried, std::minstd_rand& random,
     const unsigned against_at = below(steps);
     for (unsigned step = 0; step < steps; ++step) {
         if (step == completes_at) tried.complete();
-        if (step == against_at) against();
+        if (step == against_at) {
+            against();
+            std::ostringstream seen;
+            executor::current()->dump(seen); // finds nothing that is gone
+        }
         const unsigned pause = below(4);
         if (pause == 0) co_await yield();
         if (pause == 1) co_await next_turn{};
@@ -93,9 +99,40 @@ class sleeps final : public race_case {
     std::minstd_rand random_;
 };
 
-class reads_a_pipe final : public race_case {
+class ticks final : public race_case {
+    task<> prepare() override {
+        every_.emplace(std::chrono::microseconds(random_() % 100 + 1));
+        co_return;
+    }
     task<std::error_code> operate() override {
-        const result<int> read = co_await read_into(pipe_.reading(), memory_);
+        const result<time_point> ticked = co_await every_->tick();
+        co_return ended(ticked);
+    }
+    task<> check(std::error_code) override {
+        const result<time_point> next = co_await every_->tick(); // cancelled, it is still to come
+        CHECK(next.has_value());
+    }
+    std::minstd_rand random_;
+    std::optional<interval> every_;
+};
+
+class yields final : public race_case {
+    task<std::error_code> operate() override {
+        co_await yield();
+        co_return std::error_code();
+    }
+    task<> check(std::error_code error) override {
+        CHECK_FALSE(error); // no cancellation reaches it
+        co_return;
+    }
+};
+
+using reading = task<result<int>>(int, std::span<char>);
+
+// Something that waits for a read from a pipe.
+template <reading Read> class reads_a_pipe final : public race_case {
+    task<std::error_code> operate() override {
+        const result<int> read = co_await Read(pipe_.reading(), memory_);
         co_return ended(read);
     }
     void complete() override { pipe_.write("x"); }
@@ -106,6 +143,78 @@ class reads_a_pipe final : public race_case {
     pipe_ends pipe_;
     std::array<char, 4> memory_{};
 };
+
+task<result<int>> read_plainly(int from, std::span<char> into) {
+    const result<int> read = co_await read_into(from, into);
+    co_return read;
+}
+
+task<result<int>> read_in_a_task(int from, std::span<char> into) {
+    const result<int> read = co_await read_plainly(from, into);
+    co_return read;
+}
+
+task<result<int>> read_in_a_named_task(int from, std::span<char> into) {
+    const result<int> read = co_await named("reader", read_plainly(from, into));
+    co_return read;
+}
+
+task<result<int>> read_or_end(int from, std::span<char> into) {
+    const int read = co_await try_(read_into(from, into));
+    co_return read;
+}
+
+task<result<int>> read_with_a_deadline(int from, std::span<char> into) {
+    const result<int> read = co_await timeout(1h, read_into(from, into));
+    co_return read;
+}
+
+task<result<int>> read_under_a_stop_token(int from, std::span<char> into) {
+    std::stop_source nobody_stops;
+    const result<int> read = co_await cancel_on(nobody_stops.get_token(), read_into(from, into));
+    co_return read;
+}
+
+task<result<int>> read_until_shutdown(int from, std::span<char> into) {
+    const result<int> read = co_await until_shutdown(read_into(from, into));
+    co_return read;
+}
+
+task<result<int>> read_under_a_shield(int from, std::span<char> into) {
+    const result<int> read = co_await shield(read_into(from, into));
+    CHECK(read == 1);
+    co_return read;
+}
+
+task<result<int>> read_in_a_scope(int from, std::span<char> into) {
+    const result<int> read = co_await scope([&](task_group&) -> task<result<int>> {
+        const result<int> inner = co_await read_into(from, into);
+        co_return inner;
+    });
+    co_return read;
+}
+
+async_generator<result<int>> all_reads(int from, std::span<char> into) {
+    result<int> read = co_await read_into(from, into);
+    co_yield read;
+}
+
+task<result<int>> read_by_a_generator(int from, std::span<char> into) {
+    auto all = all_reads(from, into);
+    const result<int>* const read = co_await all.next();
+    co_return *read;
+}
+
+task<result<int>> read_by_a_child(int from, std::span<char> into) {
+    result<int> read = 0;
+    cancel_scope& here = co_await this_scope{};
+    task_group group(here);
+    group.spawn([](int descriptor, std::span<char> memory, result<int>& outcome) -> task<> {
+        outcome = co_await read_into(descriptor, memory);
+    }(from, into, read));
+    co_await group.join();
+    co_return read;
+}
 
 // What the peer sends is received in this round or by the next receive.
 template <class Over, bool into_memory> class receives final : public race_case {
@@ -366,7 +475,7 @@ template <class Over> using sends_text = sends<Over, false>;
 template <class Over> using writes_text = sends<Over, true>;
 
 // For each operation of the headers; one that has no case here is a compile error.
-cases cases_of_accept_waiter() {
+cases cases_of_accept_operation() {
     return over_each_transport<accepts>();
 }
 cases cases_of_child_operation() {
@@ -375,8 +484,17 @@ cases cases_of_child_operation() {
 cases cases_of_close_operation() {
     return over_each_transport<closes>();
 }
-cases cases_of_connect_waiter() {
+cases cases_of_connect_operation() {
     return over_each_transport<connects>();
+}
+cases cases_of_join_awaiter() {
+    return each<reads_a_pipe<read_by_a_child>>();
+}
+cases cases_of_named_waiter() {
+    return each<reads_a_pipe<read_in_a_named_task>>();
+}
+cases cases_of_next_operation() {
+    return each<reads_a_pipe<read_by_a_generator>>();
 }
 cases cases_of_offload_operation() {
     return each<offloads>();
@@ -387,7 +505,12 @@ cases cases_of_receive_into_operation() {
 cases cases_of_receive_operation() {
     return over_each_transport<receives_a_lease>();
 }
-cases cases_of_send_waiter() {
+cases cases_of_scoped_awaiter() {
+    return each<
+        reads_a_pipe<read_under_a_stop_token>, reads_a_pipe<read_until_shutdown>,
+        reads_a_pipe<read_under_a_shield>, reads_a_pipe<read_in_a_scope>>();
+}
+cases cases_of_send_operation() {
     return over_each_transport<sends_text>();
 }
 cases cases_of_signal_operation() {
@@ -399,11 +522,26 @@ cases cases_of_sleep_operation() {
 cases cases_of_spawn_operation() {
     return each<spawns>();
 }
-cases cases_of_uring_operation() {
-    return each<reads_a_pipe>();
+cases cases_of_task_awaiter() {
+    return each<reads_a_pipe<read_in_a_task>>();
 }
-cases cases_of_write_waiter() {
+cases cases_of_tick_operation() {
+    return each<ticks>();
+}
+cases cases_of_timed_awaiter() {
+    return each<reads_a_pipe<read_with_a_deadline>>();
+}
+cases cases_of_try_awaiter() {
+    return each<reads_a_pipe<read_or_end>>();
+}
+cases cases_of_uring_operation() {
+    return each<reads_a_pipe<read_plainly>>();
+}
+cases cases_of_write_operation() {
     return over_each_transport<writes_text>();
+}
+cases cases_of_yield_operation() {
+    return each<yields>();
 }
 
 void run_all(const cases& all, task_work_mode mode) {
