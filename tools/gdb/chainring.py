@@ -4,10 +4,13 @@
     (gdb) chainring-tasks
 
 It prints what executor::dump prints, of each thread that runs an executor: every coroutine with the place where it is
-suspended, and below it what it waits for. Times count up to the beginning of the executor's last turn.
+suspended, and below it what it waits for. But for the addresses of sockets, which only the kernel knows. Of a process of this
+machine times count up to now; a core file does not say when it was written, so there they count up to the beginning of the
+executor's last turn.
 """
 
 import re
+import time
 
 import gdb
 
@@ -84,16 +87,44 @@ def short_name(function):
     return split_at_last_bracket(function) if is_template else function
 
 
+def quoted(name):
+    """On one line, whatever is in it."""
+    escaped = {'"': '\\"', "\\": "\\\\", "\n": "\\n"}
+    return '"' + "".join(escaped.get(c, c if c.isprintable() else f"\\x{ord(c):02x}") for c in name) + '"'
+
+
+def string_of(value):
+    """A std::string."""
+    return value["_M_dataplus"]["_M_p"].string(errors="replace", length=int(value["_M_string_length"]))
+
+
+def runs_here():
+    """The program is a process of this machine."""
+    connection = getattr(gdb.selected_inferior(), "connection", None)
+    return connection is not None and connection.type == "native"
+
+
 class TaskTree:
     def __init__(self, executor):
         self.executor = executor
-        self.now = nanoseconds(executor["now_"])
+        self.now = time.monotonic_ns() if runs_here() else nanoseconds(executor["now_"])
+        self.ready = set(self.waiters_in(executor["ready_"]["waiting_"]))
         self.promise = gdb.lookup_type("chainring::promise_base").pointer()
 
     def show(self):
         root = self.executor["root_"]
         if int(root):
             self.coroutine(root.dereference(), 0, NO_DEADLINE)
+
+    @staticmethod
+    def waiters_in(waiting):
+        node_type = waiting["head_"].type.pointer()
+        head = int(waiting["head_"].address)
+        waiter = gdb.lookup_type("chainring::waiter").pointer()
+        each = waiting["head_"]["next_"]
+        while int(each) != head:
+            yield int(each.cast(node_type).cast(waiter))
+            each = each["next_"]
 
     def line(self, depth, text):
         print("  " * depth + text)
@@ -112,6 +143,9 @@ class TaskTree:
         if depth > MOST_DEPTH:
             self.line(depth, place + " ...")
             return
+        if int(waits_for) in self.ready:
+            self.line(depth, place + ": about to go on")
+            return
         waiter = waits_for.cast(waits_for.dynamic_type).dereference()
         held = member(waiter, "holder")
         if held is not None and member(held, "scope_") is not None:
@@ -126,7 +160,7 @@ class TaskTree:
         group = member(waiter, "group_")
         if is_a(waiter, "chainring::task_waiter<") and child is not None:
             name = member(waiter, "name_")
-            self.line(depth, place + ", in" + (f" {name.referenced_value()}" if name is not None else ""))
+            self.line(depth, place + ", in" + (f" {quoted(string_of(name.referenced_value()))}" if name is not None else ""))
             self.coroutine(self.promise_of(child), depth + 1, deadline)
             if held is not None and member(held, "children") is not None:
                 self.children(member(held, "children").referenced_value(), depth + 1)
