@@ -116,7 +116,11 @@ TEST_CASE("a_pool_that_ends_lets_its_work_end_and_refuses_what_waits") {
         work_.running.acquire();
         CHECK(pool->queued() == 1);
         auto too_late = offload(*pool, [] { return 1; });
-        std::thread letting_it_end([&work_] { work_.may_end.release(); });
+        // Only once the pool has refused what waits: its thread would take that next.
+        std::thread letting_it_end([&work_, ending = pool.get()] {
+            while (ending->queued() != 0) std::this_thread::yield();
+            work_.may_end.release();
+        });
         pool.reset();
         letting_it_end.join();
         CHECK(work_.ended);
