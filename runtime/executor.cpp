@@ -122,8 +122,12 @@ void executor::give_up() noexcept {
 
 void executor::finish_closes() {
     const attached here(*this);
-    turn_until(
-        [this] { return counters_.pending_closes == 0 && ring_.unsubmitted() == 0 && turn_end_.empty(); });
+    for (;;) {
+        turn_until([this] { return counters_.pending_closes == 0 && turn_end_.empty(); });
+        if (ring_.unsubmitted() == 0) return;
+        // What the kernel refused so far is given to it without a sleep: it may complete never.
+        submit_and_reap(no_sleep);
+    }
 }
 
 template <class Done> void executor::turn_until(Done done) {

@@ -69,6 +69,33 @@ TEST_CASE("an_enter_that_takes_only_some_of_the_sqes_loses_nothing") {
     check_baseline(used);
 }
 
+TEST_CASE("an_enter_that_is_refused_as_the_task_ends_does_not_put_run_to_sleep_for_ever") {
+    // Until the task has ended and once more, so that the read for wake-ups is left to be submitted.
+    struct refusing final : forwarding_kernel {
+        bool task_ended = false;
+        bool refused_then = false;
+        bool sleeps_for_ever = false;
+        int enter(
+            io_uring& ring, unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout,
+            unsigned flags) noexcept override {
+            if (to_submit != 0 && !refused_then) {
+                refused_then = task_ended;
+                return -EAGAIN;
+            }
+            sleeps_for_ever |= wait_for != 0 && timeout == nullptr;
+            return forwarding_kernel::enter(ring, to_submit, sleeps_for_ever ? 0 : wait_for, timeout, flags);
+        }
+    } kernel;
+    executor used(options_for(GENERATE(both_modes())), kernel);
+    used.run([](bool& ended) -> task<> {
+        co_await sleep(std::chrono::milliseconds(1));
+        ended = true;
+    }(kernel.task_ended));
+    CHECK(kernel.refused_then);
+    CHECK_FALSE(kernel.sleeps_for_ever);
+    check_baseline(used);
+}
+
 TEST_CASE("whichever_call_is_refused_the_exception_has_the_kernels_explanation") {
     enum class call { open, register_buffers, enable, enter };
     struct refusing final : forwarding_kernel {
