@@ -15,7 +15,9 @@ class datagram_socket : public socket {
     bool connected() const noexcept override { return connected_; }
     int shutdown(int how) override;
     int receive(void* target, std::size_t size, int flags, std::size_t most) override;
-    std::size_t received() const noexcept override { return queue_.empty() ? 0 : queue_.front().bytes.size(); }
+    std::size_t received() const noexcept override {
+        return queue_.empty() ? 0 : queue_.front().bytes.size();
+    }
     unsigned events() const noexcept override;
 
   protected:

@@ -25,8 +25,8 @@ void datagram_wire::carry(udp_socket& sender, std::string bytes) {
 
 void datagram_wire::arrive() {
     world& within = network_.within();
-    auto next =
-        carried_.begin() + within.choose(static_cast<std::uint32_t>(carried_.size()), "which datagram arrives");
+    auto next = carried_.begin() +
+                within.choose(static_cast<std::uint32_t>(carried_.size()), "which datagram arrives");
     if (!within.chance(within.knobs().overtaken_datagram, "it overtakes others"))
         next = std::ranges::find_if(carried_, [&next](const flight& each) { return next->follows(each); });
     flight arrived = std::move(*next);

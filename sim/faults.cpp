@@ -18,6 +18,8 @@ faults faults::drawn(world& from) {
     drawn.refused = knob(200);
     drawn.silence = knob(300);
     drawn.elusive = knob(500);
+    drawn.lost_datagram = knob(300);
+    drawn.overtaken_datagram = knob(700);
     constexpr std::size_t sizes[] = {2048, 8192, 65'536};
     drawn.buffer = sizes[from.choose(3, "size of a socket's buffers")];
     return drawn;
@@ -30,7 +32,8 @@ std::string faults::to_string() const {
     return shown("later", later) + shown("hold_back", hold_back) + shown("short_send", short_send) +
            shown("short_receive", short_receive) + shown("late_delivery", late_delivery) +
            shown("early_end", early_end) + shown("interrupted", interrupted) + shown("refused", refused) +
-           shown("silence", silence) + shown("elusive", elusive) + "buffer=" + std::to_string(buffer);
+           shown("silence", silence) + shown("elusive", elusive) + shown("lost_datagram", lost_datagram) +
+           shown("overtaken_datagram", overtaken_datagram) + "buffer=" + std::to_string(buffer);
 }
 
 } // namespace chainring::sim

@@ -26,7 +26,7 @@ bool simulated_ring::is_ready(const request& parked) const {
     if (const auto* event = dynamic_cast<const event_file*>(parked.target.get())) return event->count != 0;
     const auto& of = static_cast<const socket&>(*parked.target);
     switch (parked.sqe.opcode) {
-    case IORING_OP_CONNECT: return network_.may_connect(parked.to);
+    case IORING_OP_CONNECT: return of.may_connect(parked.to);
     case IORING_OP_POLL_ADD:
         return of.write_wakes() != parked.seen_wakes && (of.events() & (POLLOUT | POLLERR | POLLHUP)) != 0;
     case IORING_OP_SEND:
