@@ -148,6 +148,7 @@ int connection_socket::send(std::span<const iovec> pieces, std::size_t skip, std
         if (moved < wanted) set_full(true);
         if (moved == 0 && wanted != 0) return -EAGAIN;
         append(peer->in_.bytes, pieces, skip, moved);
+        peer->in_.sent += moved;
     } else {
         if (wanted + record_overhead > send_buffer()) return -EMSGSIZE;
         set_full(wanted + record_overhead > room() || most < wanted);
@@ -215,6 +216,17 @@ void connection_socket::made_room() {
     peer->state_changed();
 }
 
+connection_socket::sent_bytes connection_socket::sent_by_now() const {
+    const auto peer = peer_.lock();
+    return {peer_, peer == nullptr ? 0 : peer->in_.sent};
+}
+
+// It keeps the bytes until the receiver has taken them; that is later than a network that waits for their arrival only.
+bool connection_socket::sent_bytes::let_go() const noexcept {
+    const auto at = receiver.lock();
+    return at == nullptr || at->in_.reset_arrived || at->in_.sent - at->in_.bytes.size() >= end;
+}
+
 bool connection_socket::has_arrivals() const noexcept {
     const bool end_on_the_way = in_.end_sent && !in_.end_arrived;
     return in_.on_the_way() != 0 || end_on_the_way || in_.reset_sent || !told_of_room();
@@ -265,6 +277,7 @@ void connection_socket::send_reset() {
 
 void connection_socket::become_reset() {
     in_.reset_sent = false;
+    in_.reset_arrived = true;
     in_.bytes.resize(in_.arrived);
     in_.end_sent = in_.end_arrived;
     set_error(in_.end_arrived ? EPIPE : ECONNRESET);

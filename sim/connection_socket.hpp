@@ -30,6 +30,15 @@ class connection_socket final : public socket {
     std::size_t received() const noexcept override;
     unsigned events() const noexcept override;
 
+    // What has been sent by now, for who must know when the network no longer needs the memory it came from.
+    struct sent_bytes {
+        std::weak_ptr<connection_socket> receiver;
+        std::uint64_t end = 0; // counted from the beginning of the connection
+
+        bool let_go() const noexcept;
+    };
+    sent_bytes sent_by_now() const;
+
     bool has_arrivals() const noexcept override;
     void arrive() override;
 
@@ -40,11 +49,13 @@ class connection_socket final : public socket {
     struct inbound {
         std::string bytes;
         std::size_t arrived = 0;
+        std::uint64_t sent = 0; // bytes, in all
         std::deque<std::string> records;
         std::size_t size_of_records = 0;
         bool end_sent = false;
         bool end_arrived = false;
         bool reset_sent = false;
+        bool reset_arrived = false;
 
         std::size_t used() const noexcept { return bytes.size() + size_of_records; }
         std::size_t on_the_way() const noexcept { return bytes.size() - arrived; }

@@ -18,6 +18,7 @@ faults faults::drawn(world& from) {
     drawn.refused = knob(200);
     drawn.silence = knob(300);
     drawn.elusive = knob(500);
+    drawn.late_notification = knob(800);
     drawn.lost_datagram = knob(300);
     drawn.overtaken_datagram = knob(700);
     constexpr std::size_t sizes[] = {2048, 8192, 65'536};
@@ -32,7 +33,8 @@ std::string faults::to_string() const {
     return shown("later", later) + shown("hold_back", hold_back) + shown("short_send", short_send) +
            shown("short_receive", short_receive) + shown("late_delivery", late_delivery) +
            shown("early_end", early_end) + shown("interrupted", interrupted) + shown("refused", refused) +
-           shown("silence", silence) + shown("elusive", elusive) + shown("lost_datagram", lost_datagram) +
+           shown("silence", silence) + shown("elusive", elusive) +
+           shown("late_notification", late_notification) + shown("lost_datagram", lost_datagram) +
            shown("overtaken_datagram", overtaken_datagram) + "buffer=" + std::to_string(buffer);
 }
 

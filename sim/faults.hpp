@@ -22,7 +22,8 @@ struct faults {
     unsigned refused = 0;       // an enter takes no SQE: EAGAIN
     unsigned silence = 0;       // a timeout passes before what is ready happens
     unsigned elusive = 0;       // a cancel finds its target running (-EALREADY) or does not find it (-ENOENT)
-    unsigned lost_datagram = 0; // a UDP datagram gets lost, or the news that nobody was there
+    unsigned late_notification = 0;  // a zero-copy send's memory is in use until its peer has read it
+    unsigned lost_datagram = 0;      // a UDP datagram gets lost, or the news that nobody was there
     unsigned overtaken_datagram = 0; // a UDP datagram that is on its way arrives before others
     std::size_t buffer = 65'536; // bytes of a socket's send and receive buffer, where the program sets none
 

@@ -57,7 +57,9 @@ simulated_kernel::pair simulated_kernel::connected_pair(int family, int type) {
 
 int simulated_kernel::open_ring(io_uring& ring, const ring_options& options) noexcept {
     check_thread("the opening of a ring");
-    rings_[&ring] = std::make_unique<simulated_ring>(world_, network_, ring, options);
+    if (options.completion_entries < options.submission_entries) return -EINVAL;
+    auto& opened = rings_[&ring] = std::make_unique<simulated_ring>(world_, network_, ring, options);
+    if (cut_chains_forbidden_) opened->forbid_cut_chains();
     return 0;
 }
 
@@ -84,8 +86,8 @@ int simulated_kernel::unregister_buffer_ring(io_uring& ring, unsigned group) noe
     return rings_.at(&ring)->unregister_buffer_ring(group);
 }
 
-int simulated_kernel::register_direct_table(io_uring&, unsigned) noexcept {
-    world_.fail("the simulation lacks direct descriptors");
+int simulated_kernel::register_direct_table(io_uring& ring, unsigned places) noexcept {
+    return rings_.at(&ring)->register_direct_table(places);
 }
 
 int simulated_kernel::open_socket(int family, int type, int) noexcept {

@@ -28,9 +28,12 @@ inline executor_options small_options(sim::world& within) {
     constexpr std::uint32_t sizes[] = {256, 1024, 4096};
     constexpr unsigned budgets[] = {1, 8, 256};
     options.ring.submission_entries = submissions[within.choose(3, "submission queue")];
-    options.ring.completion_entries = 64;
+    constexpr unsigned completions[] = {8, 64, 4096}; // but never less than submissions
+    options.ring.completion_entries =
+        std::max(options.ring.submission_entries, completions[within.choose(3, "completion queue")]);
     options.buffers.blocks = blocks[within.choose(3, "blocks")];
     options.buffers.block_size = sizes[within.choose(3, "block size")];
+    options.direct_descriptors = 1 + within.choose(3, "direct descriptors");
     options.budget = budgets[within.choose(3, "budget")];
     return options;
 }
@@ -58,6 +61,7 @@ template <class Body> course in_world(sim::world& world, Body body) {
     CAPTURE(world.seed(), world.knobs().to_string());
     sim::simulated_kernel kernel(world);
     kernel.forbid_close_in_flight();
+    kernel.forbid_cut_chains();
     const time_point begun = world.now();
     {
         executor home(small_options(world), kernel);
