@@ -47,6 +47,8 @@ int connection_socket::connect(const address& to) {
     if (listener.backlog_is_full()) return -EAGAIN;
 
     auto server_side = std::make_shared<connection_socket>(of(), family(), type());
+    if (is_tcp())
+        slow_ = server_side->slow_ = of().within().chance(of().within().knobs().slow_peer, "a slow peer");
     if (is_tcp()) server_side->inherit_buffers(listener); // a unix socket inherits none
     if (!bound() && is_tcp()) set_local(to.with_port(of().ephemeral_port()));
     connect_to(*server_side, to);
@@ -147,8 +149,13 @@ int connection_socket::send(std::span<const iovec> pieces, std::size_t skip, std
         moved = std::min({wanted, room(), most});
         if (moved < wanted) set_full(true);
         if (moved == 0 && wanted != 0) return -EAGAIN;
+        const bool late = travels(*peer);
         append(peer->in_.bytes, pieces, skip, moved);
         peer->in_.sent += moved;
+        if (late)
+            of().expect_arrival(*peer);
+        else
+            peer->in_.arrived = peer->in_.bytes.size();
     } else {
         if (wanted + record_overhead > send_buffer()) return -EMSGSIZE;
         set_full(wanted + record_overhead > room() || most < wanted);
@@ -157,19 +164,14 @@ int connection_socket::send(std::span<const iovec> pieces, std::size_t skip, std
         peer->in_.size_of_records += wanted + record_overhead;
         moved = wanted;
     }
-    sent_something(*peer);
     return static_cast<int>(moved);
 }
 
-void connection_socket::sent_something(connection_socket& to) {
+bool connection_socket::travels(const connection_socket& to) {
     world& within = of().within();
-    const bool travels = is_tcp() && (within.chance(within.knobs().late_delivery, "late delivery") ||
-                                      to.has_arrivals() || // what came before comes first
-                                      (to.receiving_ended_ && to.sending_ended_));
-    if (travels)
-        of().expect_arrival(to);
-    else
-        to.in_.arrived = to.in_.bytes.size();
+    return is_tcp() && (slow_ || within.chance(within.knobs().late_delivery, "late delivery") ||
+                        to.has_arrivals() || // what came before comes first
+                        (to.receiving_ended_ && to.sending_ended_));
 }
 
 int connection_socket::receive(void* target, std::size_t size, int flags, std::size_t most) {
@@ -243,7 +245,9 @@ void connection_socket::arrive() {
     if (reset_first || (in_.reset_sent && in_.on_the_way() == 0 && !end_on_the_way)) {
         become_reset();
     } else if (in_.on_the_way() != 0) {
-        const auto all = static_cast<std::uint32_t>(in_.on_the_way());
+        constexpr std::size_t slowly = 100; // bytes at a time
+        const auto all =
+            static_cast<std::uint32_t>(slow_ ? std::min(in_.on_the_way(), slowly) : in_.on_the_way());
         in_.arrived += within.choose(2, "all or a part arrives") == 0
                            ? all
                            : 1 + within.choose(all, "how many bytes arrive");

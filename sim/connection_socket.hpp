@@ -70,7 +70,7 @@ class connection_socket final : public socket {
     int receive_record(void* target, std::size_t size, int flags);
     int nothing_to_receive() noexcept;
     void made_room();
-    void sent_something(connection_socket& to);
+    bool travels(const connection_socket& to); // what is sent next
     void send_end();
     void send_reset();
     void become_reset();
@@ -84,6 +84,7 @@ class connection_socket final : public socket {
     inbound in_;
     std::deque<std::shared_ptr<connection_socket>> backlog_;
     std::size_t most_waiting_ = 0;
+    bool slow_ = false;
     bool receiving_ended_ = false; // RCV_SHUTDOWN
     bool sending_ended_ = false;   // SEND_SHUTDOWN
 };

@@ -1,4 +1,5 @@
 #include <chainring/sim/network.hpp>
+#include <chainring/sim/world.hpp>
 
 #include <algorithm>
 #include <cerrno>
@@ -12,7 +13,7 @@ network::~network() {
 }
 
 int network::add(std::shared_ptr<file> opened) {
-    if (!has_room()) return -EMFILE;
+    if (open_ >= most_open_) return -EMFILE;
     const auto free = std::ranges::find(descriptors_, nullptr);
     const auto number = static_cast<int>(free - descriptors_.begin()) + first_descriptor;
     if (free == descriptors_.end())
@@ -21,6 +22,12 @@ int network::add(std::shared_ptr<file> opened) {
         *free = std::move(opened);
     ++open_;
     return number;
+}
+
+bool network::has_room() {
+    if (shortage_ == 0 && world_.chance(world_.knobs().short_of_descriptors, "short of descriptors"))
+        shortage_ = 1 + world_.choose(20, "for how many enters");
+    return shortage_ == 0 && open_ < most_open_;
 }
 
 std::shared_ptr<file> network::find(int descriptor) const {

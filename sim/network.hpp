@@ -32,7 +32,9 @@ class network {
     // Descriptors. The lowest free number is the next one; -EMFILE when there are as many as there may be.
     int add(std::shared_ptr<file> opened);
     std::shared_ptr<file> find(int descriptor) const;
-    bool has_room() const noexcept { return open_ < most_open_; }
+    // False also while the world lets the program run short of them.
+    bool has_room();
+    void entered() noexcept { shortage_ -= shortage_ != 0 ? 1 : 0; }
     int close(int descriptor);
     void set_most_open(std::size_t most) noexcept { most_open_ = most; }
     std::size_t open() const noexcept { return open_; }
@@ -48,7 +50,7 @@ class network {
     file_identity identify_file(const std::string& path) const;
     int remove_file(const std::string& path);
 
-    // Where something is on its way.
+    // Something is on its way there.
     void expect_arrival(const std::shared_ptr<traveller>& at);
     void expect_arrival(socket& at) { expect_arrival({at.shared_from_this(), &at}); }
     datagram_wire& wire() noexcept { return *wire_; }
@@ -69,6 +71,7 @@ class network {
     std::vector<std::shared_ptr<file>> descriptors_;
     std::size_t open_ = 0;
     std::size_t most_open_ = 1024;
+    unsigned shortage_ = 0; // enters until there are descriptors again
     bool close_in_flight_forbidden_ = false;
     std::map<std::pair<int, std::string>, socket*> bound_; // by type and address
     std::map<std::string, path_entry> paths_;

@@ -96,7 +96,7 @@ int simulated_kernel::open_socket(int family, int type, int) noexcept {
         world_.fail(
             "the simulation lacks sockets of family " + std::to_string(family) + " and type " +
             std::to_string(type));
-    return network_.add(std::move(made));
+    return network_.has_room() ? network_.add(std::move(made)) : -EMFILE;
 }
 
 int simulated_kernel::bind(int descriptor, const sockaddr* at, socklen_t length) noexcept {

@@ -55,10 +55,13 @@ simulated_ring::attempt simulated_ring::attempt_once(request& tried) {
     }
     auto* of = dynamic_cast<socket*>(tried.target.get());
     if (of == nullptr) return end(tried, -ENOTSOCK);
+    if (const int error = failure_of(tried, *of); error != 0)
+        return is_send(tried) ? end_send(tried, -error) : end(tried, -error);
     switch (tried.sqe.opcode) {
     case IORING_OP_ACCEPT: return accept(tried, *of);
     case IORING_OP_FIXED_FD_INSTALL:
-        return end(tried, (tried.sqe.flags & IOSQE_FIXED_FILE) == 0 ? -EBADF : network_.add(tried.target));
+        if ((tried.sqe.flags & IOSQE_FIXED_FILE) == 0) return end(tried, -EBADF);
+        return end(tried, network_.has_room() ? network_.add(tried.target) : -EMFILE);
     case IORING_OP_URING_CMD: {
         const io_uring_sqe& sqe = tried.sqe;
         const auto* value = reinterpret_cast<const void*>(sqe.optval);

@@ -77,10 +77,15 @@ int simulated_ring::register_direct_table(unsigned places) {
 
 int simulated_ring::enter(unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout) {
     world_.entered();
-    if (to_submit != 0 && world_.chance(world_.knobs().refused, "enter refused")) return -EAGAIN;
+    network_.entered();
+    let_clock_jump();
+    if (to_submit != 0 && world_.chance(world_.knobs().refused, "enter refused"))
+        return world_.choose(2, "again or busy") == 0 ? -EAGAIN : -EBUSY;
     flush_overflow();
-    submit(to_submit);
-    const int taken = static_cast<int>(to_submit);
+    const unsigned takes = how_many_to_take(to_submit);
+    submit(takes);
+    const int taken = static_cast<int>(takes);
+    if (takes < to_submit) return taken;
     for (;;) {
         const bool enough = completions() >= wait_for;
         if (enough && world_.chance(world_.knobs().hold_back, "held back")) return taken;
@@ -91,7 +96,7 @@ int simulated_ring::enter(unsigned to_submit, unsigned wait_for, const __kernel_
         if (!time_first && step()) continue;
         if (enough) return taken;
         if (timeout == nullptr) report_deadlock();
-        world_.pass(std::chrono::seconds(timeout->tv_sec) + std::chrono::nanoseconds(timeout->tv_nsec));
+        sleep(*timeout);
         return taken != 0 ? taken : -ETIME;
     }
 }

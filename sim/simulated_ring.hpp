@@ -54,6 +54,9 @@ class simulated_ring {
     void post(std::uint64_t user_data, int result, unsigned flags);
     void flush_overflow();
 
+    unsigned how_many_to_take(unsigned given);
+    void let_clock_jump();
+    void sleep(const __kernel_timespec& limit);
     void submit(unsigned count);
     // By a worker thread it does nothing at once, and whatever comes meanwhile overtakes it.
     enum class by : bool { itself, worker };
@@ -67,6 +70,8 @@ class simulated_ring {
     // Posts the CQE, unless it is to be skipped, and goes on with the chain or ends it.
     attempt end(request& ended, int result, unsigned flags = 0, bool failed = false);
     attempt attempt_once(request& tried);
+    // An errno, or 0: it may go on.
+    int failure_of(const request& tried, const socket& of);
     attempt send(request& tried, socket& to);
     attempt end_send(request& ended, int result, bool failed = false);
     attempt notify(request& waited);

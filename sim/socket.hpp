@@ -18,11 +18,10 @@ namespace chainring::sim {
 
 class network;
 
-// Where something is on its way to, or leaves for somewhere.
+// Has something on its way, of which one thing after another arrives when the world decides so.
 class traveller {
   public:
     virtual bool has_arrivals() const noexcept = 0;
-    // One thing of it arrives.
     virtual void arrive() = 0;
 
   protected:
