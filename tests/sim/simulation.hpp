@@ -90,7 +90,8 @@ class world_of_seed {
     std::ofstream file_;
 };
 
-// Runs a test's body as a task and checks that nothing of it is left. `Body`: (sim::world&) -> task<>.
+// Runs a test's body as a task and checks that nothing of it is left; in every turn the executor's invariants must
+// hold. `Body`: (sim::world&) -> task<>, or (sim::world&, sim::simulated_kernel&) -> task<>.
 template <class Body> course in_world(sim::world& world, Body body) {
     CAPTURE(world.seed(), world.knobs().to_string());
     const running_world failing_here(world);
@@ -99,8 +100,16 @@ template <class Body> course in_world(sim::world& world, Body body) {
     const time_point begun = world.now();
     {
         executor home(small_options(world), kernel);
-        home.run(body(world));
+        world.at_each_enter([&] {
+            for (const std::string& broken : home.broken_invariants())
+                world.fail("broken invariant: " + broken);
+        });
+        if constexpr (std::is_invocable_v<Body&, sim::world&, sim::simulated_kernel&>)
+            home.run(body(world, kernel));
+        else
+            home.run(body(world));
         check_baseline(home);
+        world.at_each_enter({});
     }
     CHECK(kernel.open_descriptors() == 0);
     return {world.hash(), world.decisions(), world.completions(), world.now() - begun};
