@@ -122,8 +122,12 @@ void executor::give_up() noexcept {
 
 void executor::finish_closes() {
     const attached here(*this);
-    turn_until(
-        [this] { return counters_.pending_closes == 0 && ring_.unsubmitted() == 0 && turn_end_.empty(); });
+    const auto closed = [this] { return counters_.pending_closes == 0 && turn_end_.empty(); };
+    do {
+        turn_until(closed);
+        // Not to be slept for: what a failed enter has left may be the read of the inbox's event and nothing else.
+        while (ring_.unsubmitted() != 0) submit_and_reap(no_sleep);
+    } while (!closed());
 }
 
 template <class Done> void executor::turn_until(Done done) {
@@ -165,11 +169,13 @@ void executor::wake_up::arm() {
 }
 
 bool executor::prepare_to_sleep() noexcept {
+    const std::uint64_t reaped_before = counters_.cqes;
     wake_up_.arm();
     inbox_.about_to_sleep();
-    // Taking the SQE may have reaped completions, and another thread may have posted before it could see us
-    // asleep.
-    if (nothing_to_do() && inbox_.empty() && !buffers_->remote_pending()) return true;
+    // Taking the SQE may have reaped completions, the last that there will be, and another thread may have posted
+    // before it could see us asleep.
+    const bool reaped = counters_.cqes != reaped_before;
+    if (!reaped && nothing_to_do() && inbox_.empty() && !buffers_->remote_pending()) return true;
     inbox_.awake();
     return false;
 }

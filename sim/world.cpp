@@ -4,7 +4,7 @@
 #include <cassert>
 #include <cstdio>
 #include <cstdlib>
-#include <ostream>
+#include <iostream>
 #include <utility>
 
 namespace chainring::sim {
@@ -94,11 +94,11 @@ void world::expect(std::vector<decision> earlier) noexcept {
     expected_ = std::move(earlier);
 }
 
-void world::check_all_expected_came() const {
+void world::check_all_expected_came() {
     if (decisions_ < expected_.size()) report_difference("the end");
 }
 
-void world::report_difference(const std::string& now) const {
+void world::report_difference(const std::string& now) {
     const std::string before =
         decisions_ < expected_.size() ? to_string(expected_[decisions_]) : std::string("the end");
     const bool only_before = before == now;
@@ -135,11 +135,12 @@ void world::pass(duration time) {
     if (log_ != nullptr) *log_ << "   " << time.count() << " ns pass\n";
 }
 
-void world::fail(const std::string& why) const {
+void world::fail(const std::string& why) {
     std::fprintf(
         stderr, "chainring: simulation with seed %llu (%s), after %llu decisions: %s\n",
         static_cast<unsigned long long>(seed_), faults_.to_string().c_str(),
         static_cast<unsigned long long>(decisions_), why.c_str());
+    if (const auto explain = std::exchange(at_failure_, {})) explain(std::cerr); // once: it may fail itself
     std::abort();
 }
 

@@ -71,11 +71,13 @@ class world {
     // program is not repeatable.
     void expect(std::vector<decision> earlier) noexcept;
     // It has ended: all that was expected must have come.
-    void check_all_expected_came() const;
+    void check_all_expected_came();
 
+    // Adds to what a failure says, such as executor::dump: what the program was waiting for.
+    void at_failure(std::function<void(std::ostream&)> explain) { at_failure_ = std::move(explain); }
     // The program under simulation has asked for what the simulation lacks, or can never go on: says so, with the
     // seed, and aborts.
-    [[noreturn]] void fail(const std::string& why) const;
+    [[noreturn]] void fail(const std::string& why);
 
   private:
     struct replay {};
@@ -85,7 +87,7 @@ class world {
     std::uint64_t next() noexcept;
     std::uint32_t next_choice(std::uint32_t alternatives) noexcept;
     void decided(const decision& made);
-    [[noreturn]] void report_difference(const std::string& now) const;
+    [[noreturn]] void report_difference(const std::string& now);
     void mix(std::uint64_t value) noexcept;
 
     std::uint64_t seed_;
@@ -98,6 +100,7 @@ class world {
     time_point now_{std::chrono::seconds(1000) + std::chrono::nanoseconds(12'345)};
     std::ostream* log_ = nullptr;
     std::function<void()> at_each_enter_;
+    std::function<void(std::ostream&)> at_failure_;
     bool replaying_ = false;
     std::vector<std::uint32_t> choices_; // of a replay
     bool recording_ = false;

@@ -104,12 +104,17 @@ template <class Body> course in_world(sim::world& world, Body body) {
             for (const std::string& broken : home.broken_invariants())
                 world.fail("broken invariant: " + broken);
         });
+        world.at_failure([&home](std::ostream& to) {
+            home.dump(to);
+            for (const std::string& held : home.holdings_report()) to << "still held: " << held << '\n';
+        });
         if constexpr (std::is_invocable_v<Body&, sim::world&, sim::simulated_kernel&>)
             home.run(body(world, kernel));
         else
             home.run(body(world));
         check_baseline(home);
         world.at_each_enter({});
+        world.at_failure({});
     }
     CHECK(kernel.open_descriptors() == 0);
     return {world.hash(), world.decisions(), world.completions(), world.now() - begun};
