@@ -17,6 +17,7 @@ faults faults::drawn(world& from) {
     drawn.interrupted = knob(200);
     drawn.refused = knob(200);
     drawn.silence = knob(300);
+    drawn.in_passing = knob(500);
     drawn.elusive = knob(500);
     constexpr std::size_t sizes[] = {2048, 8192, 65'536};
     drawn.buffer = sizes[from.choose(3, "size of a socket's buffers")];
@@ -30,7 +31,8 @@ std::string faults::to_string() const {
     return shown("later", later) + shown("hold_back", hold_back) + shown("short_send", short_send) +
            shown("short_receive", short_receive) + shown("late_delivery", late_delivery) +
            shown("early_end", early_end) + shown("interrupted", interrupted) + shown("refused", refused) +
-           shown("silence", silence) + shown("elusive", elusive) + "buffer=" + std::to_string(buffer);
+           shown("silence", silence) + shown("in_passing", in_passing) + shown("elusive", elusive) +
+           "buffer=" + std::to_string(buffer);
 }
 
 } // namespace chainring::sim

@@ -21,6 +21,7 @@ struct faults {
     unsigned interrupted = 0;   // a wait ends with EINTR
     unsigned refused = 0;       // an enter takes no SQE: EAGAIN
     unsigned silence = 0;       // a timeout passes before what is ready happens
+    unsigned in_passing = 0;    // what is ready completes while another call is made
     unsigned elusive = 0;       // a cancel finds its target running (-EALREADY) or does not find it (-ENOENT)
     std::size_t buffer = 65'536; // bytes of a socket's send and receive buffer, where the program sets none
 

@@ -119,6 +119,19 @@ template <class Stream> task<> talk(town& all, Stream stream, conversation* with
     if (!closed) CHECK(mixed::is_expected(closed.error()));
 }
 
+template <class Awaitable> task<> await_and_drop(Awaitable awaited) {
+    (void)co_await std::move(awaited);
+}
+
+// The task that waits dies where it stands, be it that what it waits for has come.
+template <class Awaitable> task<> destroy_while_it_waits(town& all, Awaitable awaited) {
+    cancel_scope& mine = co_await this_scope{};
+    task_group doomed(mine);
+    doomed.spawn(await_and_drop(std::move(awaited)));
+    const std::uint32_t turns = 1 + all.choose(4, "turns before the destruction");
+    for (std::uint32_t turn = 0; turn < turns; ++turn) co_await one_turn();
+}
+
 template <class Stream> task<> call(town& all, result<Stream> connected) {
     if (!connected) {
         CHECK(mixed::is_expected_of_connect(connected.error()));
@@ -132,7 +145,7 @@ template <class Over> task<> caller(town& all) {
     using stream = typename Over::stream;
     const std::uint32_t calls = 1 + all.choose(4, "calls");
     for (std::uint32_t made = 0; made < calls; ++made) {
-        switch (all.choose(3, "how to connect")) {
+        switch (all.choose(4, "how to connect")) {
         case 0: {
             auto raced =
                 co_await when_any(stream::connect(racing_address<Over>(0)), chainring::sleep(a_while(all)));
@@ -144,6 +157,11 @@ template <class Over> task<> caller(town& all) {
                 stream::connect(racing_address<Over>(0)), stream::connect(racing_address<Over>(1)));
             co_await call(all, std::move(std::get<1>(raced.outcomes)));
             co_await call(all, std::move(std::get<0>(raced.outcomes)));
+            break;
+        }
+        case 2: {
+            auto connecting = stream::connect(racing_address<Over>(0));
+            co_await destroy_while_it_waits(all, std::move(connecting));
             break;
         }
         default: {
@@ -163,7 +181,7 @@ template <class Stream> task<> answer(town& all, result<Stream> accepted, task_g
 template <class Over> task<> accept_in_races(town& all, typename Over::listener& at, task_group& sessions) {
     const std::uint32_t rounds = all.choose(12, "rounds of accepting");
     for (std::uint32_t round = 0; round < rounds; ++round) {
-        switch (all.choose(3, "how to accept")) {
+        switch (all.choose(5, "how to accept")) {
         case 0: {
             auto raced = co_await when_any(at.accept(), chainring::sleep(a_while(all)));
             co_await answer(all, std::move(std::get<0>(raced.outcomes)), sessions);
@@ -173,6 +191,13 @@ template <class Over> task<> accept_in_races(town& all, typename Over::listener&
             auto connections = at.connections();
             auto raced = co_await when_any(connections.next(), rest(a_while(all)));
             co_await answer(all, std::move(std::get<0>(raced.outcomes)), sessions);
+            break;
+        }
+        case 2: co_await destroy_while_it_waits(all, at.accept()); break;
+        case 3: { // for nobody
+            const auto connections = at.connections();
+            co_await rest(a_while(all));
+            if (round + 1 == rounds) (void)co_await at.close();
             break;
         }
         default: {
