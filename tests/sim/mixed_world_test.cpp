@@ -114,3 +114,9 @@ TEST_CASE("in_a_mixed_world_what_was_received_is_what_was_sent_and_nothing_is_le
         static_cast<unsigned long long>(worlds), took.count(), static_cast<double>(worlds) / took.count(),
         static_cast<double>(operations) / took.count());
 }
+
+TEST_CASE("a_mixed_world_is_the_same_the_second_time") {
+    const std::uint64_t first = number_of("CHAINRING_SIM_FIRST", 0);
+    for (std::uint64_t seed = first; seed < first + 20; ++seed)
+        sim::run_twice(seed, [](sim::world& world) { in_world(world, mixed_world); });
+}
