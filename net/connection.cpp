@@ -13,6 +13,7 @@ result<void> connection::end_sending() noexcept {
 
 void connection::connect(const endpoint& to, connector& waiting) noexcept {
     connector_ = &waiting;
+    home().make_room(1); // a submission would free the address
     auto* address = ::new (home().until_submitted().take<endpoint>(1).data()) endpoint(to);
     connecting_ = start([&](io_uring_sqe& sqe) {
         io_uring_prep_connect(&sqe, descriptor(), address->address(), address->length());

@@ -153,8 +153,10 @@ void sender::submit_batch() noexcept {
 
 void sender::submit_parts() noexcept {
     send_part parts[most_parts];
-    const unsigned count = queue_.form_batch(
-        home_.until_submitted(), std::span(parts).first(std::min(most_parts, home_.longest_chain())));
+    const unsigned most = std::min(most_parts, home_.longest_chain());
+    // First: a submission, for want of room, would free the memory that the batch is formed in.
+    home_.make_room(most);
+    const unsigned count = queue_.form_batch(home_.until_submitted(), std::span(parts).first(most));
     if (count == 0) {
         queue_.completed(0, 0);
         return;

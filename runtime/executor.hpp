@@ -145,6 +145,7 @@ class executor final : private turn_end_work {
     direct_table& direct_descriptors() noexcept { return direct_table_; }
     timer_wheel& timers() noexcept { return timers_; }
     statistics& counters() noexcept { return counters_; }
+    // Taken after `make_room` for the SQE that points to it: the submission of all other SQEs frees it.
     submission_memory& until_submitted() noexcept { return until_submitted_; }
     time_point now() const noexcept { return now_; } // when this turn began
 

@@ -23,6 +23,7 @@ constexpr knob unnoticed[] = {
     {"refused", &faults::refused, 200},
     {"takes_some", &faults::takes_some, 300},
     {"silence", &faults::silence, 300},
+    {"in_passing", &faults::in_passing, 500},
     {"oversleeps", &faults::oversleeps, 500},
     {"elusive", &faults::elusive, 500},
     {"failed_accept", &faults::failed_accept, 200},

@@ -18,14 +18,14 @@ struct faults {
     unsigned hold_back = 0;     // what is ready waits for another enter
     unsigned short_send = 0;    // a send finds less room than there is
     unsigned short_receive = 0; // a receive on a byte stream gets less than there is
-    unsigned late_delivery =
-        0; // bytes, ends and resets of TCP, and datagrams of UDP, are on their way for a while
+    unsigned late_delivery = 0; // what TCP and UDP carry is on its way for a while
     unsigned slow_peer = 0;     // a TCP connection carries few bytes at a time
     unsigned early_end = 0;     // a multishot operation ends with a CQE that succeeded
     unsigned interrupted = 0;   // a wait ends with EINTR
     unsigned refused = 0;       // an enter takes no SQE: EAGAIN or EBUSY
     unsigned takes_some = 0;    // an enter takes a few of the SQEs, and does not wait
     unsigned silence = 0;       // a timeout passes before what is ready happens
+    unsigned in_passing = 0;    // what is ready completes while another call is made
     unsigned oversleeps = 0;    // a timeout passes late
     unsigned elusive = 0;       // a cancel finds its target running (-EALREADY) or does not find it (-ENOENT)
     unsigned failed_accept = 0; // an accept finds neither descriptor nor memory; the connection waits on

@@ -22,6 +22,11 @@ class simulated_ring {
     // As kernel::enter.
     int enter(unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout);
 
+    // Another call is under way: one of what is ready may complete meanwhile.
+    void complete_in_passing() {
+        if (world_.chance(world_.knobs().in_passing, "completed in passing")) step();
+    }
+
     int register_buffer_ring(const io_uring_buf_reg& registration);
     int unregister_buffer_ring(unsigned group);
     int register_direct_table(unsigned places);

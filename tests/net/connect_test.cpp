@@ -36,6 +36,27 @@ TEMPLATE_TEST_CASE("a_connection_reaches_its_listener", "", EACH_TRANSPORT) {
     });
 }
 
+// The address that one connect names must not be taken by another one while the first waits to be submitted.
+TEMPLATE_TEST_CASE(
+    "connects_of_one_turn_reach_their_own_listeners_when_the_queue_is_full", "", EACH_TRANSPORT) {
+    executor_options options;
+    options.ring.submission_entries = 2;
+    on_executor(options, []() -> task<> {
+        constexpr std::size_t connections = 9;
+        std::vector<typename TestType::listener> listeners;
+        for (std::size_t made = 0; made < connections; ++made)
+            listeners.push_back(must(TestType::listener::bind(TestType::somewhere())));
+        co_await scope([&](task_group& group) -> task<> {
+            const auto connect = [](endpoint to) -> task<> {
+                auto stream = must(co_await TestType::stream::connect(to));
+                CHECK(must(stream.peer()) == to);
+            };
+            for (auto& each : listeners) group.spawn(connect(must(each.local())));
+            co_return;
+        });
+    });
+}
+
 TEST_CASE("a_connection_over_ipv6_reaches_its_listener") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         auto bound = tcp_listener::bind({"::1", 0});

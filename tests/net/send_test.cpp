@@ -130,6 +130,31 @@ TEMPLATE_TEST_CASE("messages_of_one_turn_are_one_batch", "", EACH_TRANSPORT) {
     });
 }
 
+// The memory of a vectored send must not be taken by another one while the first waits to be submitted.
+TEMPLATE_TEST_CASE("messages_in_pieces_go_to_the_right_peer_when_the_queue_is_full", "", EACH_TRANSPORT) {
+    executor_options options;
+    options.ring.submission_entries = 2;
+    on_executor(options, []() -> task<> {
+        constexpr std::size_t connections = 9;
+        std::vector<stream_pair<TestType>> pairs;
+        for (std::size_t made = 0; made < connections; ++made)
+            pairs.push_back(co_await connected<TestType>());
+        std::vector<std::string> texts;
+        texts.reserve(connections);
+        std::vector<std::vector<byte_span>> pieces(connections);
+        for (std::size_t at = 0; at < connections; ++at) { // each needs more memory than all before it
+            texts.emplace_back(std::size_t{2} << at, static_cast<char>('a' + at));
+            for (const char& each : texts[at]) pieces[at].push_back(std::as_bytes(std::span(&each, 1)));
+        }
+        co_await scope([&](task_group& group) -> task<> {
+            const auto send = [](auto& to, byte_spans message) -> task<> { must(co_await to.send(message)); };
+            for (std::size_t at = 0; at < connections; ++at) group.spawn(send(pairs[at].near, pieces[at]));
+            co_return;
+        });
+        for (std::size_t at = 0; at < connections; ++at) co_await expect(pairs[at].far, texts[at]);
+    });
+}
+
 TEMPLATE_TEST_CASE("an_empty_message_is_complete_when_all_before_it_are", "", EACH_TRANSPORT) {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         auto pair = co_await connected<TestType>(small);
