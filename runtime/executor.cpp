@@ -122,8 +122,12 @@ void executor::give_up() noexcept {
 
 void executor::finish_closes() {
     const attached here(*this);
-    turn_until(
-        [this] { return counters_.pending_closes == 0 && ring_.unsubmitted() == 0 && turn_end_.empty(); });
+    for (;;) {
+        turn_until([this] { return counters_.pending_closes == 0 && turn_end_.empty(); });
+        if (ring_.unsubmitted() == 0) return;
+        // What the kernel refused so far is given to it without a sleep: it may complete never.
+        submit_and_reap(no_sleep);
+    }
 }
 
 template <class Done> void executor::turn_until(Done done) {
@@ -165,11 +169,13 @@ void executor::wake_up::arm() {
 }
 
 bool executor::prepare_to_sleep() noexcept {
+    const std::uint64_t reaped = counters_.cqes;
     wake_up_.arm();
     inbox_.about_to_sleep();
-    // Taking the SQE may have reaped completions, and another thread may have posted before it could see us
-    // asleep.
-    if (nothing_to_do() && inbox_.empty() && !buffers_->remote_pending()) return true;
+    // Taking the SQE may have reaped completions, the last that were waited for among them, and another thread may
+    // have posted before it could see us asleep.
+    if (counters_.cqes == reaped && nothing_to_do() && inbox_.empty() && !buffers_->remote_pending())
+        return true;
     inbox_.awake();
     return false;
 }
@@ -209,9 +215,9 @@ void executor::submit_and_wait() noexcept {
 }
 
 void executor::request_cancel(operation_id id) noexcept {
-    if (!in_flight(id)) return;
+    if (!may_cancel(id)) return;
     make_room(1);
-    if (!in_flight(id)) return; // it ended while room was made
+    if (!may_cancel(id)) return; // it ended while room was made
     io_uring_sqe& sqe = take_sqe();
     io_uring_prep_cancel64(&sqe, id.user_data(), 0);
     sqe.user_data = operation_id::cancel_tag | id.user_data();
@@ -224,7 +230,12 @@ void executor::request_cancel(operation_id id) noexcept {
 // its file instead.
 void executor::cancel_answered(operation_id id, int answer) noexcept {
     --cancels_in_flight_;
-    if (!in_flight(id)) return;
+    slot* const found = slots_.find(id);
+    if (found == nullptr) return;
+    // What is left of a zero-copy send is its notification, which comes when the network lets go.
+    const bool zero_copy = found->opcode == IORING_OP_SEND_ZC || found->opcode == IORING_OP_SENDMSG_ZC;
+    found->beyond_cancel = answer == -ENOENT && zero_copy;
+    if (found->beyond_cancel) return;
     if (answer == -ENOENT) {
         to_cancel_.push_back(id);
         at_turn_end(*this);

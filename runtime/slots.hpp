@@ -36,6 +36,7 @@ struct slot {
     std::uint32_t generation = 0;
     std::uint32_t next_free = 0;
     std::uint8_t opcode = 0;
+    bool beyond_cancel = false; // what is left of it no cancel would find
 };
 static_assert(sizeof(slot) == 32);
 
@@ -81,6 +82,7 @@ class slot_table {
         taken.since = since;
         taken.descriptor = descriptor;
         taken.opcode = opcode;
+        taken.beyond_cancel = false;
         ++in_flight_;
         return {index, taken.generation};
     }

@@ -65,6 +65,9 @@ def count_tests(build: Path) -> Tally:
             tally.skipped += 1
         else:
             tally.failures.append(f"{label}: {test['result']}")
+        for line in test.get("stdout", "").splitlines():
+            if line.startswith("measured: "):
+                print(f"{label}: {line.removeprefix('measured: ')}", flush=True)
         if not succeeded and test["result"] != "SKIP":
             print_output(label, test)
     return tally

@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 #include <sys/un.h>
 
+#include <cstdio>
 #include <cstring>
 
 namespace chainring::sim {
@@ -31,6 +32,18 @@ address::address(int family)
 address::address(const sockaddr* given, socklen_t length)
     : length_(std::min<socklen_t>(length, sizeof storage_)) {
     std::memcpy(&storage_, given, length_);
+}
+
+address address::of_number(std::uint32_t number) {
+    address made(AF_UNIX);
+    auto& as_unix = reinterpret_cast<sockaddr_un&>(made.storage_);
+    std::snprintf(as_unix.sun_path + 1, sizeof as_unix.sun_path - 1, "%05x", number);
+    made.length_ += 6;
+    return made;
+}
+
+bool address::has_name() const noexcept {
+    return length_ > name_begins;
 }
 
 std::string address::path() const {

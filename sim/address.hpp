@@ -16,6 +16,9 @@ class address {
     explicit address(int family); // of a socket that was not bound
     address(const sockaddr* given, socklen_t length);
 
+    // An abstract name, as the kernel gives it to a unix socket that is bound to none.
+    static address of_number(std::uint32_t number);
+
     int family() const noexcept { return length_ == 0 ? AF_UNSPEC : storage_.ss_family; }
     // What two sockets that mean the same have in common.
     std::string key() const;
@@ -25,6 +28,8 @@ class address {
     address with_port(std::uint16_t port) const;
     address with_any_host() const;
 
+    // Of a unix socket.
+    bool has_name() const noexcept;
     // Of a unix socket: its file, or "" if it has an abstract name or none.
     std::string path() const;
 

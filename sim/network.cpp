@@ -1,4 +1,5 @@
 #include <chainring/sim/network.hpp>
+#include <chainring/sim/world.hpp>
 
 #include <algorithm>
 #include <cerrno>
@@ -12,7 +13,7 @@ network::~network() {
 }
 
 int network::add(std::shared_ptr<file> opened) {
-    if (!has_room()) return -EMFILE;
+    if (open_ >= most_open_) return -EMFILE;
     const auto free = std::ranges::find(descriptors_, nullptr);
     const auto number = static_cast<int>(free - descriptors_.begin()) + first_descriptor;
     if (free == descriptors_.end())
@@ -21,6 +22,12 @@ int network::add(std::shared_ptr<file> opened) {
         *free = std::move(opened);
     ++open_;
     return number;
+}
+
+bool network::has_room() {
+    if (shortage_ == 0 && world_.chance(world_.knobs().short_of_descriptors, "short of descriptors"))
+        shortage_ = 1 + world_.choose(20, "for how many enters");
+    return shortage_ == 0 && open_ < most_open_;
 }
 
 std::shared_ptr<file> network::find(int descriptor) const {
@@ -39,38 +46,36 @@ int network::close(int descriptor) {
 
 int network::bind(socket& binding, const address& at, address& chosen) {
     chosen = at;
-    if (binding.is_tcp() && at.port() == 0) chosen = at.with_port(ephemeral_port());
+    if (binding.is_internet() && at.port() == 0) chosen = at.with_port(ephemeral_port());
+    if (!binding.is_internet() && !at.has_name()) chosen = address::of_number(next_name_++);
     const std::string path = at.path();
     if (!path.empty() && !paths_.try_emplace(path, next_file_, &binding).second) return -EADDRINUSE;
     if (!path.empty()) ++next_file_;
-    if (path.empty() && !bound_.try_emplace(chosen.key(), &binding).second) return -EADDRINUSE;
+    if (path.empty() && !bound_.try_emplace({binding.type(), chosen.key()}, &binding).second)
+        return -EADDRINUSE;
     return 0;
 }
 
 void network::unbind(socket& bound) {
-    if (const auto found = bound_.find(bound.local().key()); found != bound_.end()) bound_.erase(found);
+    std::erase_if(bound_, [&bound](const auto& each) { return each.second == &bound; });
     for (auto& [path, entry] : paths_)
         if (entry.bound == &bound) entry.bound = nullptr;
 }
 
-found_listener network::listener_at(const address& at) const {
+found_socket network::bound_at(const address& at, int type) const {
     socket* found = nullptr;
     if (const std::string path = at.path(); !path.empty()) {
         const auto entry = paths_.find(path);
         if (entry == paths_.end()) return {nullptr, -ENOENT};
         found = entry->second.bound;
     } else {
-        auto entry = bound_.find(at.key());
-        if (entry == bound_.end() && at.family() != AF_UNIX) entry = bound_.find(at.with_any_host().key());
+        auto entry = bound_.find({type, at.key()});
+        if (entry == bound_.end() && at.family() != AF_UNIX)
+            entry = bound_.find({type, at.with_any_host().key()});
         if (entry != bound_.end()) found = entry->second;
     }
     if (found == nullptr) return {nullptr, -ECONNREFUSED};
     return {std::static_pointer_cast<socket>(found->shared_from_this()), 0};
-}
-
-bool network::may_connect(const address& to) const {
-    const found_listener found = listener_at(to);
-    return found.listener == nullptr || !found.listener->backlog_is_full();
 }
 
 file_identity network::identify_file(const std::string& path) const {
@@ -82,14 +87,13 @@ int network::remove_file(const std::string& path) {
     return paths_.erase(path) == 1 ? 0 : -ENOENT;
 }
 
-void network::expect_arrival(socket& at) {
-    const auto same = [&at](const std::weak_ptr<socket>& each) { return each.lock().get() == &at; };
-    if (std::ranges::none_of(arriving_, same))
-        arriving_.push_back(std::static_pointer_cast<socket>(at.shared_from_this()));
+void network::expect_arrival(const std::shared_ptr<traveller>& at) {
+    const auto same = [&at](const std::weak_ptr<traveller>& each) { return each.lock() == at; };
+    if (std::ranges::none_of(arriving_, same)) arriving_.push_back(at);
 }
 
 std::size_t network::arrivals() {
-    std::erase_if(arriving_, [](const std::weak_ptr<socket>& each) {
+    std::erase_if(arriving_, [](const std::weak_ptr<traveller>& each) {
         const auto to = each.lock();
         return to == nullptr || !to->has_arrivals();
     });

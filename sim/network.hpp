@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chainring/runtime/kernel.hpp>
+#include <chainring/sim/datagram_wire.hpp>
 #include <chainring/sim/socket.hpp>
 
 #include <map>
@@ -12,15 +13,16 @@ namespace chainring::sim {
 
 class world;
 
-struct found_listener {
-    std::shared_ptr<socket> listener; // nullptr: there is none, because of `error`
+struct found_socket {
+    std::shared_ptr<socket> bound; // nullptr: there is none, because of `error`
     int error = 0;
 };
 
 class network {
   public:
     explicit network(world& within)
-        : world_(within) {}
+        : world_(within)
+        , wire_(std::make_shared<datagram_wire>(*this)) {}
     ~network();
     network(const network&) = delete;
     network& operator=(const network&) = delete;
@@ -30,7 +32,9 @@ class network {
     // Descriptors. The lowest free number is the next one; -EMFILE when there are as many as there may be.
     int add(std::shared_ptr<file> opened);
     std::shared_ptr<file> find(int descriptor) const;
-    bool has_room() const noexcept { return open_ < most_open_; }
+    // False also while the world lets the program run short of them.
+    bool has_room();
+    void entered() noexcept { shortage_ -= shortage_ != 0 ? 1 : 0; }
     int close(int descriptor);
     void set_most_open(std::size_t most) noexcept { most_open_ = most; }
     std::size_t open() const noexcept { return open_; }
@@ -41,14 +45,16 @@ class network {
     int bind(socket& binding, const address& at, address& chosen);
     void unbind(socket& bound);
     std::uint16_t ephemeral_port() noexcept { return next_port_++; }
-    found_listener listener_at(const address& at) const;
-    // A connect to it need not wait, be it because it fails.
-    bool may_connect(const address& to) const;
+    // Among those of the type, except that a file has a socket of one type only.
+    found_socket bound_at(const address& at, int type) const;
     file_identity identify_file(const std::string& path) const;
     int remove_file(const std::string& path);
 
-    // Sockets that something is on its way to.
-    void expect_arrival(socket& at);
+    // Something is on its way there.
+    void expect_arrival(const std::shared_ptr<traveller>& at);
+    void expect_arrival(socket& at) { expect_arrival({at.shared_from_this(), &at}); }
+    datagram_wire& wire() noexcept { return *wire_; }
+    const std::shared_ptr<datagram_wire>& shared_wire() const noexcept { return wire_; }
     std::size_t arrivals();
     void arrive(std::size_t which);
 
@@ -65,12 +71,15 @@ class network {
     std::vector<std::shared_ptr<file>> descriptors_;
     std::size_t open_ = 0;
     std::size_t most_open_ = 1024;
+    unsigned shortage_ = 0; // enters until there are descriptors again
     bool close_in_flight_forbidden_ = false;
-    std::map<std::string, socket*> bound_;
+    std::map<std::pair<int, std::string>, socket*> bound_; // by type and address
     std::map<std::string, path_entry> paths_;
     std::uint64_t next_file_ = 1;
     std::uint16_t next_port_ = 32'768;
-    std::vector<std::weak_ptr<socket>> arriving_;
+    std::uint32_t next_name_ = 1;
+    std::vector<std::weak_ptr<traveller>> arriving_;
+    std::shared_ptr<datagram_wire> wire_;
 };
 
 } // namespace chainring::sim

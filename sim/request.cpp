@@ -24,7 +24,8 @@ std::string prepare_send(request& taken) {
     } else {
         taken.pieces.push_back({reinterpret_cast<void*>(sqe.addr), sqe.len});
     }
-    if (sqe.ioprio != 0) return "the simulation lacks bundles and other modes of a send";
+    const unsigned modes = sqe.opcode == IORING_OP_SEND_ZC ? IORING_SEND_ZC_REPORT_USAGE : 0;
+    if (const std::string mode = unknown("mode of a send", sqe.ioprio, modes); !mode.empty()) return mode;
     return unknown("send flag", sqe.msg_flags, MSG_DONTWAIT | MSG_NOSIGNAL | MSG_WAITALL);
 }
 
@@ -37,23 +38,29 @@ std::string prepare_receive(const io_uring_sqe& sqe) {
 
 std::string prepare(request& taken) {
     const io_uring_sqe& sqe = taken.sqe;
-    if (std::string refused =
-            unknown("SQE flag", sqe.flags, IOSQE_IO_LINK | IOSQE_CQE_SKIP_SUCCESS | IOSQE_BUFFER_SELECT);
+    if (std::string refused = unknown(
+            "SQE flag", sqe.flags,
+            IOSQE_IO_LINK | IOSQE_IO_HARDLINK | IOSQE_CQE_SKIP_SUCCESS | IOSQE_BUFFER_SELECT |
+                IOSQE_FIXED_FILE);
         !refused.empty())
         return refused;
     switch (sqe.opcode) {
     case IORING_OP_NOP: return unknown("NOP flag", sqe.nop_flags, 0);
     case IORING_OP_SEND:
-    case IORING_OP_SENDMSG: return prepare_send(taken);
+    case IORING_OP_SENDMSG:
+    case IORING_OP_SEND_ZC: return prepare_send(taken);
     case IORING_OP_RECV: return prepare_receive(sqe);
     case IORING_OP_ACCEPT:
-        if (sqe.addr != 0 || sqe.file_index != 0)
-            return "the simulation lacks addresses and direct descriptors of an accept";
+        if (sqe.addr != 0) return "the simulation lacks addresses of an accept";
+        if (sqe.file_index != 0 && sqe.file_index != IORING_FILE_INDEX_ALLOC)
+            return "the simulation lacks places of the program's choice for direct descriptors";
         return unknown("accept mode", sqe.ioprio, IORING_ACCEPT_MULTISHOT);
     case IORING_OP_CONNECT:
         taken.to = address(reinterpret_cast<const sockaddr*>(sqe.addr), static_cast<socklen_t>(sqe.off));
         return {};
-    case IORING_OP_CLOSE: return sqe.file_index == 0 ? "" : "the simulation lacks direct descriptors";
+    case IORING_OP_CLOSE: return {};
+    case IORING_OP_FIXED_FD_INSTALL: return unknown("flag of an install", sqe.install_fd_flags, 0);
+    case IORING_OP_URING_CMD: return unknown("command of a socket", sqe.cmd_op, SOCKET_URING_OP_SETSOCKOPT);
     case IORING_OP_ASYNC_CANCEL: return unknown("cancel flag", sqe.cancel_flags, 0);
     case IORING_OP_POLL_ADD: {
         const std::string mode = unknown("poll mode", sqe.len, IORING_POLL_ADD_MULTI);
@@ -65,7 +72,8 @@ std::string prepare(request& taken) {
 }
 
 std::string to_string(const request& shown) {
-    return operation_name(shown.sqe.opcode) + " on descriptor " + std::to_string(shown.sqe.fd);
+    return (shown.notifies != nullptr ? "notification of " : "") + operation_name(shown.sqe.opcode) +
+           " on descriptor " + std::to_string(shown.sqe.fd);
 }
 
 } // namespace chainring::sim

@@ -1,8 +1,7 @@
 // An SQE that the simulated kernel has taken: a copy, and what belongs to it.
 #pragma once
 
-#include <chainring/sim/address.hpp>
-#include <chainring/sim/file.hpp>
+#include <chainring/sim/connection_socket.hpp>
 
 #include <liburing.h>
 #include <sys/uio.h>
@@ -13,6 +12,13 @@
 #include <vector>
 
 namespace chainring::sim {
+
+// What a zero-copy send still waits for when its result is known: the network's letting go of the memory.
+struct notification {
+    connection_socket::sent_bytes sent; // of nobody, if the network has let go already
+    bool copied = false;
+    std::string bytes; // as they were when they were sent
+};
 
 struct request {
     explicit request(const io_uring_sqe& submitted)
@@ -31,6 +37,11 @@ struct request {
     std::uint64_t seen_wakes = 0; // of a poll
     std::deque<std::unique_ptr<request>> next; // the rest of its chain
 
+    std::unique_ptr<notification> notifies; // instead of being attempted
+
+    bool goes_on() const noexcept { return (sqe.flags & (IOSQE_IO_LINK | IOSQE_IO_HARDLINK)) != 0; }
+    // The chain goes on behind its failure too.
+    bool is_hard() const noexcept { return (sqe.flags & IOSQE_IO_HARDLINK) != 0; }
     bool skips_success() const noexcept { return (sqe.flags & IOSQE_CQE_SKIP_SUCCESS) != 0; }
     std::size_t size() const noexcept {
         std::size_t bytes = 0;

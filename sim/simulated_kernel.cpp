@@ -1,3 +1,5 @@
+#include <chainring/sim/connection_socket.hpp>
+#include <chainring/sim/datagram_socket.hpp>
 #include <chainring/sim/simulated_kernel.hpp>
 
 #include <cassert>
@@ -5,6 +7,20 @@
 #include <cstring>
 
 namespace chainring::sim {
+
+namespace {
+
+// nullptr: there are none of this kind.
+std::shared_ptr<socket> make_socket(network& of, int family, int type) {
+    const bool internet = family == AF_INET || family == AF_INET6;
+    if (!internet && family != AF_UNIX) return nullptr;
+    if (type == SOCK_DGRAM && internet) return std::make_shared<udp_socket>(of, family, type);
+    if (type == SOCK_DGRAM) return std::make_shared<unix_datagram_socket>(of, family, type);
+    const bool known = type == SOCK_STREAM || (type == SOCK_SEQPACKET && !internet);
+    return known ? std::make_shared<connection_socket>(of, family, type) : nullptr;
+}
+
+} // namespace
 
 simulated_kernel::simulated_kernel(world& within)
     : world_(within)
@@ -24,18 +40,26 @@ template <class Call> int simulated_kernel::on_socket(int descriptor, Call&& cal
 }
 
 simulated_kernel::pair simulated_kernel::connected_pair(int family, int type) {
-    const auto listener = std::make_shared<socket>(network_, family, type);
-    [[maybe_unused]] const int bound = listener->bind(address(family));
+    const std::shared_ptr<socket> near = make_socket(network_, family, type);
+    const std::shared_ptr<socket> far = make_socket(network_, family, type);
+    [[maybe_unused]] const int bound = far->bind(address(family));
     assert(bound == 0);
-    listener->listen(1);
-    const auto near = std::make_shared<socket>(network_, family, type);
-    near->connect(listener->local());
-    return {network_.add(near), network_.add(listener->accept())};
+    if (type == SOCK_DGRAM) {
+        near->bind(address(family));
+        near->connect(far->local());
+        far->connect(near->local());
+        return {network_.add(near), network_.add(far)};
+    }
+    far->listen(1);
+    near->connect(far->local());
+    return {network_.add(near), network_.add(far->accept())};
 }
 
 int simulated_kernel::open_ring(io_uring& ring, const ring_options& options) noexcept {
     check_thread("the opening of a ring");
-    rings_[&ring] = std::make_unique<simulated_ring>(world_, network_, ring, options);
+    if (options.completion_entries < options.submission_entries) return -EINVAL;
+    auto& opened = rings_[&ring] = std::make_unique<simulated_ring>(world_, network_, ring, options);
+    if (cut_chains_forbidden_) opened->forbid_cut_chains();
     return 0;
 }
 
@@ -62,19 +86,17 @@ int simulated_kernel::unregister_buffer_ring(io_uring& ring, unsigned group) noe
     return rings_.at(&ring)->unregister_buffer_ring(group);
 }
 
-int simulated_kernel::register_direct_table(io_uring&, unsigned) noexcept {
-    world_.fail("the simulation lacks direct descriptors");
+int simulated_kernel::register_direct_table(io_uring& ring, unsigned places) noexcept {
+    return rings_.at(&ring)->register_direct_table(places);
 }
 
 int simulated_kernel::open_socket(int family, int type, int) noexcept {
-    const bool internet = family == AF_INET || family == AF_INET6;
-    // Datagram sockets do nothing yet: an acceptor keeps one as its reserve.
-    const bool known = internet ? type == SOCK_STREAM : family == AF_UNIX;
-    if (!known)
+    std::shared_ptr<socket> made = make_socket(network_, family, type);
+    if (made == nullptr)
         world_.fail(
             "the simulation lacks sockets of family " + std::to_string(family) + " and type " +
             std::to_string(type));
-    return network_.add(std::make_shared<socket>(network_, family, type));
+    return network_.has_room() ? network_.add(std::move(made)) : -EMFILE;
 }
 
 int simulated_kernel::bind(int descriptor, const sockaddr* at, socklen_t length) noexcept {
@@ -86,6 +108,8 @@ int simulated_kernel::listen(int descriptor, int backlog) noexcept {
 }
 
 int simulated_kernel::shutdown(int descriptor, int how) noexcept {
+    // Task work runs on any return from the kernel, unless the ring puts it off: what is ready is faster.
+    for (const auto& each : rings_) each.second->complete_in_passing();
     return on_socket(descriptor, [&](socket& of) { return of.shutdown(how); });
 }
 

@@ -25,6 +25,8 @@ class simulated_kernel final : public kernel {
 
     // Linux allows it, and then sends no end and ends nothing: the world fails when a program does that.
     void forbid_close_in_flight() noexcept { network_.forbid_close_in_flight(); }
+    // Nor a submission that ends in the middle of a chain, which what follows may overtake.
+    void forbid_cut_chains() noexcept { cut_chains_forbidden_ = true; }
 
     // Two connected sockets, as socketpair(2) makes them; for tests of what the kernel does.
     struct pair {
@@ -68,6 +70,7 @@ class simulated_kernel final : public kernel {
 
     world& world_;
     network network_;
+    bool cut_chains_forbidden_ = false;
     std::map<const io_uring*, std::unique_ptr<simulated_ring>> rings_;
     std::thread::id thread_;
 };

@@ -19,23 +19,31 @@ bool may_wait(const request& tried) noexcept {
     return (tried.sqe.msg_flags & MSG_DONTWAIT) == 0;
 }
 
+bool is_send(const request& shown) noexcept {
+    return shown.sqe.opcode == IORING_OP_SEND || shown.sqe.opcode == IORING_OP_SENDMSG ||
+           shown.sqe.opcode == IORING_OP_SEND_ZC;
+}
+
 } // namespace
 
 bool simulated_ring::is_ready(const request& parked) const {
     if (parked.due) return true;
+    if (parked.notifies != nullptr) return parked.notifies->sent.let_go();
     if (const auto* event = dynamic_cast<const event_file*>(parked.target.get())) return event->count != 0;
     const auto& of = static_cast<const socket&>(*parked.target);
     switch (parked.sqe.opcode) {
-    case IORING_OP_CONNECT: return network_.may_connect(parked.to);
+    case IORING_OP_CONNECT: return of.may_connect(parked.to);
     case IORING_OP_POLL_ADD:
         return of.write_wakes() != parked.seen_wakes && (of.events() & (POLLOUT | POLLERR | POLLHUP)) != 0;
     case IORING_OP_SEND:
-    case IORING_OP_SENDMSG: return (of.events() & (POLLOUT | POLLERR | POLLHUP)) != 0;
+    case IORING_OP_SENDMSG:
+    case IORING_OP_SEND_ZC: return (of.events() & (POLLOUT | POLLERR | POLLHUP)) != 0;
     default: return (of.events() & (POLLIN | POLLERR | POLLHUP)) != 0;
     }
 }
 
 simulated_ring::attempt simulated_ring::attempt_once(request& tried) {
+    if (tried.notifies != nullptr) return notify(tried);
     switch (tried.sqe.opcode) {
     case IORING_OP_NOP: return end(tried, 0);
     case IORING_OP_ASYNC_CANCEL: return cancel(tried);
@@ -47,8 +55,19 @@ simulated_ring::attempt simulated_ring::attempt_once(request& tried) {
     }
     auto* of = dynamic_cast<socket*>(tried.target.get());
     if (of == nullptr) return end(tried, -ENOTSOCK);
+    if (const int error = failure_of(tried, *of); error != 0)
+        return is_send(tried) ? end_send(tried, -error) : end(tried, -error);
     switch (tried.sqe.opcode) {
     case IORING_OP_ACCEPT: return accept(tried, *of);
+    case IORING_OP_FIXED_FD_INSTALL:
+        if ((tried.sqe.flags & IOSQE_FIXED_FILE) == 0) return end(tried, -EBADF);
+        return end(tried, network_.has_room() ? network_.add(tried.target) : -EMFILE);
+    case IORING_OP_URING_CMD: {
+        const io_uring_sqe& sqe = tried.sqe;
+        const auto* value = reinterpret_cast<const void*>(sqe.optval);
+        const int level = static_cast<int>(sqe.level);
+        return end(tried, of->set_option(level, static_cast<int>(sqe.optname), value, sqe.optlen));
+    }
     case IORING_OP_CONNECT: return connect(tried, *of);
     case IORING_OP_POLL_ADD: return poll(tried, *of);
     case IORING_OP_RECV: return receive(tried, *of);
@@ -59,6 +78,8 @@ simulated_ring::attempt simulated_ring::attempt_once(request& tried) {
 // Without MSG_WAITALL a short send is a success, and a chain goes on behind it. With it the send carries on while it
 // may wait; one that falls short all the same reports what moved, not why, and ends its chain.
 simulated_ring::attempt simulated_ring::send(request& tried, socket& to) {
+    const bool zero_copy = tried.sqe.opcode == IORING_OP_SEND_ZC;
+    if (zero_copy && !(to.is_internet() && to.is_stream())) return end(tried, -EOPNOTSUPP);
     const std::size_t wanted = tried.size() - tried.done;
     std::size_t most = everything;
     if (wanted != 0 && world_.chance(world_.knobs().short_send, "short send"))
@@ -70,10 +91,10 @@ simulated_ring::attempt simulated_ring::send(request& tried, socket& to) {
 
     const bool all = sent >= 0 && tried.done == tried.size();
     const bool wants_all = (tried.sqe.msg_flags & MSG_WAITALL) != 0;
-    if (all || (sent > 0 && !wants_all)) return end(tried, static_cast<int>(tried.done));
+    if (all || (sent > 0 && !wants_all)) return end_send(tried, static_cast<int>(tried.done));
     if ((sent > 0 || sent == -EAGAIN) && may_wait(tried)) return attempt::parked;
-    if (tried.done != 0) return end(tried, static_cast<int>(tried.done), 0, true);
-    return end(tried, sent);
+    if (tried.done != 0) return end_send(tried, static_cast<int>(tried.done), true);
+    return end_send(tried, sent);
 }
 
 bool simulated_ring::posted_last(request& shooting, int result, unsigned flags) {
@@ -120,12 +141,15 @@ simulated_ring::attempt simulated_ring::receive(request& tried, socket& from) {
 
 simulated_ring::attempt simulated_ring::accept(request& tried, socket& from) {
     const bool multishot = (tried.sqe.ioprio & IORING_ACCEPT_MULTISHOT) != 0;
+    const bool direct = tried.sqe.file_index != 0;
     for (;;) {
         const int may = from.may_accept();
         if (may == -EAGAIN) return attempt::parked;
         if (may < 0) return end(tried, may);
-        if (!network_.has_room()) return end(tried, -EMFILE); // the connection stays in the backlog
-        const int descriptor = network_.add(from.accept());
+        if (!direct && !network_.has_room())
+            return end(tried, -EMFILE); // the connection stays in the backlog
+        const int descriptor = direct ? place_directly(from.accept()) : network_.add(from.accept());
+        if (descriptor < 0) return end(tried, descriptor);
         if (!multishot) return end(tried, descriptor);
         if (posted_last(tried, descriptor, 0)) return attempt::ended;
     }
@@ -156,22 +180,14 @@ simulated_ring::attempt simulated_ring::read(request& tried, event_file& of) {
     return end(tried, sizeof of.count);
 }
 
-simulated_ring::attempt simulated_ring::close(request& tried) {
-    const auto closed = network_.find(tried.sqe.fd);
-    if (closed != nullptr && network_.close_in_flight_forbidden())
-        for (const auto& each : parked_)
-            if (each->target == closed)
-                world_.fail("closed with an operation in flight: " + to_string(*each));
-    return end(tried, network_.close(tried.sqe.fd));
-}
-
 // The answer tells whether the target was found, and the target's own CQE what it did. A target that is ready may
 // complete first. One that a worker thread runs is "already" on its way: it ends, or, if the worker was giving it up
 // just then, it does not.
 simulated_ring::attempt simulated_ring::cancel(request& tried) {
     const auto find = [&] {
-        const auto at = std::ranges::find_if(
-            parked_, [&](const auto& each) { return each->sqe.user_data == tried.sqe.addr; });
+        const auto at = std::ranges::find_if(parked_, [&](const auto& each) {
+            return each->sqe.user_data == tried.sqe.addr && each->notifies == nullptr;
+        });
         return static_cast<std::size_t>(at - parked_.begin());
     };
     std::size_t which = find();
@@ -204,7 +220,10 @@ void simulated_ring::end_by_cancel(std::size_t which, int result) {
     parked_.erase(parked_.begin() + static_cast<std::ptrdiff_t>(which));
     if (cancelled->sqe.opcode == IORING_OP_CONNECT)
         static_cast<socket&>(*cancelled->target).give_up_connect();
-    end(*cancelled, cancelled->done != 0 ? static_cast<int>(cancelled->done) : result, 0, true);
+    if (is_send(*cancelled))
+        end_send(*cancelled, cancelled->done != 0 ? static_cast<int>(cancelled->done) : result, true);
+    else
+        end(*cancelled, result);
 }
 
 } // namespace chainring::sim

@@ -69,12 +69,23 @@ int simulated_ring::unregister_buffer_ring(unsigned group) {
     return buffers_.erase(group) == 1 ? 0 : -ENOENT;
 }
 
+int simulated_ring::register_direct_table(unsigned places) {
+    if (!direct_.empty()) return -EBUSY;
+    direct_.resize(places);
+    return 0;
+}
+
 int simulated_ring::enter(unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout) {
     world_.entered();
-    if (to_submit != 0 && world_.chance(world_.knobs().refused, "enter refused")) return -EAGAIN;
+    network_.entered();
+    let_clock_jump();
+    if (to_submit != 0 && world_.chance(world_.knobs().refused, "enter refused"))
+        return world_.choose(2, "again or busy") == 0 ? -EAGAIN : -EBUSY;
     flush_overflow();
-    submit(to_submit);
-    const int taken = static_cast<int>(to_submit);
+    const unsigned takes = how_many_to_take(to_submit);
+    submit(takes);
+    const int taken = static_cast<int>(takes);
+    if (takes < to_submit) return taken;
     for (;;) {
         const bool enough = completions() >= wait_for;
         if (enough && world_.chance(world_.knobs().hold_back, "held back")) return taken;
@@ -85,7 +96,7 @@ int simulated_ring::enter(unsigned to_submit, unsigned wait_for, const __kernel_
         if (!time_first && step()) continue;
         if (enough) return taken;
         if (timeout == nullptr) report_deadlock();
-        world_.pass(std::chrono::seconds(timeout->tv_sec) + std::chrono::nanoseconds(timeout->tv_nsec));
+        sleep(*timeout);
         return taken != 0 ? taken : -ETIME;
     }
 }
@@ -95,28 +106,37 @@ void simulated_ring::submit(unsigned count) {
     for (; count != 0; --count) {
         auto taken = std::make_unique<request>(submissions_[counters_.sq_head++ & (submissions_.size() - 1)]);
         if (const std::string refused = prepare(*taken); !refused.empty()) world_.fail(refused);
-        const bool goes_on = (taken->sqe.flags & IOSQE_IO_LINK) != 0;
+        const bool goes_on = taken->goes_on();
         if (head == nullptr)
             head = std::move(taken);
         else
             head->next.push_back(std::move(taken));
         if (!goes_on) start(std::exchange(head, nullptr));
     }
-    if (head != nullptr) start(std::move(head)); // the end of a submission ends a chain
+    if (head == nullptr) return;
+    // A chain ends with the submission. Linux hands it to a worker thread, and what is submitted next overtakes it.
+    if (cut_chains_forbidden_) world_.fail("a submission ends in the middle of a chain: " + to_string(*head));
+    start(std::move(head), by::worker);
 }
 
-void simulated_ring::start(std::unique_ptr<request> begun) {
+std::shared_ptr<file> simulated_ring::find(const io_uring_sqe& sqe) const {
+    if ((sqe.flags & IOSQE_FIXED_FILE) == 0) return network_.find(sqe.fd);
+    const auto place = static_cast<std::size_t>(sqe.fd);
+    return place < direct_.size() ? direct_[place] : nullptr;
+}
+
+void simulated_ring::start(std::unique_ptr<request> begun, by whom) {
     const io_uring_sqe& sqe = begun->sqe;
     const bool needs_file =
         sqe.opcode != IORING_OP_NOP && sqe.opcode != IORING_OP_ASYNC_CANCEL && sqe.opcode != IORING_OP_CLOSE;
-    if (needs_file) begun->target = network_.find(sqe.fd);
+    if (needs_file) begun->target = find(sqe);
     if (needs_file && begun->target == nullptr) {
         end(*begun, -EBADF);
         return;
     }
     // A close and a cancel are always done at once.
-    begun->due =
-        (needs_file || sqe.opcode == IORING_OP_NOP) && world_.chance(world_.knobs().later, "done later");
+    const bool may_be_put_off = needs_file || sqe.opcode == IORING_OP_NOP;
+    begun->due = whom == by::worker || (may_be_put_off && world_.chance(world_.knobs().later, "done later"));
     if (begun->due || attempt_once(*begun) == attempt::parked) parked_.push_back(std::move(begun));
 }
 
@@ -158,7 +178,7 @@ simulated_ring::attempt simulated_ring::end(request& ended, int result, unsigned
     failed = failed || result < 0;
     const bool silent = ended.skips_success();
     if (!silent || failed) post(ended.sqe.user_data, result, flags);
-    if (!failed) {
+    if (!failed || ended.is_hard()) {
         if (ended.next.empty()) return attempt::ended;
         std::unique_ptr<request> next = std::move(ended.next.front());
         ended.next.pop_front();

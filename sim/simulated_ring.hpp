@@ -22,8 +22,15 @@ class simulated_ring {
     // As kernel::enter.
     int enter(unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout);
 
+    // Another call is under way: one of what is ready may complete meanwhile.
+    void complete_in_passing() {
+        if (world_.chance(world_.knobs().in_passing, "completed in passing")) step();
+    }
+
     int register_buffer_ring(const io_uring_buf_reg& registration);
     int unregister_buffer_ring(unsigned group);
+    int register_direct_table(unsigned places);
+    void forbid_cut_chains() noexcept { cut_chains_forbidden_ = true; }
 
   private:
     // What the program writes to is its own; these belong to the kernel's side of the queues.
@@ -52,8 +59,14 @@ class simulated_ring {
     void post(std::uint64_t user_data, int result, unsigned flags);
     void flush_overflow();
 
+    unsigned how_many_to_take(unsigned given);
+    void let_clock_jump();
+    void sleep(const __kernel_timespec& limit);
     void submit(unsigned count);
-    void start(std::unique_ptr<request> begun);
+    // By a worker thread it does nothing at once, and whatever comes meanwhile overtakes it.
+    enum class by : bool { itself, worker };
+    void start(std::unique_ptr<request> begun, by whom = by::itself);
+    std::shared_ptr<file> find(const io_uring_sqe& sqe) const;
     void resume(std::size_t which);
     bool step();
     std::vector<std::size_t> ready_requests();
@@ -62,7 +75,11 @@ class simulated_ring {
     // Posts the CQE, unless it is to be skipped, and goes on with the chain or ends it.
     attempt end(request& ended, int result, unsigned flags = 0, bool failed = false);
     attempt attempt_once(request& tried);
+    // An errno, or 0: it may go on.
+    int failure_of(const request& tried, const socket& of);
     attempt send(request& tried, socket& to);
+    attempt end_send(request& ended, int result, bool failed = false);
+    attempt notify(request& waited);
     attempt receive(request& tried, socket& from);
     attempt accept(request& tried, socket& from);
     attempt connect(request& tried, socket& from);
@@ -70,6 +87,9 @@ class simulated_ring {
     attempt read(request& tried, event_file& of);
     attempt cancel(request& tried);
     attempt close(request& tried);
+    int close_direct(unsigned place);
+    int place_directly(std::shared_ptr<file> accepted);
+    void check_close(const std::shared_ptr<file>& closed) const;
     // Ends a multishot operation although it has succeeded, or lets it go on.
     bool posted_last(request& shooting, int result, unsigned flags);
     void end_by_cancel(std::size_t which, int result);
@@ -83,6 +103,8 @@ class simulated_ring {
     std::vector<io_uring_cqe> completions_;
     std::vector<io_uring_cqe> overflow_;
     std::map<unsigned, buffer_ring> buffers_;
+    std::vector<std::shared_ptr<file>> direct_; // the table of direct descriptors
+    bool cut_chains_forbidden_ = false;
     std::vector<std::unique_ptr<request>> parked_;
 };
 

@@ -1,9 +1,11 @@
 #include <chainring/sim/world.hpp>
 
+#include <algorithm>
 #include <cassert>
 #include <cstdio>
 #include <cstdlib>
-#include <ostream>
+#include <iostream>
+#include <utility>
 
 namespace chainring::sim {
 
@@ -15,7 +17,7 @@ constexpr std::uint64_t most_enters = 5'000'000;
 
 world::world(std::uint64_t seed)
     : world(seed, faults{}) {
-    faults_ = faults::drawn(*this);
+    draw_knobs();
 }
 
 world::world(std::uint64_t seed, const faults& given)
@@ -23,6 +25,23 @@ world::world(std::uint64_t seed, const faults& given)
     , state_(seed)
     , hash_(0xcbf29ce484222325)
     , faults_(given) {}
+
+world::world(replay, std::uint64_t seed, std::vector<std::uint32_t> choices)
+    : world(seed, faults{}) {
+    replaying_ = true;
+    choices_ = std::move(choices);
+    draw_knobs();
+}
+
+void world::draw_knobs() {
+    recording_ = true;
+    faults_ = faults::drawn(*this);
+    recording_ = false;
+}
+
+world world::replaying(std::uint64_t seed, std::vector<std::uint32_t> choices) {
+    return {replay(), seed, std::move(choices)};
+}
 
 // splitmix64: small, the same everywhere, and good from any seed.
 std::uint64_t world::next() noexcept {
@@ -40,13 +59,59 @@ void world::mix(std::uint64_t value) noexcept {
 std::uint32_t world::choose(std::uint32_t alternatives, const char* what) {
     assert(alternatives > 0);
     if (alternatives == 1) return 0;
-    const auto chosen = static_cast<std::uint32_t>(((next() >> 32) * alternatives) >> 32);
-    ++decisions_;
-    mix(alternatives);
-    mix(chosen);
-    if (log_ != nullptr)
-        *log_ << decisions_ << ": " << what << ", " << chosen << " of " << alternatives << '\n';
+    const std::uint32_t chosen = next_choice(alternatives);
+    decided({what, alternatives, chosen, hash_});
     return chosen;
+}
+
+std::uint32_t world::next_choice(std::uint32_t alternatives) noexcept {
+    if (!replaying_) return static_cast<std::uint32_t>(((next() >> 32) * alternatives) >> 32);
+    // A log that was shortened may be of another run from some point on.
+    return decisions_ < choices_.size() ? std::min(choices_[decisions_], alternatives - 1) : 0;
+}
+
+void world::decided(const decision& made) {
+    if (expecting_ && (decisions_ >= expected_.size() || expected_[decisions_] != made))
+        report_difference(to_string(made));
+    ++decisions_;
+    mix(made.alternatives);
+    mix(made.chosen);
+    if (recording_) recorded_.push_back(made);
+    if (log_ == nullptr) return;
+    write_decision(*log_, decisions_, made);
+    log_->flush(); // the program may be about to crash
+}
+
+void world::log_to(std::ostream* log) {
+    log_ = log;
+    if (log_ == nullptr) return;
+    for (std::uint64_t number = 0; number < recorded_.size(); ++number)
+        write_decision(*log_, number + 1, recorded_[number]);
+}
+
+void world::expect(std::vector<decision> earlier) noexcept {
+    expecting_ = true;
+    expected_ = std::move(earlier);
+}
+
+void world::check_all_expected_came() {
+    if (decisions_ < expected_.size()) report_difference("the end");
+}
+
+void world::report_difference(const std::string& now) {
+    const std::string before =
+        decisions_ < expected_.size() ? to_string(expected_[decisions_]) : std::string("the end");
+    const bool only_before = before == now;
+    fail(
+        "the program is not repeatable: decision " + std::to_string(decisions_ + 1) +
+        " of the first run was (" + before + "), of the second it is (" + now + ")" +
+        (only_before ? ", and what was completed before it differs" : ""));
+}
+
+void world::heal() {
+    const std::size_t buffer = faults_.buffer;
+    faults_ = {};
+    faults_.buffer = buffer;
 }
 
 void world::completed(const io_uring_cqe& cqe) {
@@ -61,6 +126,7 @@ void world::completed(const io_uring_cqe& cqe) {
 
 void world::entered() {
     if (++enters_ == most_enters) fail("no end in sight");
+    if (at_each_enter_) at_each_enter_();
 }
 
 void world::pass(duration time) {
@@ -69,11 +135,12 @@ void world::pass(duration time) {
     if (log_ != nullptr) *log_ << "   " << time.count() << " ns pass\n";
 }
 
-void world::fail(const std::string& why) const {
+void world::fail(const std::string& why) {
     std::fprintf(
         stderr, "chainring: simulation with seed %llu (%s), after %llu decisions: %s\n",
         static_cast<unsigned long long>(seed_), faults_.to_string().c_str(),
         static_cast<unsigned long long>(decisions_), why.c_str());
+    if (const auto explain = std::exchange(at_failure_, {})) explain(std::cerr); // once: it may fail itself
     std::abort();
 }
 

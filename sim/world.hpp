@@ -6,15 +6,20 @@
 //     home.run(serve());
 //
 // Every choice that Linux might make one way or another is drawn here, as a numbered decision, from one generator.
-// So a run is repeated by its seed; the hash over all decisions and completions tells whether it really was.
+// So a run is repeated by its seed; the hash over all decisions and completions tells whether it really was. It is
+// repeated by the log of its decisions too, which can be shortened: the first alternative is always the harmless one.
 #pragma once
 
 #include <chainring/runtime/kernel.hpp>
+#include <chainring/sim/decision_log.hpp>
 #include <chainring/sim/faults.hpp>
 
 #include <cstdint>
+#include <functional>
 #include <iosfwd>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace chainring::sim {
 
@@ -23,6 +28,8 @@ class world {
     // With a random subset of faults, drawn from the seed.
     explicit world(std::uint64_t seed);
     world(std::uint64_t seed, const faults& given);
+    // Chooses what a log says, and beyond its end the first alternative each time. The seed is only its name.
+    static world replaying(std::uint64_t seed, std::vector<std::uint32_t> choices);
     world(const world&) = delete;
     world& operator=(const world&) = delete;
 
@@ -31,16 +38,20 @@ class world {
 
     // The next decision: a number below `alternatives`, which is 1 at least. One alternative is no decision.
     std::uint32_t choose(std::uint32_t alternatives, const char* what);
-    // True in `thousandths` of a thousand cases.
+    // True in `thousandths` of a thousand cases, the last ones.
     bool chance(unsigned thousandths, const char* what) {
-        return thousandths != 0 && choose(1000, what) < thousandths;
+        return thousandths != 0 && choose(1000, what) + thousandths >= 1000;
     }
+    // From here on nothing goes wrong: no fault of its knobs occurs any more.
+    void heal();
 
     // For the hash: what a ring has told its user.
     void completed(const io_uring_cqe& cqe);
 
     // An executor enters its kernel. A program that has not ended after very many of them goes round in a circle.
     void entered();
+    // Called at the beginning of each enter: for what must hold in every turn.
+    void at_each_enter(std::function<void()> check) { at_each_enter_ = std::move(check); }
 
     // Time passes only when the executor sleeps.
     time_point now() const noexcept { return now_; }
@@ -50,15 +61,33 @@ class world {
     std::uint64_t decisions() const noexcept { return decisions_; }
     std::uint64_t completions() const noexcept { return completions_; }
 
-    // Every decision and completion is written there, a line each. nullptr: to nowhere.
-    void log_to(std::ostream* log) noexcept { log_ = log; }
+    // Every decision and completion is written there, a line each, and at once: first the decisions that were made
+    // already, for the knobs. nullptr: to nowhere.
+    void log_to(std::ostream* log);
+    // Every decision is kept, to be compared with those of another run. Before the program begins.
+    void record() noexcept { recording_ = true; }
+    const std::vector<decision>& recorded() const noexcept { return recorded_; }
+    // The run must make these decisions and no others: the first one that differs is a failure. Without it the
+    // program is not repeatable.
+    void expect(std::vector<decision> earlier) noexcept;
+    // It has ended: all that was expected must have come.
+    void check_all_expected_came();
 
+    // Adds to what a failure says, such as executor::dump: what the program was waiting for.
+    void at_failure(std::function<void(std::ostream&)> explain) { at_failure_ = std::move(explain); }
     // The program under simulation has asked for what the simulation lacks, or can never go on: says so, with the
     // seed, and aborts.
-    [[noreturn]] void fail(const std::string& why) const;
+    [[noreturn]] void fail(const std::string& why);
 
   private:
+    struct replay {};
+    world(replay, std::uint64_t seed, std::vector<std::uint32_t> choices);
+
+    void draw_knobs();
     std::uint64_t next() noexcept;
+    std::uint32_t next_choice(std::uint32_t alternatives) noexcept;
+    void decided(const decision& made);
+    [[noreturn]] void report_difference(const std::string& now);
     void mix(std::uint64_t value) noexcept;
 
     std::uint64_t seed_;
@@ -70,6 +99,14 @@ class world {
     // Not on a tick, so that rounding shows.
     time_point now_{std::chrono::seconds(1000) + std::chrono::nanoseconds(12'345)};
     std::ostream* log_ = nullptr;
+    std::function<void()> at_each_enter_;
+    std::function<void(std::ostream&)> at_failure_;
+    bool replaying_ = false;
+    std::vector<std::uint32_t> choices_; // of a replay
+    bool recording_ = false;
+    std::vector<decision> recorded_;
+    bool expecting_ = false;
+    std::vector<decision> expected_;
     faults faults_;
 };
 

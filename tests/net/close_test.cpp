@@ -212,3 +212,26 @@ TEST_CASE("a_peer_that_never_ends_holds_a_connection_for_a_second_and_no_longer_
     }(behind, limit));
     check_baseline(home);
 }
+
+TEST_CASE("closes_that_fill_the_submission_queue_do_not_put_run_to_sleep_for_ever") {
+    // The read for wake-ups finds room only when the closes have been submitted, which ends them.
+    struct watchful final : forwarding_kernel {
+        bool sleeps_for_ever = false;
+        int enter(
+            io_uring& ring, unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout,
+            unsigned flags) noexcept override {
+            sleeps_for_ever |= wait_for != 0 && timeout == nullptr;
+            return forwarding_kernel::enter(ring, to_submit, 0, timeout, flags);
+        }
+    } kernel;
+    executor_options options = options_for(GENERATE(both_modes()));
+    options.ring.submission_entries = 2;
+    executor home(options, kernel);
+    home.run([]() -> task<> {
+        const auto first = must(unix_listener::bind(over_unix::somewhere()));
+        const auto second = must(unix_listener::bind(over_unix::somewhere()));
+        co_return;
+    }());
+    CHECK_FALSE(kernel.sleeps_for_ever);
+    check_baseline(home);
+}

@@ -1,5 +1,8 @@
 // Sends without a copy: what is sent so, what the sender and the memory see of it, and what stays as it was.
+#include "../runtime/forwarding_kernel.hpp"
 #include "sockets.hpp"
+
+#include <chainring/runtime/sleep.hpp>
 
 using namespace chainring;
 using namespace chainring::test;
@@ -160,6 +163,41 @@ TEST_CASE("a_cancelled_send_without_a_copy_says_what_became_of_it") {
         pair.stream.abort();
         co_await until([] { return executor::current()->stats().operations_in_flight == 0; });
     });
+}
+
+TEST_CASE("a_cancel_that_comes_too_late_for_a_send_without_a_copy_is_not_repeated_until_its_notification") {
+    // The send goes to the kernel together with its cancel, which finds nothing but the notification.
+    struct refusing_once final : forwarding_kernel {
+        bool refuses = false;
+        int enter(
+            io_uring& ring, unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout,
+            unsigned flags) noexcept override {
+            if (to_submit != 0 && std::exchange(refuses, false)) return -EAGAIN;
+            return forwarding_kernel::enter(ring, to_submit, wait_for, timeout, flags);
+        }
+    } kernel;
+    executor home(options_for(GENERATE(both_modes())), kernel);
+    home.run([](refusing_once& behind) -> task<> {
+        auto pair = co_await with_a_small_window();
+        const std::string text = letters(more_than_the_window, 'A');
+        std::error_code told;
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn(send_and_tell(pair.stream, text, told));
+            behind.refuses = true;
+            co_await turn_begin();
+            group.cancel();
+        });
+        CHECK_FALSE(told);
+        CHECK_FALSE(behind.refuses);
+        const statistics before = executor::current()->stats();
+        REQUIRE(before.operations_in_flight == 1);
+        must(co_await chainring::sleep(20ms));
+        CHECK(executor::current()->stats().enters - before.enters < 20);
+        const std::string received = co_await read_plain(pair.peer, text.size());
+        CHECK((received == text));
+        co_await until([] { return executor::current()->stats().operations_in_flight == 0; });
+    }(kernel));
+    check_baseline(home);
 }
 
 TEST_CASE("an_executor_may_end_before_its_sends_without_a_copy_have") {

@@ -69,6 +69,67 @@ TEST_CASE("an_enter_that_takes_only_some_of_the_sqes_loses_nothing") {
     check_baseline(used);
 }
 
+TEST_CASE("an_enter_that_is_refused_as_the_task_ends_does_not_put_run_to_sleep_for_ever") {
+    // Until the task has ended and once more, so that the read for wake-ups is left to be submitted.
+    struct refusing final : forwarding_kernel {
+        bool task_ended = false;
+        bool refused_then = false;
+        bool sleeps_for_ever = false;
+        int enter(
+            io_uring& ring, unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout,
+            unsigned flags) noexcept override {
+            if (to_submit != 0 && !refused_then) {
+                refused_then = task_ended;
+                return -EAGAIN;
+            }
+            sleeps_for_ever |= wait_for != 0 && timeout == nullptr;
+            return forwarding_kernel::enter(ring, to_submit, sleeps_for_ever ? 0 : wait_for, timeout, flags);
+        }
+    } kernel;
+    executor used(options_for(GENERATE(both_modes())), kernel);
+    used.run([](bool& ended) -> task<> {
+        co_await sleep(std::chrono::milliseconds(1));
+        ended = true;
+    }(kernel.task_ended));
+    CHECK(kernel.refused_then);
+    CHECK_FALSE(kernel.sleeps_for_ever);
+    check_baseline(used);
+}
+
+// The last completions may be reaped in the middle of a turn, or the read of the inbox's event, which completes only when
+// another thread posts, may be all that is left to submit.
+TEST_CASE("an_executor_that_has_closed_everything_does_not_sleep") {
+    struct watching final : forwarding_kernel {
+        unsigned most_taken = 0;
+        unsigned endless_sleeps = 0;
+        int enter(
+            io_uring& ring, unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout,
+            unsigned flags) noexcept override {
+            const unsigned taken = std::min(to_submit, most_taken);
+            if (taken < to_submit) wait_for = 0;
+            const bool endless = wait_for != 0 && timeout == nullptr;
+            const __kernel_timespec limit{.tv_sec = 1, .tv_nsec = 0};
+            const int returned =
+                forwarding_kernel::enter(ring, taken, wait_for, endless ? &limit : timeout, flags);
+            endless_sleeps += endless && io_uring_cq_ready(&ring) == 0 ? 1 : 0;
+            return returned;
+        }
+    } kernel;
+    executor_options options = options_for(GENERATE(both_modes()));
+    options.ring.submission_entries = GENERATE(2U, 256U);
+    kernel.most_taken = GENERATE(1U, 256U);
+    executor used(options, kernel);
+    used.run([]() -> task<> {
+        const auto one = tcp_listener::bind({"127.0.0.1", 0});
+        const auto other = tcp_listener::bind({"127.0.0.1", 0});
+        CHECK(one.has_value());
+        CHECK(other.has_value());
+        co_return;
+    }());
+    CHECK(kernel.endless_sleeps == 0);
+    check_baseline(used);
+}
+
 TEST_CASE("whichever_call_is_refused_the_exception_has_the_kernels_explanation") {
     enum class call { open, register_buffers, enable, enter };
     struct refusing final : forwarding_kernel {

@@ -183,7 +183,57 @@ template <class Over> task<> server_that_goes_away(sim::world& world) {
     });
 }
 
+template <class Over> task<> come_again(sim::world& world) {
+    const std::uint32_t visits = 1 + world.choose(6, "visits");
+    for (std::uint32_t visit = 0; visit < visits; ++visit) {
+        auto stream = must(co_await Over::stream::connect(traffic_address<Over>()));
+        const auto sent = co_await stream.send(std::string_view("hello"));
+        if (!sent) CHECK(is_expected(sent.error()));
+        (void)co_await timeout(1ms, stream.receive());
+        (void)co_await stream.close(); // so that its descriptor is free before the next one is taken
+    }
+}
+
+template <class Stream> task<> serve_one_visit(Stream peer, sim::world& world) {
+    (void)co_await timeout(
+        std::chrono::microseconds(world.choose(1500, "how long to serve")), peer.receive());
+    if (world.choose(2, "abort") == 1) peer.abort();
+}
+
+// There are just as many descriptors as clients and accepted connections may have.
+template <class Over> task<> server_at_its_limit(sim::world& world, sim::simulated_kernel& kernel) {
+    constexpr unsigned visitors = 4;
+    listen_options options;
+    options.max_connections = 1 + world.choose(2, "limit of connections");
+    auto listener = must(Over::listener::bind(traffic_address<Over>(), options));
+    kernel.limit_descriptors(kernel.open_descriptors() + visitors + options.max_connections);
+    co_await scope([&](task_group& sessions) -> task<> {
+        co_await scope([&](task_group& servers) -> task<> {
+            servers.spawn([](auto& from, task_group& group, sim::world& within) -> task<> {
+                for (;;) {
+                    auto accepted = co_await from.accept();
+                    if (!accepted) co_return;
+                    group.spawn(serve_one_visit(std::move(*accepted), within));
+                }
+            }(listener, sessions, world));
+            co_await scope([&](task_group& clients_of) -> task<> {
+                for (unsigned number = 0; number < visitors; ++number)
+                    clients_of.spawn(come_again<Over>(world));
+                co_return;
+            });
+            must(co_await listener.close());
+        });
+    });
+    if (world.knobs().failed_accept == 0) CHECK(executor::current()->stats().accepts_deferred == 0);
+}
+
 } // namespace
+
+TEMPLATE_TEST_CASE(
+    "a_listener_at_its_limit_of_connections_never_needs_a_descriptor_more", "", EACH_TRANSPORT,
+    chainring::test::over_seqpacket) {
+    each_seed(traffic_seeds, [](std::uint64_t seed) { in_world(seed, server_at_its_limit<TestType>); });
+}
 
 TEMPLATE_TEST_CASE(
     "what_several_tasks_send_on_a_congested_connection_arrives_in_the_order_of_the_calls", "", EACH_TRANSPORT,

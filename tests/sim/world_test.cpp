@@ -1,36 +1,13 @@
 // Decisions, virtual time, and what the simulation says when it cannot go on.
-#include "simulation.hpp"
+#include "last_words.hpp"
 
-#include <sys/wait.h>
-
-#include <cstdio>
+#include <sstream>
 
 using namespace chainring;
 using namespace chainring::test;
 using namespace std::chrono_literals;
 
 namespace {
-
-// What a process says that runs `body`, which must abort it.
-template <class Body> std::string last_words(Body body) {
-    std::FILE* const said = std::tmpfile();
-    REQUIRE(said != nullptr);
-    const pid_t child = ::fork();
-    if (child == 0) {
-        ::signal(SIGABRT, SIG_DFL);
-        ::dup2(::fileno(said), STDERR_FILENO);
-        body();
-        ::_exit(0);
-    }
-    int status = 0;
-    ::waitpid(child, &status, 0);
-    std::string text(4096, '\0');
-    text.resize(static_cast<std::size_t>(::pread(::fileno(said), text.data(), text.size(), 0)));
-    std::fclose(said);
-    CHECK(WIFSIGNALED(status));
-    CHECK(WTERMSIG(status) == SIGABRT);
-    return text;
-}
 
 task<> sleep_an_hour(sim::world&) {
     must(co_await chainring::sleep(1h));
@@ -76,6 +53,70 @@ TEST_CASE("each_knob_is_off_in_some_worlds_and_on_in_others") {
     for (std::uint64_t seed = 0; seed < 100; ++seed) with += sim::world(seed).knobs().early_end != 0 ? 1 : 0;
     CHECK(with > 20);
     CHECK(with < 80);
+}
+
+TEST_CASE("the_log_of_a_run_repeats_it_and_beyond_its_end_all_is_harmless") {
+    std::stringstream log;
+    sim::world first(9);
+    first.log_to(&log);
+    for (int count = 0; count < 20; ++count) (void)first.choose(5, "a number, for example");
+    const std::vector<std::uint32_t> choices = sim::read_choices(log);
+    CHECK(choices.size() == first.decisions());
+
+    sim::world second = sim::world::replaying(1234, choices);
+    CHECK(second.knobs().to_string() == first.knobs().to_string());
+    for (int count = 0; count < 20; ++count) (void)second.choose(5, "a number, for example");
+    CHECK(second.hash() == first.hash());
+    CHECK(second.choose(5, "a number, for example") == 0);
+    CHECK_FALSE(second.chance(999, "a fault"));
+}
+
+TEST_CASE("a_log_that_asks_for_more_than_there_is_takes_the_last_alternative") {
+    std::istringstream log("1: knobs, 7 of 9\n   a remark, 3 of 4\nnot a decision\n");
+    CHECK(sim::read_choices(log) == std::vector<std::uint32_t>{7});
+    const std::vector<std::uint32_t> nines(100, 9);
+    sim::world world = sim::world::replaying(1, nines);
+    CHECK(world.choose(3, "a number") == 2);
+}
+
+TEST_CASE("a_world_that_has_healed_has_no_fault_any_more") {
+    sim::world world(2, {.later = 500, .silence = 999, .buffer = 2048});
+    world.heal();
+    CHECK(world.knobs().to_string() == sim::faults{.buffer = 2048}.to_string());
+}
+
+TEST_CASE("a_program_that_is_repeatable_may_be_run_twice") {
+    unsigned runs = 0;
+    sim::run_twice(11, [&runs](sim::world& world) {
+        ++runs;
+        in_world(world, sleep_an_hour);
+    });
+    CHECK(runs == 2);
+}
+
+TEST_CASE("a_program_that_is_not_repeatable_is_told_the_first_decision_that_differs") {
+    const std::string text = last_words([] {
+        std::uint32_t alternatives = 5;
+        sim::run_twice(11, [&alternatives](sim::world& world) {
+            (void)world.choose(3, "the same");
+            (void)world.choose(alternatives++, "another one");
+        });
+    });
+    CAPTURE(text);
+    CHECK(text.contains("not repeatable"));
+    CHECK(text.contains("(another one, "));
+    CHECK(text.contains(" of 5), of the second it is (another one, "));
+}
+
+TEST_CASE("a_program_that_ends_earlier_the_second_time_is_not_repeatable") {
+    const std::string text = last_words([] {
+        bool again = false;
+        sim::run_twice(11, [&again](sim::world& world) {
+            if (!std::exchange(again, true)) (void)world.choose(3, "only once");
+        });
+    });
+    CAPTURE(text);
+    CHECK(text.contains("of the second it is (the end)"));
 }
 
 TEST_CASE("a_sleep_of_an_hour_takes_an_hour_of_virtual_time_and_no_real_time") {
