@@ -305,6 +305,10 @@ class executor final : private turn_end_work {
     bool prepare_to_sleep() noexcept;
     void submit_and_reap(sleeping allowed) noexcept;
     void submit_and_wait() noexcept;
+    bool may_cancel(operation_id id) noexcept {
+        const slot* const found = slots_.find(id);
+        return found != nullptr && !found->beyond_cancel;
+    }
     void cancel_answered(operation_id id, int answer) noexcept;
     void reap() noexcept;
 
