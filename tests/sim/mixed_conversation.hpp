@@ -170,10 +170,11 @@ class town {
     void check_all() const {
         std::size_t number = 0;
         for (const conversation& each : conversations_) {
-            CAPTURE(number);
-            CHECK(each.up.verdict() == "");
-            CHECK(each.down.verdict() == "");
             ++number;
+            const std::string up = each.up.verdict();
+            const std::string down = each.down.verdict();
+            if (!up.empty()) FAIL_CHECK("connection " << number << ", from the client: " << up);
+            if (!down.empty()) FAIL_CHECK("connection " << number << ", from the server: " << down);
         }
     }
 

@@ -200,6 +200,56 @@ template <class Stream> task<> serve_one_visit(Stream peer, sim::world& world) {
     if (world.choose(2, "abort") == 1) peer.abort();
 }
 
+// A server that has heard enough: the client, which still sends, hears its last words and then the end.
+task<> say_goodbye_to_who_still_sends(sim::world& world) {
+    world.heal(); // what has not arrived within a second may be lost
+    auto pair = co_await simulated_pair<over_tcp>();
+    const std::string text(100 + world.choose(20'000, "size of what nobody reads"), 'x');
+    const std::string goodbye = random_text(1 + world.choose(1500, "size of the last words"), 7);
+    std::string heard;
+    co_await scope([&](task_group& group) -> task<> {
+        group.spawn([](tcp_stream& to, const std::string& sent) -> task<> {
+            (void)co_await to.send(std::string_view(sent));
+            (void)co_await to.shutdown();
+        }(pair.near, text));
+        std::byte first[10];
+        must(co_await pair.far.receive_into(first));
+        must(co_await pair.far.write(std::string_view(goodbye)));
+        group.spawn([](tcp_stream& ending) -> task<> { (void)co_await ending.close(); }(pair.far));
+        heard = co_await receive_to_end(pair.near);
+    });
+    CHECK((heard == goodbye));
+}
+
+template <class Stream> task<> write_until_refused(Stream& to, sim::world& world, std::string& given) {
+    for (std::uint32_t round = 0; round < 50; ++round) {
+        const std::string text = random_text(1 + world.choose(300, "size of a message"), round);
+        const auto written = co_await to.write(std::string_view(text));
+        if (!written) {
+            CHECK(written.error() == errc::closed);
+            co_return;
+        }
+        given += text;
+        if (world.choose(2, "a pause") == 1) co_await one_turn();
+    }
+}
+
+template <class Over> task<> half_close_while_others_write(sim::world& world) {
+    auto pair = co_await simulated_pair<Over>();
+    std::string given;
+    std::string arrived;
+    co_await scope([&](task_group& group) -> task<> {
+        group.spawn(write_until_refused(pair.near, world, given));
+        group.spawn([](auto& from, std::string& all) -> task<> {
+            all = co_await receive_to_end(from);
+        }(pair.far, arrived));
+        const std::uint32_t turns = world.choose(8, "turns before the half-close");
+        for (std::uint32_t turn = 0; turn < turns; ++turn) co_await one_turn();
+        must(co_await pair.near.shutdown());
+    });
+    CHECK((arrived == given));
+}
+
 // There are just as many descriptors as clients and accepted connections may have.
 template <class Over> task<> server_at_its_limit(sim::world& world, sim::simulated_kernel& kernel) {
     constexpr unsigned visitors = 4;
@@ -253,4 +303,13 @@ TEMPLATE_TEST_CASE(
     "connections_that_end_at_any_time_in_any_manner_leave_nothing_behind", "", EACH_TRANSPORT,
     chainring::test::over_seqpacket) {
     each_seed(traffic_seeds, [](std::uint64_t seed) { in_world(seed, server_that_goes_away<TestType>); });
+}
+
+TEST_CASE("who_still_sends_hears_the_last_words_of_a_server_that_closes") {
+    each_seed(traffic_seeds, [](std::uint64_t seed) { in_world(seed, say_goodbye_to_who_still_sends); });
+}
+
+TEMPLATE_TEST_CASE("a_half_close_loses_nothing_that_others_have_written", "", EACH_TRANSPORT) {
+    each_seed(
+        traffic_seeds, [](std::uint64_t seed) { in_world(seed, half_close_while_others_write<TestType>); });
 }
