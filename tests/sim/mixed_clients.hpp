@@ -106,14 +106,14 @@ template <class Stream> task<bool> speak_once(town& all, Stream& to, one_way& up
         std::string text = all.new_text(1 + all.choose(most, "size of a message"));
         const duration patience = patience_of(all, client);
         const auto said = co_await timeout(patience, say_in_pieces(to, up, std::move(text)));
-        co_return *said;
+        co_return said;
     }
     case 3: co_await pause(all.up_to_milliseconds(5, "a pause")); co_return true;
     default: {
         std::string text = all.new_text(1 + all.choose(most, "size of a message"));
         const duration patience = patience_of(all, client);
         const auto said = co_await timeout(patience, say(to, up, std::move(text)));
-        co_return *said;
+        co_return said;
     }
     }
 }

@@ -72,7 +72,7 @@ template <class Stream> task<bool> send_in_race(town& all, Stream& to, one_way& 
     case 0: {
         const auto raced =
             co_await when_any(send_told(to, way, std::move(text)), chainring::sleep(a_while(all)));
-        co_return std::get<0>(raced.outcomes);
+        co_return std::get<0>(raced.outcomes).value_or(false);
     }
     case 1: {
         // Two at once, of which the first that ends takes the other one with it.
@@ -80,11 +80,13 @@ template <class Stream> task<bool> send_in_race(town& all, Stream& to, one_way& 
         const auto raced = co_await timeout(
             a_while(all),
             when_any(send_told(to, way, std::move(text)), send_told(to, way, std::move(other))));
-        co_return std::get<0>(raced->outcomes) && std::get<1>(raced->outcomes);
+        const bool first = std::get<0>(raced.outcomes).value_or(false);
+        const bool second = std::get<1>(raced.outcomes).value_or(false);
+        co_return first&& second;
     }
     default: {
-        const auto sent = co_await timeout(a_while(all), send_told(to, way, std::move(text)));
-        co_return *sent;
+        const bool sent = co_await timeout(a_while(all), send_told(to, way, std::move(text)));
+        co_return sent;
     }
     }
 }
