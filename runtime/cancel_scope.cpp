@@ -3,8 +3,22 @@
 namespace chainring {
 
 void cancel_scope::cancel() noexcept {
-    if (cancelled_) return;
-    cancelled_ = true;
+    if (std::exchange(cancelled_, true)) return;
+    // Not by recursion: a tree may be as deep as memory goes. What is cancelled from within leaves those alone that are
+    // to come here.
+    for (cancel_scope* next = this; next != nullptr;) {
+        cancel_scope& scope = *next;
+        scope.tell();
+        next = scope.next_to_tell_;
+        scope.children_.for_each([&next](cancel_scope& child) {
+            if (std::exchange(child.cancelled_, true)) return;
+            child.next_to_tell_ = next;
+            next = &child;
+        });
+    }
+}
+
+void cancel_scope::tell() noexcept {
     // A waiter that is told may leave at once, and an SQE taken for a cancel request may reap completions
     // that let others leave: so never hold an iterator, take them one by one from a list of those not told
     // yet.
@@ -15,7 +29,6 @@ void cancel_scope::cancel() noexcept {
         waiting_.push_back(next);
         next.cancel();
     }
-    children_.for_each([](cancel_scope& child) { child.cancel(); });
 }
 
 } // namespace chainring

@@ -48,7 +48,10 @@ class cancel_scope : public list_node<cancel_scope_tag> {
     }
 
   private:
+    void tell() noexcept;
+
     executor* executor_;
+    cancel_scope* next_to_tell_ = nullptr; // that they are cancelled, after this one
     time_point deadline_ = no_deadline;
     bool cancelled_ = false;
     waiter_list waiting_;

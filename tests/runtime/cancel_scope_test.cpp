@@ -1,10 +1,12 @@
 #include "runtime/forwarding_kernel.hpp"
+#include "runtime/small_stack.hpp"
 #include "runtime/steps.hpp"
 #include "support.hpp"
 
 #include <chainring/runtime/cancel_scope.hpp>
 #include <chainring/runtime/sleep.hpp>
 
+#include <algorithm>
 #include <array>
 #include <memory>
 #include <vector>
@@ -349,5 +351,28 @@ TEST_CASE("a_cancellation_that_the_kernel_loses_is_repeated") {
         CHECK(home.stats().operations_in_flight == 0);
     }(used, pipe, destroyed));
     CHECK(kernel.to_lose == 0);
+    check_baseline(used);
+}
+
+TEST_CASE("a_tree_of_scopes_as_deep_as_memory_goes_is_cancelled_on_a_small_stack") {
+    executor used;
+    run_on_small_stack([&used] {
+        used.run([]() -> task<> {
+            constexpr std::size_t depth = 200'000;
+            std::vector<std::unique_ptr<cancel_scope>> nested;
+            cancel_scope* above = &co_await this_scope{};
+            for (std::size_t level = 0; level < depth; ++level) {
+                nested.push_back(std::make_unique<cancel_scope>(above));
+                above = nested.back().get();
+            }
+            {
+                const cancel_scope beside(nested.front().get());
+                nested.front()->cancel();
+                CHECK(beside.cancelled());
+            }
+            CHECK(std::ranges::all_of(nested, [](const auto& scope) { return scope->cancelled(); }));
+            while (!nested.empty()) nested.pop_back();
+        }());
+    });
     check_baseline(used);
 }
