@@ -10,6 +10,7 @@
 
 #include <memory>
 #include <mutex>
+#include <type_traits>
 
 namespace chainring {
 
@@ -57,7 +58,7 @@ class remote_link final : public list_node<remote_tag>, private posted_work {
 // before they are gone, unless it gives its task up at a hard deadline: then they may outlive it.
 class remote_spawner {
   public:
-    // The child is `make()`, a task<>, called on the executor's thread; `make` lives until the child has ended. Any
+    // The child is `make()`, a task<> or a task<result<void>>, called on the executor's thread; `make` lives until the child has ended. Any
     // thread; never waits for the executor. In a group that was cancelled the child is born cancelled, in one that was destroyed it
     // never runs.
     template <class Make> void spawn(Make make) const {
@@ -81,7 +82,7 @@ class remote_spawner {
     explicit remote_spawner(remote_link* link)
         : link_(link, [](remote_link* last) { last->release(); }) {}
 
-    template <class Make> static task<> made(Make make) { co_await make(); }
+    template <class Make> static std::invoke_result_t<Make&> made(Make make) { co_return co_await make(); }
 
     std::shared_ptr<remote_link> link_;
 };

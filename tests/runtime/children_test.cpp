@@ -255,6 +255,22 @@ TEST_CASE("other_threads_spawn_children_and_the_scope_waits_for_them") {
     check_baseline(used);
 }
 
+TEST_CASE("an_error_of_a_child_from_another_thread_is_the_groups") {
+    executor used(options_for(GENERATE(both_modes())));
+    std::thread spawner;
+    used.run([](std::thread& started) -> task<> {
+        const result<void> ended = co_await scope([&](task_group& group) -> task<result<void>> {
+            started = std::thread([remote = group.remote()] {
+                remote.spawn([]() -> task<result<void>> { co_return failure(from_errno(EIO)); });
+            });
+            co_return {};
+        });
+        CHECK(ended == failure(from_errno(EIO)));
+    }(spawner));
+    spawner.join();
+    check_baseline(used);
+}
+
 TEST_CASE("a_group_is_open_as_long_as_a_remote_handle_is") {
     executor used;
     used.run([](executor& home) -> task<> {
