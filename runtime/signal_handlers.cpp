@@ -45,6 +45,13 @@ bool is_default(const struct sigaction& action) noexcept {
            (action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN);
 }
 
+// Nobody who blocks a signal wants it handled: signalfd(2) and sigwait(3) have it that way.
+bool is_blocked(int signal) noexcept {
+    sigset_t blocked;
+    pthread_sigmask(SIG_SETMASK, nullptr, &blocked);
+    return sigismember(&blocked, signal) == 1;
+}
+
 } // namespace
 
 result<void>
@@ -65,7 +72,8 @@ signal_handlers::install(const std::vector<int>& signals, signal_receiver& recei
         }
         handled_signal& entry = handled[static_cast<std::size_t>(signal)];
         if (entry.receiver.load() == &receiver) continue; // named twice
-        if (entry.receiver.load() != nullptr || (others == foreign::refuse && !is_default(before))) {
+        const bool is_anothers = !is_default(before) || is_blocked(signal);
+        if (entry.receiver.load() != nullptr || (others == foreign::refuse && is_anothers)) {
             refused = errc::signal_taken;
             break;
         }

@@ -80,7 +80,7 @@ class signal_set {
     // Within a task. A signal that is named twice counts once, and one that was ignored so far is not any more.
     //
     // errors: errc::signal_taken when another signal_set, a runtime that stops on SIGINT and SIGTERM, or the program's
-    //         own handler has one of them; EINVAL for an empty set, for a number that is no signal, for SIGKILL and
+    //         own handler has one of them, or when this thread blocks it, as for signalfd(2); EINVAL for an empty set, for a number that is no signal, for SIGKILL and
     //         SIGSTOP, and for faults (SIGSEGV, SIGBUS, SIGFPE, SIGILL); std::errc::operation_not_permitted outside of a task
     static result<signal_set> open(const std::vector<int>& signals);
 

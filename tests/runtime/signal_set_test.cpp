@@ -210,3 +210,22 @@ TEST_CASE("a_set_that_dies_with_a_signal_on_its_way_is_no_ones") {
     CHECK(handler_of(SIGUSR1) == SIG_DFL);
     check_baseline(used);
 }
+
+// A blocked signal is somebody else's: it would never arrive here.
+TEST_CASE("a_signal_that_the_thread_blocks_is_refused") {
+    executor used;
+    used.run([]() -> task<> {
+        sigset_t blocked;
+        sigemptyset(&blocked);
+        sigaddset(&blocked, SIGUSR1);
+        pthread_sigmask(SIG_BLOCK, &blocked, nullptr);
+        CHECK(refusal({SIGUSR1}) == errc::signal_taken);
+        CHECK(refusal({SIGUSR2, SIGUSR1}) == errc::signal_taken);
+        CHECK(handler_of(SIGUSR1) == SIG_DFL);
+        CHECK(handler_of(SIGUSR2) == SIG_DFL);
+        pthread_sigmask(SIG_UNBLOCK, &blocked, nullptr);
+        CHECK_FALSE(refusal({SIGUSR1}));
+        co_return;
+    }());
+    check_baseline(used);
+}
