@@ -12,6 +12,7 @@
 #include <chainring/runtime/executor.hpp>
 #include <chainring/runtime/task_tree.hpp>
 
+#include <cassert>
 #include <exception>
 #include <memory>
 #include <type_traits>
@@ -107,11 +108,13 @@ template <class T> class async_generator<T>::promise_type {
     std::exception_ptr exception_;
 };
 
-template <class T>
-class [[nodiscard("co_await it")]] async_generator<T>::next_operation final : public waiter {
+template <class T> class [[nodiscard("co_await it")]] async_generator<T>::next_operation : public waiter {
   public:
     explicit next_operation(std::coroutine_handle<promise_type> generator) noexcept
-        : generator_(generator) {}
+        : generator_(generator) {
+        assert(generator != nullptr && !generator.promise().running_); // one consumer at a time
+    }
+    next_operation(next_operation&&) = default;
     ~next_operation() {
         if (suspended_ != nullptr && generator_.promise().consumer_ == this)
             generator_.promise().consumer_ = nullptr;
@@ -122,14 +125,17 @@ class [[nodiscard("co_await it")]] async_generator<T>::next_operation final : pu
     bool await_suspend(
         std::coroutine_handle<Promise> caller,
         std::source_location where = std::source_location::current()) noexcept {
+        return begin(caller.promise().site().at(caller, where), caller.promise().scope());
+    }
+    bool begin(wait_site& caller, cancel_scope& scope) noexcept {
         promise_type& promise = generator_.promise();
         if (!generator_.done()) {
-            promise.scope_ = &caller.promise().scope();
+            promise.scope_ = &scope;
             promise.running_ = true;
             generator_.resume();
         }
-        if (!promise.running_) return goes_on_later(caller, where);
-        suspend(caller, where);
+        if (!promise.running_) return goes_on_later(caller, scope);
+        suspend(caller, scope);
         promise.consumer_ = this;
         return true;
     }

@@ -22,7 +22,9 @@ struct this_scope {
 namespace detail {
 
 // The waiter that awaiting it makes: an operation is one, a task gets one.
-template <std::derived_from<waiter> Operation> Operation waiter_of(Operation operation) noexcept {
+template <std::derived_from<waiter> Operation>
+    requires requires(Operation& made, wait_site& caller, cancel_scope& scope) { made.begin(caller, scope); }
+Operation waiter_of(Operation operation) noexcept {
     return operation;
 }
 template <class T> task_waiter<T> waiter_of(task<T> child) noexcept {
@@ -30,12 +32,15 @@ template <class T> task_waiter<T> waiter_of(task<T> child) noexcept {
 }
 template <class Awaitable> using waiter_for = decltype(waiter_of(std::declval<Awaitable>()));
 
-// Something that can be awaited in any scope: an operation of chainring, or a task.
+// Something that can be awaited in any scope: an operation of chainring, or a task. Not what a cancellation never reaches,
+// such as `yield` and a group's `join`.
 template <class Awaitable>
 concept awaitable = requires { typename waiter_for<Awaitable>; };
 
-// Holder makes the scope: `cancel_scope& open(cancel_scope& parent)`, when the awaiting begins. For executor::dump it may
-// have a `deadline()`, and a `describe_rest(task_tree&)` for what belongs to the scope besides. It lies in a base, the first one, because the scope must outlive the awaiter that waits in it; one for each Awaiter, because they nest.
+// Holder makes the scope: `cancel_scope& open(cancel_scope& parent)`, when the awaiting begins; the awaiter is a second
+// argument, if it takes one. For executor::dump it may have a `deadline()`, and a `describe_rest(task_tree&)` for what belongs
+// to the scope besides. It lies in a base, the first one, because the scope must outlive the awaiter that waits in it; one
+// for each Awaiter, because they nest.
 template <class Holder, class Awaiter> struct scope_below {
     Holder holder;
 };
@@ -55,7 +60,7 @@ class [[nodiscard("co_await it")]] scoped_awaiter : private scope_below<Holder, 
         return begin(caller.promise().site().at(caller, where), caller.promise().scope());
     }
     bool begin(wait_site& caller, cancel_scope& scope) {
-        cancel_scope& below = holder().open(scope);
+        cancel_scope& below = open(scope);
         return !Awaiter::await_ready() && Awaiter::begin(caller, below);
     }
 
@@ -71,6 +76,15 @@ class [[nodiscard("co_await it")]] scoped_awaiter : private scope_below<Holder, 
 
   protected:
     Holder& holder() noexcept { return scope_below<Holder, Awaiter>::holder; }
+
+  private:
+    cancel_scope& open(cancel_scope& parent) {
+        const Awaiter& awaiter = *this;
+        if constexpr (requires { holder().open(parent, awaiter); })
+            return holder().open(parent, awaiter);
+        else
+            return holder().open(parent);
+    }
 };
 
 } // namespace detail

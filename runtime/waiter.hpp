@@ -40,18 +40,24 @@ class waiter : public list_node<waiter_tag> {
     // For await_suspend; `where` is its default argument, which stands for the co_await.
     template <class Promise>
     void suspend(std::coroutine_handle<Promise> caller, std::source_location where) noexcept {
-        suspended_ = &caller.promise().site().at(caller, where);
-        suspended_->suspend(*this, caller.promise().scope().home().now());
+        suspend(caller.promise().site().at(caller, where), caller.promise().scope());
+    }
+    template <class Scope> void suspend(wait_site& caller, Scope& scope) noexcept {
+        suspended_ = &caller;
+        caller.suspend(*this, scope.home().now());
     }
 
     // The same, of what has completed by then. True: the budget of the turn is used up, and the coroutine goes on from the
     // ready queue.
     template <class Promise>
     bool goes_on_later(std::coroutine_handle<Promise> caller, std::source_location where) noexcept {
-        auto& ready = caller.promise().scope().home().ready();
+        return goes_on_later(caller.promise().site().at(caller, where), caller.promise().scope());
+    }
+    template <class Scope> bool goes_on_later(wait_site& caller, Scope& scope) noexcept {
+        auto& ready = scope.home().ready();
         if (ready.may_go_on()) [[likely]]
             return false;
-        suspend(caller, where);
+        suspend(caller, scope);
         ready.push(*this);
         return true;
     }

@@ -158,3 +158,18 @@ TEST_CASE("a_generator_that_is_destroyed_where_it_stands_ends_its_operation") {
     }());
     check_baseline(used);
 }
+
+TEST_CASE("the_next_value_of_a_generator_may_have_a_deadline") {
+    virtual_clock clock;
+    executor used({}, clock);
+    used.run([]() -> task<> {
+        auto values = counts_slowly(3);
+        const int* const in_time = co_await timeout(2s, values.next());
+        CHECK(in_time != nullptr);
+        const int* const too_late = co_await timeout(1ms, values.next());
+        CHECK(too_late == nullptr); // its sleep was cancelled, and it ended
+        const int* const ended = co_await values.next();
+        CHECK(ended == nullptr);
+    }());
+    check_baseline(used);
+}
