@@ -116,6 +116,12 @@ void receiver::close(fault why) noexcept {
     if (reader_ != nullptr && !direct_) dismiss(*reader_, closed_);
 }
 
+// What is in the socket while a receive is armed comes by itself.
+bool receiver::has_arrived() const noexcept {
+    if (received_.has_news()) return true;
+    return !closed_ && !armed_ && home_.behind().unread(socket_.control()) > 0;
+}
+
 bool receiver::peer_still_sends() const noexcept {
     if (peer_ended_) return false;
     return unwanted_ || home_.behind().unread(socket_.control()) > 0;

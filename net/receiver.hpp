@@ -51,6 +51,8 @@ class receiver final : private completion, private starved_receiver {
     }
     // For the reader who was admitted: there is something to take.
     bool may_take() const noexcept { return told_; }
+    // There is something for a reader, who waits for buffers at most.
+    bool has_arrived() const noexcept;
     // Who wants nothing of a stream need not wait for it.
     bool gives_nothing_to(std::span<std::byte> target) const noexcept {
         return target.empty() && framing_ == framing::bytes && !closed_;

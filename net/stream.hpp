@@ -32,6 +32,8 @@ class [[nodiscard("co_await it")]] receive_operation : public operation<receive_
         error_ = error;
     }
     void cancel() noexcept override;
+    // For until_shutdown.
+    bool has_arrived() const noexcept { return from_ != nullptr && from_->has_arrived(); }
     void describe(task_tree& to) const override { to.waits("receive on", from_->socket_name()); }
     result<buffer> await_resume() noexcept {
         if (error_) [[unlikely]]
@@ -57,6 +59,7 @@ class [[nodiscard("co_await it")]] receive_into_operation
         error_ = error;
     }
     void cancel() noexcept override;
+    bool has_arrived() const noexcept { return from_ != nullptr && from_->has_arrived(); }
     void describe(task_tree& to) const override { to.waits("receive on", from_->socket_name()); }
     result<std::size_t> await_resume() noexcept;
 

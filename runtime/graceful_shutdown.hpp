@@ -55,36 +55,45 @@ class graceful_shutdown final : private timer {
 
 namespace detail {
 
-// A scope that is cancelled when a shutdown begins.
-class shutdown_scope final : public cancel_scope, private intake {
+// A scope that is cancelled when a shutdown begins; unless what is awaited in it is there already.
+template <class Awaiter> class shutdown_scope final : public cancel_scope, private intake {
   public:
-    explicit shutdown_scope(cancel_scope& parent) noexcept
-        : cancel_scope(&parent) {
+    shutdown_scope(cancel_scope& parent, const Awaiter& awaiter) noexcept
+        : cancel_scope(&parent)
+        , awaiter_(awaiter) {
         if (home().shutting_down())
-            cancel();
+            stop();
         else
             home().add(static_cast<intake&>(*this));
     }
 
   private:
-    void stop() noexcept override { cancel(); }
+    void stop() noexcept override {
+        if constexpr (requires { awaiter_.has_arrived(); })
+            if (awaiter_.has_arrived()) return;
+        cancel();
+    }
+
+    const Awaiter& awaiter_;
 };
 
-class holds_shutdown_scope {
+template <class Awaiter> class holds_shutdown_scope {
   public:
     holds_shutdown_scope() noexcept = default;
     holds_shutdown_scope(holds_shutdown_scope&&) noexcept {} // before it is awaited
 
-    cancel_scope& open(cancel_scope& parent) noexcept { return scope_.emplace(parent); }
+    cancel_scope& open(cancel_scope& parent, const Awaiter& awaiter) noexcept {
+        return scope_.emplace(parent, awaiter);
+    }
 
   private:
-    std::optional<shutdown_scope> scope_;
+    std::optional<shutdown_scope<Awaiter>> scope_;
 };
 
 } // namespace detail
 
 // Awaits an operation or a task, and cancels it when a shutdown begins: for what waits for new work, such as the next
-// request of a connection. After that it cancels at once.
+// request of a connection. What has arrived by then is received all the same; after that it cancels at once.
 //
 // completes when: what is awaited has ended, with its result
 // errors:         those of what is awaited; errc::cancelled for a shutdown too
@@ -92,7 +101,8 @@ class holds_shutdown_scope {
 // ownership:      of what is awaited
 // thread:         the executor's
 template <detail::awaitable Awaitable> auto until_shutdown(Awaitable awaited) noexcept {
-    return detail::scoped_awaiter<detail::holds_shutdown_scope, detail::waiter_for<Awaitable>>(
+    using awaiter = detail::waiter_for<Awaitable>;
+    return detail::scoped_awaiter<detail::holds_shutdown_scope<awaiter>, awaiter>(
         {}, detail::waiter_of(std::move(awaited)));
 }
 

@@ -143,3 +143,32 @@ TEST_CASE("at_the_hard_deadline_run_ends_and_connections_are_reset") {
     CHECK(how_it_ended(peer) == ECONNRESET);
     check_baseline(home);
 }
+
+// As when the program was stopped, and goes on with a signal and with data that has come meanwhile.
+TEMPLATE_TEST_CASE("what_has_arrived_when_a_shutdown_begins_is_answered", "", EACH_TRANSPORT) {
+    executor_options options = options_for(GENERATE(both_modes()));
+    options.buffers.block_size = 64; // several receives, and more than wait for a reader
+    const std::size_t size = GENERATE(2U, 200U, 5000U);
+    on_executor(options, [size]() -> task<> {
+        graceful_shutdown shutdown(*executor::current(), in_an_hour);
+        auto listener = must(TestType::listener::bind(TestType::somewhere()));
+        int answered = 0;
+        std::vector<plain_socket> clients;
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn(serve<TestType>(listener, false, answered));
+            for (int client = 0; client < 30; ++client) {
+                clients.push_back(plain_socket::connected_to(must(listener.local())));
+                CHECK(clients.back().send("ok"));
+                const std::string first = co_await read_plain(clients.back(), 2);
+                CHECK(first == "ok");
+            }
+            co_await settle();
+            for (const plain_socket& client : clients) CHECK(client.send(std::string(size, 'r')));
+            shutdown.begin();
+        });
+        for (const plain_socket& client : clients) {
+            const std::string answers = co_await read_plain_to_end(client);
+            CHECK(answers == std::string(size, 'r'));
+        }
+    });
+}
