@@ -55,6 +55,29 @@ simulated_kernel::pair simulated_kernel::connected_pair(int family, int type) {
     return {network_.add(near), network_.add(far->accept())};
 }
 
+int simulated_kernel::connect(int descriptor, const sockaddr* to, socklen_t length) {
+    return on_socket(descriptor, [&](socket& of) { return of.connect(address(to, length)); });
+}
+
+int simulated_kernel::accept(int descriptor) {
+    return on_socket(descriptor, [&](socket& of) {
+        const int found = of.may_accept();
+        if (found < 0) return found;
+        return network_.has_room() ? network_.add(of.accept()) : -EMFILE;
+    });
+}
+
+int simulated_kernel::send(int descriptor, const void* bytes, std::size_t size) {
+    return on_socket(descriptor, [&](socket& of) {
+        const iovec whole{const_cast<void*>(bytes), size};
+        return of.send({&whole, 1}, 0, size);
+    });
+}
+
+int simulated_kernel::receive(int descriptor, void* target, std::size_t size) {
+    return on_socket(descriptor, [&](socket& of) { return of.receive(target, size, 0, size); });
+}
+
 int simulated_kernel::open_ring(io_uring& ring, const ring_options& options) noexcept {
     check_thread("the opening of a ring");
     if (options.completion_entries < options.submission_entries) return -EINVAL;

@@ -35,6 +35,12 @@ class simulated_kernel final : public kernel {
     };
     pair connected_pair(int family, int type);
 
+    // What programs do without a ring, and without waiting: for the peers of what is tested. A value >= 0 or a negative errno.
+    int connect(int descriptor, const sockaddr* to, socklen_t length);
+    int accept(int descriptor);
+    int send(int descriptor, const void* bytes, std::size_t size);
+    int receive(int descriptor, void* target, std::size_t size);
+
     int open_ring(io_uring& ring, const ring_options& options) noexcept override;
     int enable_ring(io_uring& ring) noexcept override;
     void close_ring(io_uring& ring) noexcept override;

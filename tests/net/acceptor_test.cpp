@@ -81,7 +81,7 @@ TEMPLATE_TEST_CASE("connections_accepted_ahead_outlive_their_stream", "", EACH_T
     });
 }
 
-TEST_CASE("a_stream_stops_accepting_ahead_when_nobody_takes") {
+TEST_CASE("a_stream_stops_accepting_ahead_when_nobody_takes", "[linux]") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         auto listener = must(tcp_listener::bind({"127.0.0.1", 0}));
         const endpoint at = must(listener.local());

@@ -97,7 +97,7 @@ template <class Over> task<> send_and_cancel(send_path path, std::size_t longest
 } // namespace
 
 TEMPLATE_TEST_CASE(
-    "a_socket_has_one_batch_in_flight_and_no_submission_cuts_a_chain", "", over_tcp, over_unix,
+    "a_socket_has_one_batch_in_flight_and_no_submission_cuts_a_chain", "[linux]", over_tcp, over_unix,
     over_seqpacket) {
     const bool records = std::is_same_v<TestType, over_seqpacket>;
     const send_path path = GENERATE(send_path::gathered, send_path::chained);

@@ -27,7 +27,7 @@ executor_options one_at_a_time() {
 
 } // namespace
 
-TEMPLATE_TEST_CASE("who_receives_the_end_of_a_stream_for_ever_starves_nobody", "", EACH_TRANSPORT) {
+TEMPLATE_TEST_CASE("who_receives_the_end_of_a_stream_for_ever_starves_nobody", "[linux]", EACH_TRANSPORT) {
     const bool lease = GENERATE(true, false);
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
         auto pair = co_await connected_to_plain<TestType>();
@@ -49,7 +49,8 @@ TEMPLATE_TEST_CASE("who_receives_the_end_of_a_stream_for_ever_starves_nobody", "
     });
 }
 
-TEMPLATE_TEST_CASE("who_writes_below_a_mark_that_is_never_reached_starves_nobody", "", EACH_TRANSPORT) {
+TEMPLATE_TEST_CASE(
+    "who_writes_below_a_mark_that_is_never_reached_starves_nobody", "[linux]", EACH_TRANSPORT) {
     const bool joined = GENERATE(true, false);
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
         auto pair = co_await connected_to_plain<TestType>();

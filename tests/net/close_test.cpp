@@ -77,7 +77,7 @@ TEMPLATE_TEST_CASE("a_close_sends_what_others_wait_for_and_takes_nothing_new", "
 }
 
 TEMPLATE_TEST_CASE(
-    "after_a_close_nothing_is_received_not_even_an_end_that_was_there_before", "", EACH_TRANSPORT) {
+    "after_a_close_nothing_is_received_not_even_an_end_that_was_there_before", "[linux]", EACH_TRANSPORT) {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         auto pair = co_await connected_to_plain<TestType>(4096);
         ::shutdown(pair.peer.get(), SHUT_WR);
@@ -192,7 +192,7 @@ TEST_CASE("a_peer_that_still_sends_gets_the_last_message_and_an_orderly_end") {
     });
 }
 
-TEST_CASE("a_peer_that_never_ends_holds_a_connection_for_a_second_and_no_longer_than_the_limit") {
+TEST_CASE("a_peer_that_never_ends_holds_a_connection_for_a_second_and_no_longer_than_the_limit", "[linux]") {
     const duration limit = GENERATE(duration(200ms), duration(1h));
     clock_that_jumps behind;
     executor home(options_for(GENERATE(both_modes())), behind);
@@ -213,7 +213,7 @@ TEST_CASE("a_peer_that_never_ends_holds_a_connection_for_a_second_and_no_longer_
     check_baseline(home);
 }
 
-TEST_CASE("closes_that_fill_the_submission_queue_do_not_put_run_to_sleep_for_ever") {
+TEST_CASE("closes_that_fill_the_submission_queue_do_not_put_run_to_sleep_for_ever", "[linux]") {
     // The read for wake-ups finds room only when the closes have been submitted, which ends them.
     struct watchful final : forwarding_kernel {
         bool sleeps_for_ever = false;

@@ -83,7 +83,7 @@ TEST_CASE("an_address_of_another_kind_is_refused") {
     });
 }
 
-TEMPLATE_TEST_CASE("the_options_of_a_connection_hold_from_its_start", "", EACH_TRANSPORT) {
+TEMPLATE_TEST_CASE("the_options_of_a_connection_hold_from_its_start", "[linux]", EACH_TRANSPORT) {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         const socket_options wanted{.keep_alive = true, .send_buffer = 20'000, .receive_buffer = 30'000};
         auto listener = must(TestType::listener::bind(TestType::somewhere()));
@@ -103,7 +103,7 @@ TEMPLATE_TEST_CASE("the_options_of_a_connection_hold_from_its_start", "", EACH_T
     });
 }
 
-TEST_CASE("a_connection_in_flight_can_be_cancelled") {
+TEST_CASE("a_connection_in_flight_can_be_cancelled", "[linux]") {
     const silent_listener nobody_answers;
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
         outcome told;
@@ -117,7 +117,7 @@ TEST_CASE("a_connection_in_flight_can_be_cancelled") {
     });
 }
 
-TEMPLATE_TEST_CASE("a_connect_in_a_cancelled_scope_opens_nothing", "", EACH_TRANSPORT) {
+TEMPLATE_TEST_CASE("a_connect_in_a_cancelled_scope_opens_nothing", "[linux]", EACH_TRANSPORT) {
     executor home(options_for(GENERATE(both_modes())));
     home.run([]() -> task<> {
         auto listener = must(TestType::listener::bind(TestType::somewhere()));

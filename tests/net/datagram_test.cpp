@@ -24,7 +24,7 @@ std::string text_of(int number) {
 
 } // namespace
 
-TEMPLATE_TEST_CASE("datagrams_keep_their_boundaries_and_their_order", "", EACH_KIND) {
+TEMPLATE_TEST_CASE("datagrams_keep_their_boundaries_and_their_order", "[linux]", EACH_KIND) {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         const plain_receiver peer(TestType::somewhere());
         auto near = must(co_await connected_datagram::connect(peer.local(), TestType::somewhere()));
@@ -67,7 +67,7 @@ TEST_CASE("datagrams_to_a_peer_that_is_slow_wait_and_keep_their_order") {
     });
 }
 
-TEMPLATE_TEST_CASE("an_empty_datagram_is_a_message_and_no_end", "", EACH_KIND) {
+TEMPLATE_TEST_CASE("an_empty_datagram_is_a_message_and_no_end", "[linux]", EACH_KIND) {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         const plain_receiver peer(TestType::somewhere());
         auto near = must(co_await connected_datagram::connect(peer.local(), TestType::somewhere()));
@@ -87,7 +87,7 @@ TEMPLATE_TEST_CASE("an_empty_datagram_is_a_message_and_no_end", "", EACH_KIND) {
     });
 }
 
-TEST_CASE("an_empty_datagram_that_is_cancelled_in_the_chain_takes_nobody_else_along") {
+TEST_CASE("an_empty_datagram_that_is_cancelled_in_the_chain_takes_nobody_else_along", "[linux]") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         const plain_receiver peer(over_unix_datagrams::somewhere());
         auto near = must(co_await connected_datagram::connect(peer.local()));
@@ -141,7 +141,7 @@ TEST_CASE("a_submission_queue_of_one_entry_is_enough_for_datagrams") {
     });
 }
 
-TEST_CASE("a_datagram_that_is_too_long_fails_alone") {
+TEST_CASE("a_datagram_that_is_too_long_fails_alone", "[linux]") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         const plain_receiver peer(over_udp::somewhere());
         auto near = must(co_await connected_datagram::connect(peer.local()));
@@ -189,7 +189,7 @@ TEST_CASE("a_written_datagram_that_is_too_long_is_told_by_the_next_flush_or_clos
     });
 }
 
-TEST_CASE("a_refused_datagram_is_told_once_and_the_socket_goes_on") {
+TEST_CASE("a_refused_datagram_is_told_once_and_the_socket_goes_on", "[linux]") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         std::optional<plain_receiver> peer(over_udp::somewhere());
         const endpoint at = peer->local();

@@ -16,8 +16,8 @@ struct over_unix_datagrams {
 class plain_receiver {
   public:
     explicit plain_receiver(const endpoint& at)
-        : socket_(::socket(at.family(), SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
-        if (::bind(socket_.get(), at.address(), at.length()) != 0) FAIL("bind: " << std::strerror(errno));
+        : socket_(calls::socket(at.family(), SOCK_DGRAM)) {
+        calls::must(calls::bind(socket_.get(), at), "bind");
     }
     endpoint local() const { return socket_.local(); }
     void answer(const endpoint& to, std::string_view text) const {
@@ -28,7 +28,7 @@ class plain_receiver {
     // The next one; none: nullopt.
     std::optional<std::string> next() const {
         std::string bytes(65'536, '\0');
-        const ssize_t got = ::recv(socket_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
+        const ssize_t got = calls::receive(socket_.get(), bytes.data(), bytes.size());
         if (got < 0) return {};
         bytes.resize(static_cast<std::size_t>(got));
         return bytes;

@@ -96,7 +96,7 @@ TEMPLATE_TEST_CASE("destroying_an_accept_closes_what_it_accepted", "", EACH_TRAN
     });
 }
 
-TEST_CASE("destroying_a_connect_in_flight_closes_its_socket") {
+TEST_CASE("destroying_a_connect_in_flight_closes_its_socket", "[linux]") {
     const moment when = GENERATE(moment::before_submission, moment::in_flight);
     const plain_socket listener = plain_socket::listening({"127.0.0.1", 0}, 0);
     const plain_socket first = plain_socket::connected_to(listener.local()); // the backlog is full now
@@ -128,7 +128,7 @@ TEMPLATE_TEST_CASE("destroying_a_connect_that_has_succeeded_closes_the_connectio
     });
 }
 
-TEST_CASE("destroying_a_connect_to_a_host_closes_the_sockets_of_all_its_attempts") {
+TEST_CASE("destroying_a_connect_to_a_host_closes_the_sockets_of_all_its_attempts", "[linux]") {
     const moment when = GENERATE(moment::before_submission, moment::in_flight);
     const bool waits_between = GENERATE(true, false);
     const plain_socket listener = plain_socket::listening({"127.0.0.1", 0}, 0);
@@ -400,7 +400,8 @@ TEMPLATE_TEST_CASE("destroying_a_close_that_has_begun_does_not_stop_it", "", EAC
     });
 }
 
-TEMPLATE_TEST_CASE("an_executor_that_ends_with_suspended_tasks_leaves_nothing_behind", "", EACH_TRANSPORT) {
+TEMPLATE_TEST_CASE(
+    "an_executor_that_ends_with_suspended_tasks_leaves_nothing_behind", "[linux]", EACH_TRANSPORT) {
     const std::size_t before = open_descriptors();
     {
         executor home(options_for(GENERATE(both_modes())));

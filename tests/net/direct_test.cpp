@@ -37,7 +37,7 @@ std::uint32_t claimed() {
 
 } // namespace
 
-TEMPLATE_TEST_CASE("a_direct_connection_takes_no_descriptor_of_the_process", "", EACH_TRANSPORT) {
+TEMPLATE_TEST_CASE("a_direct_connection_takes_no_descriptor_of_the_process", "[linux]", EACH_TRANSPORT) {
     executor home(with_places(GENERATE(both_modes()), 4));
     home.run([]() -> task<> {
         auto pair = co_await direct_pair<TestType>();
@@ -67,7 +67,7 @@ TEMPLATE_TEST_CASE("a_direct_connection_takes_no_descriptor_of_the_process", "",
     check_baseline(home);
 }
 
-TEMPLATE_TEST_CASE("what_asks_a_direct_socket_works_too", "", EACH_TRANSPORT) {
+TEMPLATE_TEST_CASE("what_asks_a_direct_socket_works_too", "[linux]", EACH_TRANSPORT) {
     executor home(with_places(GENERATE(both_modes()), 4));
     home.run([]() -> task<> {
         auto pair = co_await direct_pair<TestType>();
@@ -93,7 +93,7 @@ TEMPLATE_TEST_CASE("what_asks_a_direct_socket_works_too", "", EACH_TRANSPORT) {
 }
 
 TEMPLATE_TEST_CASE(
-    "a_direct_connection_that_is_dropped_closes_and_one_that_is_aborted_resets", "", EACH_TRANSPORT) {
+    "a_direct_connection_that_is_dropped_closes_and_one_that_is_aborted_resets", "[linux]", EACH_TRANSPORT) {
     short_of_descriptors kernel;
     executor home(with_places(GENERATE(both_modes()), 4), kernel);
     const bool abort = GENERATE(false, true);
@@ -114,7 +114,7 @@ TEMPLATE_TEST_CASE(
 }
 
 // Without the gate the kernel accepts the third connection and drops it.
-TEMPLATE_TEST_CASE("no_connection_is_lost_while_every_place_is_taken", "", EACH_TRANSPORT) {
+TEMPLATE_TEST_CASE("no_connection_is_lost_while_every_place_is_taken", "[linux]", EACH_TRANSPORT) {
     const bool ahead = GENERATE(false, true);
     executor home(with_places(GENERATE(both_modes()), 2));
     home.run([](bool accepted_ahead) -> task<> {
@@ -150,7 +150,7 @@ TEMPLATE_TEST_CASE("no_connection_is_lost_while_every_place_is_taken", "", EACH_
     check_baseline(home);
 }
 
-TEMPLATE_TEST_CASE("direct_connections_that_nobody_took_close_with_the_listener", "", EACH_TRANSPORT) {
+TEMPLATE_TEST_CASE("direct_connections_that_nobody_took_close_with_the_listener", "[linux]", EACH_TRANSPORT) {
     executor home(with_places(GENERATE(both_modes()), 8));
     const std::size_t before = open_descriptors(); // of which some have the numbers of the places
     home.run([]() -> task<> {
@@ -169,7 +169,7 @@ TEMPLATE_TEST_CASE("direct_connections_that_nobody_took_close_with_the_listener"
     check_baseline(home);
 }
 
-TEMPLATE_TEST_CASE("an_accept_that_is_cancelled_gives_its_place_back", "", EACH_TRANSPORT) {
+TEMPLATE_TEST_CASE("an_accept_that_is_cancelled_gives_its_place_back", "[linux]", EACH_TRANSPORT) {
     executor home(with_places(GENERATE(both_modes()), 1));
     home.run([]() -> task<> {
         auto listener = must(TestType::listener::bind(TestType::somewhere(), direct));
@@ -183,7 +183,8 @@ TEMPLATE_TEST_CASE("an_accept_that_is_cancelled_gives_its_place_back", "", EACH_
     check_baseline(home);
 }
 
-TEMPLATE_TEST_CASE("a_place_that_a_cancelled_accept_gives_back_is_for_another_listener", "", EACH_TRANSPORT) {
+TEMPLATE_TEST_CASE(
+    "a_place_that_a_cancelled_accept_gives_back_is_for_another_listener", "[linux]", EACH_TRANSPORT) {
     executor home(with_places(GENERATE(both_modes()), 1));
     home.run([]() -> task<> {
         auto first = must(TestType::listener::bind(TestType::somewhere(), direct));
@@ -217,7 +218,7 @@ TEST_CASE("direct_descriptors_need_a_table") {
     });
 }
 
-TEST_CASE("options_that_a_direct_unix_connection_would_not_inherit_are_refused") {
+TEST_CASE("options_that_a_direct_unix_connection_would_not_inherit_are_refused", "[linux]") {
     executor home(with_places(GENERATE(both_modes()), 2));
     home.run([]() -> task<> {
         const listen_options options{.socket = {.send_buffer = 4096}, .direct_descriptors = true};

@@ -87,7 +87,7 @@ TEST_CASE("a_numeric_host_of_ipv6_is_connected_to") {
     });
 }
 
-TEST_CASE("a_refused_attempt_is_followed_by_the_next_one_at_once") {
+TEST_CASE("a_refused_attempt_is_followed_by_the_next_one_at_once", "[linux]") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         auto listener = must(tcp_listener::bind({"127.0.0.1", 0}));
         std::vector<endpoint> addresses{nobody(), nobody(), must(listener.local())};
@@ -98,7 +98,7 @@ TEST_CASE("a_refused_attempt_is_followed_by_the_next_one_at_once") {
     });
 }
 
-TEST_CASE("an_address_of_a_family_that_is_missing_here_is_followed_by_the_next_one") {
+TEST_CASE("an_address_of_a_family_that_is_missing_here_is_followed_by_the_next_one", "[linux]") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         auto listener = must(tcp_listener::bind({"127.0.0.1", 0}));
         std::vector<endpoint> addresses{endpoint(), must(listener.local())};
@@ -108,7 +108,7 @@ TEST_CASE("an_address_of_a_family_that_is_missing_here_is_followed_by_the_next_o
     });
 }
 
-TEST_CASE("options_hold_for_a_connection_to_a_host") {
+TEST_CASE("options_hold_for_a_connection_to_a_host", "[linux]") {
     on_executor(task_work_mode::throughput, []() -> task<> {
         auto listener = must(tcp_listener::bind({"127.0.0.1", 0}));
         connect_options options;
@@ -118,7 +118,7 @@ TEST_CASE("options_hold_for_a_connection_to_a_host") {
     });
 }
 
-TEST_CASE("an_address_that_does_not_answer_is_given_its_time_and_then_overtaken") {
+TEST_CASE("an_address_that_does_not_answer_is_given_its_time_and_then_overtaken", "[linux]") {
     const silent_listener first;
     const silent_listener second;
     const std::size_t before = open_descriptors();
@@ -143,7 +143,7 @@ TEST_CASE("an_address_that_does_not_answer_is_given_its_time_and_then_overtaken"
     CHECK(open_descriptors() == before);
 }
 
-TEST_CASE("two_addresses_that_answer_at_the_same_time_make_one_connection") {
+TEST_CASE("two_addresses_that_answer_at_the_same_time_make_one_connection", "[linux]") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         const plain_socket first = plain_socket::listening({"127.0.0.1", 0}, 1);
         const plain_socket second = plain_socket::listening({"127.0.0.1", 0}, 1);
@@ -165,7 +165,7 @@ TEST_CASE("two_addresses_that_answer_at_the_same_time_make_one_connection") {
     });
 }
 
-TEST_CASE("if_all_attempts_fail_the_error_is_the_most_telling_one") {
+TEST_CASE("if_all_attempts_fail_the_error_is_the_most_telling_one", "[linux]") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         std::vector<endpoint> no_route_first{endpoint(), nobody(), endpoint()};
         const connect_options mixed = known_as(std::move(no_route_first));
@@ -178,7 +178,7 @@ TEST_CASE("if_all_attempts_fail_the_error_is_the_most_telling_one") {
     });
 }
 
-TEST_CASE("a_host_that_does_not_resolve_cannot_be_connected_to") {
+TEST_CASE("a_host_that_does_not_resolve_cannot_be_connected_to", "[linux]") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         connect_options options;
         options.resolve.lookup = [](const std::string&, const std::string&) -> result<std::vector<endpoint>> {
@@ -195,7 +195,7 @@ TEST_CASE("a_host_that_does_not_resolve_cannot_be_connected_to") {
     });
 }
 
-TEST_CASE("a_connection_to_a_host_can_be_cancelled_while_its_addresses_are_tried") {
+TEST_CASE("a_connection_to_a_host_can_be_cancelled_while_its_addresses_are_tried", "[linux]") {
     const silent_listener first;
     const silent_listener second;
     const std::size_t before = open_descriptors();
@@ -215,7 +215,7 @@ TEST_CASE("a_connection_to_a_host_can_be_cancelled_while_its_addresses_are_tried
     CHECK(open_descriptors() == before);
 }
 
-TEST_CASE("a_connection_to_a_host_can_be_cancelled_while_it_waits_with_the_next_attempt") {
+TEST_CASE("a_connection_to_a_host_can_be_cancelled_while_it_waits_with_the_next_attempt", "[linux]") {
     const silent_listener first;
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
         std::vector<endpoint> addresses{first.at(), nobody()};

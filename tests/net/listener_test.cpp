@@ -59,7 +59,7 @@ TEMPLATE_TEST_CASE("an_address_in_use_is_refused", "", EACH_TRANSPORT) {
     });
 }
 
-TEST_CASE("two_listeners_share_a_port_if_both_say_so") {
+TEST_CASE("two_listeners_share_a_port_if_both_say_so", "[linux]") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         const listen_options shared{.socket = {.reuse_port = true}};
         auto first = must(tcp_listener::bind({"127.0.0.1", 0}, shared));
@@ -77,7 +77,7 @@ TEST_CASE("a_privileged_port_is_refused_to_ordinary_users") {
     });
 }
 
-TEST_CASE("a_unix_path_that_cannot_be_made_is_refused") {
+TEST_CASE("a_unix_path_that_cannot_be_made_is_refused", "[linux]") {
     const temporary_directory directory;
     const std::size_t before = open_descriptors();
     executor home;
@@ -105,7 +105,7 @@ TEMPLATE_TEST_CASE("binding_outside_of_an_executor_is_not_permitted", "", EACH_T
     CHECK(error_of(TestType::listener::bind(TestType::somewhere())) == std::errc::operation_not_permitted);
 }
 
-TEST_CASE("a_unix_listener_removes_its_path_when_it_closes") {
+TEST_CASE("a_unix_listener_removes_its_path_when_it_closes", "[linux]") {
     const temporary_directory directory;
     const std::string path = directory.file("socket");
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
@@ -127,7 +127,7 @@ TEST_CASE("a_unix_listener_removes_its_path_when_it_closes") {
     });
 }
 
-TEST_CASE("a_unix_listener_that_closes_leaves_its_successors_path_alone") {
+TEST_CASE("a_unix_listener_that_closes_leaves_its_successors_path_alone", "[linux]") {
     const temporary_directory directory;
     const std::string path = directory.file("socket");
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
@@ -303,7 +303,7 @@ TEST_CASE("a_second_task_that_accepts_is_told_that_the_listener_is_busy") {
     });
 }
 
-TEST_CASE("connections_inherit_the_options_of_their_listener") {
+TEST_CASE("connections_inherit_the_options_of_their_listener", "[linux]") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         const socket_options wanted{
             .no_delay = true, .keep_alive = true, .send_buffer = 20'000, .receive_buffer = 30'000};

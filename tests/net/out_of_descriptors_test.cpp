@@ -7,7 +7,7 @@ using namespace chainring;
 using namespace chainring::test;
 using namespace std::literals;
 
-TEMPLATE_TEST_CASE("out_of_descriptors_a_listener_waits_and_loses_no_connection", "", EACH_TRANSPORT) {
+TEMPLATE_TEST_CASE("out_of_descriptors_a_listener_waits_and_loses_no_connection", "[linux]", EACH_TRANSPORT) {
     const std::size_t before = open_descriptors();
     {
         short_of_descriptors behind;
@@ -51,7 +51,7 @@ TEMPLATE_TEST_CASE("out_of_descriptors_a_listener_waits_and_loses_no_connection"
     CHECK(open_descriptors() == before);
 }
 
-TEST_CASE("an_accept_that_waits_for_descriptors_can_be_cancelled_and_its_listener_closed") {
+TEST_CASE("an_accept_that_waits_for_descriptors_can_be_cancelled_and_its_listener_closed", "[linux]") {
     short_of_descriptors behind;
     executor home(options_for(GENERATE(both_modes())), behind);
     home.run([](executor& running, short_of_descriptors& limit) -> task<> {
@@ -76,7 +76,7 @@ TEST_CASE("an_accept_that_waits_for_descriptors_can_be_cancelled_and_its_listene
     check_baseline(home);
 }
 
-TEST_CASE("a_listener_may_refuse_connections_for_which_no_descriptor_is_left") {
+TEST_CASE("a_listener_may_refuse_connections_for_which_no_descriptor_is_left", "[linux]") {
     const std::size_t before = open_descriptors();
     {
         short_of_descriptors behind;
@@ -113,7 +113,7 @@ TEST_CASE("a_listener_may_refuse_connections_for_which_no_descriptor_is_left") {
     CHECK(open_descriptors() == before);
 }
 
-TEST_CASE("an_accept_that_waits_for_descriptors_goes_on_when_a_connection_has_closed") {
+TEST_CASE("an_accept_that_waits_for_descriptors_goes_on_when_a_connection_has_closed", "[linux]") {
     short_of_descriptors behind;
     executor home(options_for(GENERATE(both_modes())), behind);
     home.run([](executor& running, short_of_descriptors& limit) -> task<> {
@@ -138,7 +138,7 @@ TEST_CASE("an_accept_that_waits_for_descriptors_goes_on_when_a_connection_has_cl
     check_baseline(home);
 }
 
-TEST_CASE("a_connect_out_of_descriptors_waits_for_a_close_that_is_pending_and_for_nothing_else") {
+TEST_CASE("a_connect_out_of_descriptors_waits_for_a_close_that_is_pending_and_for_nothing_else", "[linux]") {
     short_of_descriptors behind;
     executor home(options_for(GENERATE(both_modes())), behind);
     home.run([](short_of_descriptors& limit) -> task<> {
@@ -156,7 +156,7 @@ TEST_CASE("a_connect_out_of_descriptors_waits_for_a_close_that_is_pending_and_fo
     check_baseline(home);
 }
 
-TEST_CASE("a_connect_that_waits_for_a_descriptor_can_be_cancelled") {
+TEST_CASE("a_connect_that_waits_for_a_descriptor_can_be_cancelled", "[linux]") {
     short_of_descriptors behind;
     executor home(options_for(GENERATE(both_modes())), behind);
     home.run([](short_of_descriptors& limit) -> task<> {

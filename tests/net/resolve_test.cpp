@@ -48,7 +48,7 @@ TEST_CASE("numeric_addresses_are_resolved_without_a_lookup") {
     });
 }
 
-TEST_CASE("a_name_is_looked_up_on_the_pool_and_the_order_is_kept") {
+TEST_CASE("a_name_is_looked_up_on_the_pool_and_the_order_is_kept", "[linux]") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         known_names names;
         blocking_pool pool;
@@ -66,7 +66,7 @@ TEST_CASE("a_name_is_looked_up_on_the_pool_and_the_order_is_kept") {
     });
 }
 
-TEST_CASE("the_name_of_this_machine_resolves_to_loopback_addresses") {
+TEST_CASE("the_name_of_this_machine_resolves_to_loopback_addresses", "[linux]") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         const auto found = co_await resolve("localhost", "7000");
         if (!found) SKIP("no localhost here: " << found.error().message());
@@ -81,7 +81,7 @@ TEST_CASE("the_name_of_this_machine_resolves_to_loopback_addresses") {
     });
 }
 
-TEST_CASE("a_name_that_does_not_resolve_is_an_error_of_the_resolver") {
+TEST_CASE("a_name_that_does_not_resolve_is_an_error_of_the_resolver", "[linux]") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         // Never a name (RFC 6761). Without a name server nobody can know that, and the answer is "try again".
         const auto none = co_await resolve("no-such-host.invalid", "80");
@@ -95,7 +95,7 @@ TEST_CASE("a_name_that_does_not_resolve_is_an_error_of_the_resolver") {
     });
 }
 
-TEST_CASE("an_error_of_a_lookup_is_the_outcome") {
+TEST_CASE("an_error_of_a_lookup_is_the_outcome", "[linux]") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         const auto answer = [](const std::string&, const std::string&) -> result<std::vector<endpoint>> {
             return failure(make_error_code(resolve_errc::try_again));
@@ -134,7 +134,7 @@ TEST_CASE("what_cannot_be_a_host_or_a_service_is_refused_without_a_lookup") {
     });
 }
 
-TEST_CASE("a_service_that_nobody_knows_is_told_from_a_host_that_nobody_knows") {
+TEST_CASE("a_service_that_nobody_knows_is_told_from_a_host_that_nobody_knows", "[linux]") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         const auto none = co_await resolve("127.0.0.1", "no-such-service");
         CHECK(error_of(none) == resolve_errc::unknown_service);
@@ -161,7 +161,7 @@ TEST_CASE("errors_of_the_resolver_have_messages_and_conditions") {
     CHECK(std::string_view(resolver_category().name()) == "resolver");
 }
 
-TEST_CASE("a_lookup_that_waits_for_a_thread_is_withdrawn_when_it_is_cancelled") {
+TEST_CASE("a_lookup_that_waits_for_a_thread_is_withdrawn_when_it_is_cancelled", "[linux]") {
     std::binary_semaphore running(0);
     std::binary_semaphore may_end(0);
     on_executor(GENERATE(both_modes()), [&]() -> task<> {

@@ -68,7 +68,7 @@ template <class Over> unsigned exchange_one_message(unsigned clients, const endp
 } // namespace
 
 TEMPLATE_TEST_CASE(
-    "clients_that_are_killed_in_the_middle_of_a_message_leave_nothing_behind", "", EACH_TRANSPORT) {
+    "clients_that_are_killed_in_the_middle_of_a_message_leave_nothing_behind", "[linux]", EACH_TRANSPORT) {
     constexpr unsigned clients = 60;
     with_echo_server<TestType>(GENERATE(both_modes()), clients, [](endpoint at) -> task<> {
         std::vector<plain_socket> connected;
@@ -88,7 +88,7 @@ TEMPLATE_TEST_CASE(
     });
 }
 
-TEMPLATE_TEST_CASE("many_connections_come_and_go", "", EACH_TRANSPORT) {
+TEMPLATE_TEST_CASE("many_connections_come_and_go", "[linux]", EACH_TRANSPORT) {
     const auto mode = GENERATE(both_modes());
     const bool quick = optimized && TestType::tcp && mode == task_work_mode::throughput;
     unsigned clients = quick ? 100'000 : 10'000;
@@ -99,7 +99,8 @@ TEMPLATE_TEST_CASE("many_connections_come_and_go", "", EACH_TRANSPORT) {
     });
 }
 
-TEMPLATE_TEST_CASE("a_client_that_never_reads_suspends_its_writer_and_nobody_else", "", EACH_TRANSPORT) {
+TEMPLATE_TEST_CASE(
+    "a_client_that_never_reads_suspends_its_writer_and_nobody_else", "[linux]", EACH_TRANSPORT) {
     with_echo_server<TestType>(GENERATE(both_modes()), 2, [](endpoint at) -> task<> {
         const plain_socket deaf = plain_socket::connected_to(at, 4096);
         executor& home = *executor::current();
@@ -129,7 +130,8 @@ TEMPLATE_TEST_CASE("a_client_that_never_reads_suspends_its_writer_and_nobody_els
 }
 
 // Fails if the pool cannot grow: the clients fill sixteen blocks each and more, and no block comes home.
-TEMPLATE_TEST_CASE("clients_that_send_and_never_read_lock_nobody_out_of_the_pool", "", EACH_TRANSPORT) {
+TEMPLATE_TEST_CASE(
+    "clients_that_send_and_never_read_lock_nobody_out_of_the_pool", "[linux]", EACH_TRANSPORT) {
     executor_options options = options_for(GENERATE(both_modes()));
     const std::uint32_t blocks = GENERATE(1U, 16U, 64U);
     options.buffers.blocks = blocks;
@@ -211,7 +213,7 @@ TEMPLATE_TEST_CASE("a_connection_takes_one_block_at_a_time_while_the_pool_has_gr
     });
 }
 
-TEMPLATE_TEST_CASE("a_pool_whose_leases_are_kept_refuses_nobody_for_good", "", EACH_TRANSPORT) {
+TEMPLATE_TEST_CASE("a_pool_whose_leases_are_kept_refuses_nobody_for_good", "[linux]", EACH_TRANSPORT) {
     const bool from_another_thread = GENERATE(true, false);
     executor_options options = options_for(GENERATE(both_modes()));
     options.buffers.blocks = options.buffers.most_blocks = 8;
@@ -338,7 +340,7 @@ TEMPLATE_TEST_CASE("an_idle_connection_that_was_fed_leaves_the_block_to_others",
     });
 }
 
-TEST_CASE("buffers_of_a_dead_executor_may_still_be_held") {
+TEST_CASE("buffers_of_a_dead_executor_may_still_be_held", "[linux]") {
     std::optional<buffer> late;
     {
         executor home;

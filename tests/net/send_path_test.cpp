@@ -145,7 +145,7 @@ TEST_CASE("only_a_chain_keeps_the_boundaries_of_messages") {
     });
 }
 
-TEST_CASE("a_kernel_without_bundles_says_so_and_the_stream_goes_on") {
+TEST_CASE("a_kernel_without_bundles_says_so_and_the_stream_goes_on", "[linux]") {
     without_bundles kernel;
     executor home({}, kernel);
     home.run([]() -> task<> {
@@ -159,7 +159,7 @@ TEST_CASE("a_kernel_without_bundles_says_so_and_the_stream_goes_on") {
     check_baseline(home);
 }
 
-TEST_CASE("a_stream_that_sends_bundles_may_outlive_its_executor") {
+TEST_CASE("a_stream_that_sends_bundles_may_outlive_its_executor", "[linux]") {
     tcp_stream kept;
     {
         executor home;

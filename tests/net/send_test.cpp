@@ -87,7 +87,7 @@ TEMPLATE_TEST_CASE("the_order_on_the_wire_is_the_order_of_the_calls", "", EACH_T
     });
 }
 
-TEMPLATE_TEST_CASE("three_thousand_small_messages_go_out_in_one_batch", "", EACH_TRANSPORT) {
+TEMPLATE_TEST_CASE("three_thousand_small_messages_go_out_in_one_batch", "[linux]", EACH_TRANSPORT) {
     constexpr unsigned count = 3000;
     executor_options options = options_for(GENERATE(both_modes()));
     options.budget = 2 * count; // so that all are queued in one turn

@@ -187,7 +187,7 @@ TEST_CASE("a_record_longer_than_the_memory_for_it_is_an_error_and_the_next_one_i
     });
 }
 
-TEST_CASE("when_the_peer_goes_away_each_record_learns_what_became_of_it") {
+TEST_CASE("when_the_peer_goes_away_each_record_learns_what_became_of_it", "[linux]") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         pair_of_streams pair = co_await connected<over_seqpacket>(4096);
         co_await congest(pair.near);
@@ -209,7 +209,7 @@ TEST_CASE("when_the_peer_goes_away_each_record_learns_what_became_of_it") {
     });
 }
 
-TEST_CASE("a_record_cancelled_in_the_chain_is_taken_out_and_the_others_are_sent") {
+TEST_CASE("a_record_cancelled_in_the_chain_is_taken_out_and_the_others_are_sent", "[linux]") {
     const int cancelled = GENERATE(0, 1, 2);
     on_executor(GENERATE(both_modes()), [cancelled]() -> task<> {
         pair_of_streams pair = co_await connected<over_seqpacket>(4096);

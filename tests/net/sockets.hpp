@@ -6,10 +6,10 @@
 #pragma once
 
 #include "../support.hpp"
+#include "plain_socket.hpp"
 
 #include <catch2/catch_template_test_macros.hpp>
 #include <poll.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -74,9 +74,14 @@ template <class Listener> task<> accept_one(Listener& from, outcome& told) {
 
 // Runs a test's body as a task and checks that nothing of it is left. `Body`: () -> task<>.
 template <class Body> void on_executor(const executor_options& options, Body body) {
-    executor home(options);
-    home.run(body());
-    check_baseline(home);
+    kernel_under_test kernel;
+    {
+        executor home(options, kernel.get());
+        home.run(body());
+        check_baseline(home);
+    }
+    if (kernel_under_test::simulation() != nullptr)
+        CHECK(kernel_under_test::simulation()->open_descriptors() == 0);
 }
 
 template <class Body> void on_executor(task_work_mode mode, Body body) {
@@ -144,92 +149,6 @@ inline task<> settle() {
     for (int turn = 0; turn < 50; ++turn) co_await one_turn();
 }
 
-// A plain socket, driven by ordinary system calls.
-class plain_socket {
-  public:
-    plain_socket() = default;
-    explicit plain_socket(int descriptor)
-        : descriptor_(descriptor) {
-        if (descriptor < 0) FAIL("no descriptor: " << std::strerror(errno));
-    }
-    plain_socket(plain_socket&& other) noexcept
-        : descriptor_(std::exchange(other.descriptor_, -1)) {}
-    plain_socket& operator=(plain_socket&& other) noexcept {
-        std::swap(descriptor_, other.descriptor_);
-        return *this;
-    }
-    ~plain_socket() { close(); }
-
-    static plain_socket connected_to(const endpoint& to, int receive_buffer = 0) {
-        plain_socket made(::socket(to.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
-        if (receive_buffer != 0) made.set(SOL_SOCKET, SO_RCVBUF, receive_buffer);
-        if (::connect(made.get(), to.address(), to.length()) != 0) FAIL("connect: " << std::strerror(errno));
-        return made;
-    }
-    static plain_socket listening(const endpoint& at, int backlog) {
-        plain_socket made(::socket(at.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
-        if (::bind(made.get(), at.address(), at.length()) != 0) FAIL("bind: " << std::strerror(errno));
-        if (::listen(made.get(), backlog) != 0) FAIL("listen: " << std::strerror(errno));
-        return made;
-    }
-
-    int get() const { return descriptor_; }
-    bool open() const { return descriptor_ >= 0; }
-    void set(int level, int name, int value) const {
-        if (::setsockopt(descriptor_, level, name, &value, sizeof value) != 0)
-            FAIL("setsockopt: " << std::strerror(errno));
-    }
-    endpoint local() const {
-        sockaddr_storage address{};
-        socklen_t length = sizeof address;
-        ::getsockname(descriptor_, reinterpret_cast<sockaddr*>(&address), &length);
-        return endpoint::from_native(reinterpret_cast<sockaddr*>(&address), length);
-    }
-    void close() {
-        if (descriptor_ >= 0) ::close(std::exchange(descriptor_, -1));
-    }
-    // The peer sees a reset (TCP) or an end (unix).
-    void reset() {
-        const linger at_once{.l_onoff = 1, .l_linger = 0};
-        ::setsockopt(descriptor_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-        close();
-    }
-    bool send(std::string_view text) const {
-        return ::send(descriptor_, text.data(), text.size(), MSG_NOSIGNAL) ==
-               static_cast<ssize_t>(text.size());
-    }
-    // What is there now, "" if nothing is; `ended` when the peer's side is over.
-    std::string read_now(bool* ended = nullptr) const {
-        std::string bytes(65'536, '\0');
-        const ssize_t got = ::recv(descriptor_, bytes.data(), bytes.size(), MSG_DONTWAIT);
-        if (ended != nullptr) *ended = got == 0 || (got < 0 && errno != EAGAIN);
-        bytes.resize(static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
-        return bytes;
-    }
-    // Waits for data; for threads.
-    std::string read_all() const {
-        std::string all;
-        std::string part(65'536, '\0');
-        for (ssize_t got = 0; (got = ::recv(descriptor_, part.data(), part.size(), 0)) > 0;)
-            all.append(part, 0, static_cast<std::size_t>(got));
-        return all;
-    }
-    // Sends dots until the way to the peer is full to the last byte, as far as can be seen now.
-    std::size_t fill() const {
-        const std::string dots(4096, '.');
-        std::size_t total = 0;
-        for (const std::size_t size : {dots.size(), std::size_t{1}}) {
-            for (ssize_t sent = 0;
-                 (sent = ::send(descriptor_, dots.data(), size, MSG_DONTWAIT | MSG_NOSIGNAL)) > 0;)
-                total += static_cast<std::size_t>(sent);
-        }
-        return total;
-    }
-
-  private:
-    int descriptor_ = -1;
-};
-
 // Reads a plain peer of this executor until `size` bytes or the end have come.
 inline task<std::string> read_plain(const plain_socket& peer, std::size_t size) {
     std::string all;
@@ -243,16 +162,6 @@ inline task<std::string> read_plain(const plain_socket& peer, std::size_t size) 
 
 inline task<std::string> read_plain_to_end(const plain_socket& peer) {
     return read_plain(peer, std::string::npos);
-}
-
-// What recv says at the end: 0 or an errno.
-inline int how_it_ended(const plain_socket& peer) {
-    char byte = 0;
-    for (;;) {
-        const ssize_t got = ::recv(peer.get(), &byte, 1, MSG_DONTWAIT);
-        if (got == 0) return 0;
-        if (got < 0) return errno;
-    }
 }
 
 template <class Over> struct stream_pair {
@@ -287,10 +196,9 @@ template <class Over> task<stream_and_peer<Over>> connected_to_plain(int buffers
 
 // Fills the way from a stream to its plain peer with dots, for good: nothing more fits until the peer reads.
 template <class Over> task<std::size_t> congest(stream_and_peer<Over>& pair) {
-    const plain_socket outside(::dup(pair.stream.native_handle()));
     std::size_t total = 0;
     for (std::size_t more = 1; more != 0; total += more) {
-        more = outside.fill();
+        more = fill(pair.stream.native_handle());
         co_await settle(); // what is on its way may make room where it came from
     }
     co_return total;

@@ -138,7 +138,7 @@ TEMPLATE_TEST_CASE("close_sends_what_is_queued_first", "", EACH_TRANSPORT) {
     });
 }
 
-TEMPLATE_TEST_CASE("a_closed_stream_has_given_its_descriptor_back", "", EACH_TRANSPORT) {
+TEMPLATE_TEST_CASE("a_closed_stream_has_given_its_descriptor_back", "[linux]", EACH_TRANSPORT) {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         auto pair = co_await connected<TestType>();
         executor& home = *executor::current();
@@ -249,7 +249,7 @@ TEMPLATE_TEST_CASE("a_stream_that_is_assigned_to_closes_what_it_was", "", EACH_T
     });
 }
 
-TEMPLATE_TEST_CASE("a_stream_may_outlive_its_executor", "", EACH_TRANSPORT) {
+TEMPLATE_TEST_CASE("a_stream_may_outlive_its_executor", "[linux]", EACH_TRANSPORT) {
     const std::size_t before = open_descriptors();
     stream_pair<TestType> left;
     typename TestType::listener listener;

@@ -44,7 +44,7 @@ template <class Over> task<> converse_slowly(int messages, std::size_t size, boo
 
 } // namespace
 
-TEST_CASE("a_worker_thread_is_recognised") {
+TEST_CASE("a_worker_thread_is_recognised", "[linux]") {
     std::thread([] {
         executor home;
         home.run([]() -> task<> {

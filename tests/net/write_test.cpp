@@ -368,7 +368,7 @@ TEMPLATE_TEST_CASE("a_writer_that_must_not_wait_is_told_when_the_queue_is_full",
     });
 }
 
-TEST_CASE("an_empty_write_does_not_hold_up_the_close_of_a_destroyed_stream") {
+TEST_CASE("an_empty_write_does_not_hold_up_the_close_of_a_destroyed_stream", "[linux]") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         auto pair = co_await connected_to_plain<over_tcp>();
         must(co_await pair.stream.write(""sv));
@@ -380,7 +380,7 @@ TEST_CASE("an_empty_write_does_not_hold_up_the_close_of_a_destroyed_stream") {
     });
 }
 
-TEST_CASE("an_aborted_stream_resets_its_peer_and_fails_what_is_queued") {
+TEST_CASE("an_aborted_stream_resets_its_peer_and_fails_what_is_queued", "[linux]") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         auto pair = co_await connected_to_plain<over_tcp>(4096);
         co_await congest(pair);
@@ -400,7 +400,7 @@ TEST_CASE("an_aborted_stream_resets_its_peer_and_fails_what_is_queued") {
     });
 }
 
-TEMPLATE_TEST_CASE("try_takes_sends_writes_and_receives", "", EACH_TRANSPORT) {
+TEMPLATE_TEST_CASE("try_takes_sends_writes_and_receives", "[linux]", EACH_TRANSPORT) {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         auto pair = co_await connected_to_plain<TestType>();
         const auto relay = [](auto& stream) -> task<result<std::size_t>> {

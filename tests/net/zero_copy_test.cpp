@@ -50,7 +50,7 @@ TEMPLATE_TEST_CASE("unix_sockets_refuse_zero_copy", "", over_unix, over_seqpacke
     });
 }
 
-TEST_CASE("messages_that_own_their_bytes_are_sent_without_a_copy_and_in_order") {
+TEST_CASE("messages_that_own_their_bytes_are_sent_without_a_copy_and_in_order", "[linux]") {
     // Not 4 KiB: loopback copies such packets into pages of their own, and a receive buffer of that size drops them.
     const int buffers = GENERATE(0, 65'536);
     on_executor(GENERATE(both_modes()), [buffers]() -> task<> {
@@ -121,7 +121,7 @@ TEST_CASE("small_and_borrowed_messages_are_copied_and_zero_copy_can_be_switched_
     });
 }
 
-TEST_CASE("the_sender_goes_on_before_the_network_has_let_go_of_the_memory") {
+TEST_CASE("the_sender_goes_on_before_the_network_has_let_go_of_the_memory", "[linux]") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         auto pair = co_await with_a_small_window();
         const std::string text = letters(more_than_the_window, 'A');
@@ -134,7 +134,7 @@ TEST_CASE("the_sender_goes_on_before_the_network_has_let_go_of_the_memory") {
     });
 }
 
-TEST_CASE("a_close_does_not_wait_for_the_network_to_let_go") {
+TEST_CASE("a_close_does_not_wait_for_the_network_to_let_go", "[linux]") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         auto pair = co_await with_a_small_window();
         const std::string text = letters(more_than_the_window, 'A');
@@ -165,7 +165,9 @@ TEST_CASE("a_cancelled_send_without_a_copy_says_what_became_of_it") {
     });
 }
 
-TEST_CASE("a_cancel_that_comes_too_late_for_a_send_without_a_copy_is_not_repeated_until_its_notification") {
+TEST_CASE(
+    "a_cancel_that_comes_too_late_for_a_send_without_a_copy_is_not_repeated_until_its_notification",
+    "[linux]") {
     // The send goes to the kernel together with its cancel, which finds nothing but the notification.
     struct refusing_once final : forwarding_kernel {
         bool refuses = false;
@@ -200,7 +202,7 @@ TEST_CASE("a_cancel_that_comes_too_late_for_a_send_without_a_copy_is_not_repeate
     check_baseline(home);
 }
 
-TEST_CASE("an_executor_may_end_before_its_sends_without_a_copy_have") {
+TEST_CASE("an_executor_may_end_before_its_sends_without_a_copy_have", "[linux]") {
     const bool read_afterwards = GENERATE(false, true);
     const auto mode = GENERATE(both_modes());
     const std::string text = letters(more_than_the_window, 'A');
@@ -221,7 +223,7 @@ TEST_CASE("an_executor_may_end_before_its_sends_without_a_copy_have") {
     }
 }
 
-TEST_CASE("a_sender_may_die_while_its_bytes_are_sent_without_a_copy") {
+TEST_CASE("a_sender_may_die_while_its_bytes_are_sent_without_a_copy", "[linux]") {
     const auto mode = GENERATE(both_modes());
     executor home(options_for(mode));
     std::error_code told;
