@@ -3,7 +3,7 @@
     python3 list_operations.py OUTPUT HEADER ...
 
 tests/net/cancel_race_test.cpp includes it, and does not compile if it has no case for one of them. Every class counts that
-is a waiter, by whatever bases, or that has await_ready or await_suspend, unless it is named here.
+is a waiter, by whatever bases, or that has await_ready, await_suspend or operator co_await, unless it is named here.
 """
 
 import pathlib
@@ -39,9 +39,9 @@ NEVER_WAITED_IN = {
 COMMENT_OR_STRING = re.compile(r'//[^\n]*|"(?:\\.|[^"\\\n])*"')
 # class [[attribute]] scope::name<arguments> final : bases {
 CLASS = re.compile(
-    r"\b(?:class|struct)\s+(?:\[\[[^\]]*\]\]\s+)?(?:\w+(?:<[^<>]*>)?::)*(\w+)(?:<[^<>{};]*>)?\s*(?:final\s*)?(?::([^{};]*))?\{"
+    r"\b(?:class|struct)\s+(?:\[\[[^\]]*\]\]\s+|alignas\([^()]*\)\s*)*(?:\w+(?:<[^<>]*>)?::)*(\w+)(?:<[^<>{};]*>)?\s*(?:final\s*)?(?::([^{};]*))?\{"
 )
-AWAITS = re.compile(r"\bawait_(?:ready|suspend)\b")
+AWAITS = re.compile(r"\bawait_(?:ready|suspend)\b|\boperator\s+co_await\b")
 
 
 def end_of_body(text, at):
