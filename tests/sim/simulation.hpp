@@ -41,12 +41,8 @@ inline executor_options small_options(sim::world& within) {
     return options;
 }
 
-// With address sanitizer a world takes ten times as long: then a third of them has to do.
-inline constexpr std::uint64_t slowness =
-#ifdef __has_feature
-    __has_feature(address_sanitizer) ? 3 :
-#endif
-                                     1;
+// Under sanitizers a third of the worlds has to do.
+inline constexpr std::uint64_t slowness = with_sanitizer ? 3 : 1;
 
 inline std::uint64_t number_of(const char* variable, std::uint64_t otherwise) {
     const char* const given = std::getenv(variable);
