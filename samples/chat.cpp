@@ -30,7 +30,7 @@ class room {
     // A member from the first line to the last.
     cr::task<> serve(cr::tcp_stream member) {
         member.set_send_marks({.high_bytes = patient * behind_, .high_messages = most_lines});
-        const auto seat = members_.insert(members_.end(), {&member, {}});
+        const auto place = members_.insert(members_.end(), {&member, {}});
         std::string line;
         bool fits = true;
         while (auto chunk = co_await cr::until_shutdown(member.receive())) {
@@ -41,7 +41,7 @@ class room {
             fits = take(line, chunk->text());
             if (!fits) break;
         }
-        members_.erase(seat);
+        members_.erase(place);
         // It is sent, though the connection ends with the member.
         if (!fits) (void)co_await member.write("chat: a line has at most 4096 bytes; goodbye\n");
     }
