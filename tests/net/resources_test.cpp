@@ -42,13 +42,6 @@ template <class Over, class Body> void with_echo_server(task_work_mode mode, uns
     CHECK(open_descriptors() == before);
 }
 
-constexpr bool optimized =
-#ifdef __OPTIMIZE__
-    !with_sanitizer;
-#else
-    false;
-#endif
-
 // As many clients as asked for, one after another. How many of them got back what they sent.
 template <class Over> unsigned exchange_one_message(unsigned clients, const endpoint& at) {
     unsigned right = 0;

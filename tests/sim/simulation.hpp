@@ -41,8 +41,8 @@ inline executor_options small_options(sim::world& within) {
     return options;
 }
 
-// Under sanitizers a third of the worlds has to do.
-inline constexpr std::uint64_t slowness = with_sanitizer ? 3 : 1;
+// Where everything takes longer, fewer worlds have to do.
+inline constexpr std::uint64_t slowness = with_sanitizer ? 10 : optimized ? 1 : 5;
 
 inline std::uint64_t number_of(const char* variable, std::uint64_t otherwise) {
     const char* const given = std::getenv(variable);
