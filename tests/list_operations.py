@@ -16,6 +16,7 @@ BASES = {
     "operation",
     "ring_operation",
     "task_owner",
+    "task",  # whose awaiter is the task_awaiter
     "task_waiter",
     "reader",  # of the receives
     "writer",  # of the writes
