@@ -67,6 +67,12 @@ class sender::bundled_send final : public completion {
     send_bundle bundle_;
 };
 
+// Of zero copies and of bundles.
+struct sender::seldom_used {
+    std::shared_ptr<const void> given_up; // the bytes of the first message
+    std::unique_ptr<bundled_send> bundle;
+};
+
 // Reports when a socket that was full has room again. A multishot poll: one of a single shot reports at once that the
 // peer has half-closed, asked or not, and never anything else.
 class sender::room_watch final : public completion {
@@ -137,6 +143,7 @@ void sender::cancel_in_flight() noexcept {
 void sender::set_zero_copy(std::size_t from) noexcept {
     // A short string does not leave its bytes where they are when it moves.
     constexpr std::size_t least = 1024;
+    if (options_ == nullptr) options_ = std::make_unique<seldom_used>();
     queue_.set_zero_copy(
         from == 0 ? send_queue::never
                   : static_cast<std::uint32_t>(std::clamp<std::size_t>(from, least, send_queue::never - 1U)));
@@ -145,10 +152,10 @@ void sender::set_zero_copy(std::size_t from) noexcept {
 bool sender::submit_zero_copy() noexcept {
     const byte_span bytes = queue_.form_zero_copy_batch();
     if (bytes.empty()) return false;
-    if (auto given_up = queue_.first_given_up()) given_up_ = std::move(given_up);
+    if (auto given_up = queue_.first_given_up()) options_->given_up = std::move(given_up);
     members_ = 1;
     zero_copy_ = true;
-    operation_ = socket_.start(*new zero_copy_send(*this, given_up_), [&](io_uring_sqe& sqe) {
+    operation_ = socket_.start(*new zero_copy_send(*this, options_->given_up), [&](io_uring_sqe& sqe) {
         io_uring_prep_send_zc(
             &sqe, socket_.descriptor(), bytes.data(), bytes.size(), stream_flags,
             IORING_SEND_ZC_REPORT_USAGE);
@@ -176,10 +183,11 @@ void sender::submit_batch() noexcept {
 
 fault sender::set_path(send_path path) {
     if (!is_stream()) return path == send_path::chained ? fault() : fault::from_errno(EOPNOTSUPP);
-    if (path == send_path::bundled && bundle_ == nullptr) {
+    if (path == send_path::bundled && (options_ == nullptr || options_->bundle == nullptr)) {
         auto made = std::make_unique<bundled_send>(*this);
         if (const fault refused = made->bundle().open()) return refused;
-        bundle_ = std::move(made);
+        if (options_ == nullptr) options_ = std::make_unique<seldom_used>();
+        options_->bundle = std::move(made);
     }
     path_ = path;
     return {};
@@ -221,9 +229,11 @@ void sender::submit_parts(std::span<send_part> room, send_queue::parts are) noex
 
 // What is in one piece, or in too many, is gathered.
 bool sender::submit_bundle(const send_part& part) noexcept {
-    if (part.several == nullptr || !bundle_->bundle().may_carry(*part.several)) return false;
-    operation_ = socket_.start(*bundle_, [&](io_uring_sqe& sqe) {
-        bundle_->bundle().prepare(sqe, socket_.descriptor(), *part.several, stream_flags);
+    if (part.several == nullptr) return false;
+    bundled_send& sent = *options_->bundle;
+    if (!sent.bundle().may_carry(*part.several)) return false;
+    operation_ = socket_.start(sent, [&](io_uring_sqe& sqe) {
+        sent.bundle().prepare(sqe, socket_.descriptor(), *part.several, stream_flags);
     });
     ++home_.counters().bundles_sent;
     return true;
@@ -267,7 +277,7 @@ void sender::complete(const io_uring_cqe& cqe) noexcept {
     else if (queue_.wants_batch() || queue_.cut_off() || state_ == state::draining)
         socket_.ask_for_turn_end();
     zero_copy_ = false;
-    if (given_up_ != nullptr) [[unlikely]]
+    if (options_ != nullptr) [[unlikely]]
         release_given_up();
     if (!writers_.empty() && (queue_.failed() || below_low_water())) release_writers(queue_.failure());
     socket_.operation_ended();
@@ -288,7 +298,7 @@ void sender::completed(unsigned member, int result) noexcept {
 
 // The first message has changed, or may have.
 void sender::release_given_up() noexcept {
-    if (!queue_.first_is_given_up()) given_up_.reset();
+    if (options_ != nullptr && !queue_.first_is_given_up()) options_->given_up.reset();
 }
 
 // What is left of the operation is its notification, which nobody waits for or cancels.
@@ -342,7 +352,7 @@ void sender::close() noexcept {
 
 // The handle may outlive the executor, and with it the ring.
 void sender::let_go() noexcept {
-    bundle_.reset();
+    if (options_ != nullptr) options_->bundle.reset();
 }
 
 } // namespace chainring

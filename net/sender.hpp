@@ -154,6 +154,7 @@ class sender final : private completion {
 
     class zero_copy_send;
     class bundled_send;
+    struct seldom_used;
     class room_watch;
 
     void complete(const io_uring_cqe& cqe) noexcept override;
@@ -187,9 +188,9 @@ class sender final : private completion {
     operation_id operation_; // the batch
     send_marks marks_;
     intrusive_list<writer, writer_tag> writers_;
-    std::shared_ptr<const void> given_up_; // the bytes of the first message
-    std::unique_ptr<room_watch> room_;     // once the socket was full
-    std::unique_ptr<bundled_send> bundle_; // once it was asked for
+    std::unique_ptr<room_watch> room_; // once the socket was full
+    std::unique_ptr<seldom_used>
+        options_; // once one of them was asked for: an idle connection is to be small
 };
 
 } // namespace chainring
