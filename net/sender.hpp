@@ -188,9 +188,8 @@ class sender final : private completion {
     operation_id operation_; // the batch
     send_marks marks_;
     intrusive_list<writer, writer_tag> writers_;
-    std::unique_ptr<room_watch> room_; // once the socket was full
-    std::unique_ptr<seldom_used>
-        options_; // once one of them was asked for: an idle connection is to be small
+    std::unique_ptr<room_watch> room_;     // once the socket was full
+    std::unique_ptr<seldom_used> options_; // once one was asked for: an idle connection is small
 };
 
 } // namespace chainring

@@ -34,6 +34,10 @@ template <class Stream> task<std::string> write_many(Stream& to, std::size_t cou
     co_return all;
 }
 
+task<> read_all_into(const plain_socket& from, std::string& all) {
+    all = co_await read_plain_to_end(from);
+}
+
 send_path each_path() {
     return GENERATE(send_path::gathered, send_path::chained, send_path::bundled);
 }
@@ -59,9 +63,7 @@ TEMPLATE_TEST_CASE("each_way_of_sending_a_batch_delivers_all_of_it_in_order", ""
         std::string received;
         std::string expected;
         co_await scope([&](task_group& group) -> task<> {
-            group.spawn([](const plain_socket& from, std::string& into) -> task<> {
-                into = co_await read_plain_to_end(from);
-            }(pair.peer, received));
+            group.spawn(read_all_into(pair.peer, received));
             for (int round = 0; round < 3; ++round) expected += co_await write_many(pair.stream, 40, 5000);
             must(co_await pair.stream.shutdown());
         });
@@ -95,9 +97,7 @@ TEST_CASE("the_way_may_change_while_a_batch_is_in_flight") {
         std::string received;
         std::string expected;
         co_await scope([&](task_group& group) -> task<> {
-            group.spawn([](const plain_socket& from, std::string& into) -> task<> {
-                into = co_await read_plain_to_end(from);
-            }(pair.peer, received));
+            group.spawn(read_all_into(pair.peer, received));
             for (std::size_t round = 0; round < 60; ++round) {
                 set_path(pair.stream, paths[round % 3]);
                 expected += co_await write_many(pair.stream, 5, 3000);
