@@ -22,9 +22,9 @@ template <class Over> endpoint hostile_address() {
 
 // Runs in a world with errors too.
 template <class Body> course in_hostile_world(std::uint64_t seed, Body body) {
-    sim::world world(seed, sim::faults::with_errors(seed));
-    if (std::getenv("CHAINRING_SIM_LOG") != nullptr) world.log_to(&std::cout);
-    return in_world(world, std::move(body));
+    const sim::faults faults = sim::faults::with_errors(seed);
+    world_of_seed world(seed, &faults);
+    return in_world(static_cast<sim::world&>(world), std::move(body));
 }
 
 template <class Over> task<typename Over::listener> listen_in_the_end() {

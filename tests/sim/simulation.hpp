@@ -67,8 +67,9 @@ template <class Run> std::uint64_t each_seed(std::uint64_t count, Run run) {
 // completions go to the file that CHAINRING_SIM_LOG names ("-": standard output), the last world's in the end.
 class world_of_seed {
   public:
-    explicit world_of_seed(std::uint64_t seed)
-        : world_(made(seed)) {
+    // With faults of its own it cannot be replayed: the log has none.
+    explicit world_of_seed(std::uint64_t seed, const sim::faults* given = nullptr)
+        : world_(made(seed, given)) {
         const char* const log = std::getenv("CHAINRING_SIM_LOG");
         if (log == nullptr) return;
         if (std::string_view(log) != "-") file_.open(log);
@@ -77,8 +78,9 @@ class world_of_seed {
     operator sim::world&() noexcept { return world_; }
 
   private:
-    static sim::world made(std::uint64_t seed) {
+    static sim::world made(std::uint64_t seed, const sim::faults* given) {
         const char* const log = std::getenv("CHAINRING_SIM_REPLAY");
+        if (given != nullptr) return sim::world(seed, *given);
         if (log == nullptr) return sim::world(seed);
         std::ifstream file(log);
         if (!file) FAIL("no decision log: " << log);
