@@ -308,7 +308,9 @@ std::vector<std::string> executor::broken_invariants() {
     held.descriptors = disposing_;
     held.blocks = buffers_->leased() + buffers_->provided() + buffers_->free();
     resources_.for_each([&held](const resource& each) { each.count(held); });
-    std::vector<std::string> broken = chainring::broken_invariants(stats(), held, buffers_->blocks());
+    statistics counted = counters_; // not `stats`: counting the live frames takes too long for each turn
+    counted.second_resumptions = waiter::second_resumptions();
+    std::vector<std::string> broken = chainring::broken_invariants(counted, held, buffers_->blocks());
     resources_.for_each([&](const resource& each) {
         if (!each.consistent())
             broken.push_back(

@@ -150,7 +150,7 @@ int connection_socket::send(std::span<const iovec> pieces, std::size_t skip, std
         if (moved < wanted) set_full(true);
         if (moved == 0 && wanted != 0) return -EAGAIN;
         const bool late = travels(*peer);
-        append(peer->in_.bytes, pieces, skip, moved);
+        append(peer->in_.bytes.back(), pieces, skip, moved);
         peer->in_.sent += moved;
         if (late)
             of().expect_arrival(*peer);
@@ -183,7 +183,7 @@ int connection_socket::receive_bytes(void* target, std::size_t size, std::size_t
     if (in_.arrived == 0) return nothing_to_receive();
     const std::size_t taken = std::min({in_.arrived, size, most});
     std::memcpy(target, in_.bytes.data(), taken);
-    in_.bytes.erase(0, taken);
+    in_.bytes.remove_front(taken);
     in_.arrived -= taken;
     made_room();
     return static_cast<int>(taken);
@@ -282,7 +282,7 @@ void connection_socket::send_reset() {
 void connection_socket::become_reset() {
     in_.reset_sent = false;
     in_.reset_arrived = true;
-    in_.bytes.resize(in_.arrived);
+    in_.bytes.truncate(in_.arrived);
     in_.end_sent = in_.end_arrived;
     set_error(in_.end_arrived ? EPIPE : ECONNRESET);
     receiving_ended_ = true;

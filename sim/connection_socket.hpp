@@ -5,6 +5,7 @@
 // everything is there at once.
 #pragma once
 
+#include <chainring/sim/byte_queue.hpp>
 #include <chainring/sim/socket.hpp>
 
 #include <deque>
@@ -47,7 +48,7 @@ class connection_socket final : public socket {
 
     // What the other end has sent. Of the bytes the first `arrived` can be received.
     struct inbound {
-        std::string bytes;
+        byte_queue bytes;
         std::size_t arrived = 0;
         std::uint64_t sent = 0; // bytes, in all
         std::deque<std::string> records;

@@ -35,7 +35,7 @@ void simulated_kernel::check_thread(const char* call) const {
 template <class Call> int simulated_kernel::on_socket(int descriptor, Call&& call) {
     const std::shared_ptr<file> found = network_.find(descriptor);
     if (found == nullptr) return -EBADF;
-    auto* const of = dynamic_cast<socket*>(found.get());
+    socket* const of = found->as_socket();
     return of != nullptr ? call(*of) : -ENOTSOCK;
 }
 
@@ -183,7 +183,8 @@ int simulated_kernel::open_event() noexcept {
 
 void simulated_kernel::signal_event(int descriptor) noexcept {
     check_thread("a wake-up");
-    if (auto* event = dynamic_cast<event_file*>(network_.find(descriptor).get())) ++event->count;
+    const std::shared_ptr<file> found = network_.find(descriptor);
+    if (event_file* const event = found != nullptr ? found->as_event() : nullptr) ++event->count;
 }
 
 std::string simulated_kernel::explain_refusal(int error) {

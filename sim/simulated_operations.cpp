@@ -29,8 +29,8 @@ bool is_send(const request& shown) noexcept {
 bool simulated_ring::is_ready(const request& parked) const {
     if (parked.due) return true;
     if (parked.notifies != nullptr) return parked.notifies->sent.let_go();
-    if (const auto* event = dynamic_cast<const event_file*>(parked.target.get())) return event->count != 0;
-    const auto& of = static_cast<const socket&>(*parked.target);
+    if (const event_file* const event = parked.target->as_event()) return event->count != 0;
+    const socket& of = *parked.target->as_socket();
     switch (parked.sqe.opcode) {
     case IORING_OP_CONNECT: return of.may_connect(parked.to);
     case IORING_OP_POLL_ADD:
@@ -49,11 +49,11 @@ simulated_ring::attempt simulated_ring::attempt_once(request& tried) {
     case IORING_OP_ASYNC_CANCEL: return cancel(tried);
     case IORING_OP_CLOSE: return close(tried);
     case IORING_OP_READ:
-        if (auto* event = dynamic_cast<event_file*>(tried.target.get())) return read(tried, *event);
+        if (event_file* const event = tried.target->as_event()) return read(tried, *event);
         world_.fail("the simulation lacks reads of anything but an eventfd");
     default: break;
     }
-    auto* of = dynamic_cast<socket*>(tried.target.get());
+    socket* const of = tried.target->as_socket();
     if (of == nullptr) return end(tried, -ENOTSOCK);
     if (const int error = failure_of(tried, *of); error != 0)
         return is_send(tried) ? end_send(tried, -error) : end(tried, -error);
@@ -218,8 +218,7 @@ simulated_ring::attempt simulated_ring::cancel(request& tried) {
 void simulated_ring::end_by_cancel(std::size_t which, int result) {
     const std::unique_ptr<request> cancelled = std::move(parked_[which]);
     parked_.erase(parked_.begin() + static_cast<std::ptrdiff_t>(which));
-    if (cancelled->sqe.opcode == IORING_OP_CONNECT)
-        static_cast<socket&>(*cancelled->target).give_up_connect();
+    if (cancelled->sqe.opcode == IORING_OP_CONNECT) cancelled->target->as_socket()->give_up_connect();
     if (is_send(*cancelled))
         end_send(*cancelled, cancelled->done != 0 ? static_cast<int>(cancelled->done) : result, true);
     else

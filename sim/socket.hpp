@@ -35,6 +35,7 @@ class socket : public file, public traveller {
     socket(const socket&) = delete;
     socket& operator=(const socket&) = delete;
 
+    socket* as_socket() noexcept override { return this; }
     int family() const noexcept { return family_; }
     int type() const noexcept { return type_; }
     bool is_internet() const noexcept { return family_ != AF_UNIX; }

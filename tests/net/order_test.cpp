@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <deque>
 #include <optional>
 #include <random>
@@ -61,7 +62,10 @@ class ledger {
         const std::size_t size = 1 + below(static_cast<unsigned>(limit));
         record& made = records_.emplace_back();
         made.bytes.resize(size);
-        for (char& each : made.bytes) each = static_cast<char>(random_());
+        for (std::size_t at = 0; at < size; at += 2) {
+            const auto two = static_cast<std::uint16_t>(random_());
+            std::memcpy(made.bytes.data() + at, &two, std::min<std::size_t>(2, size - at));
+        }
         return made;
     }
     std::size_t size() const { return records_.size(); }

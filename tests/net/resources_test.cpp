@@ -134,7 +134,9 @@ TEMPLATE_TEST_CASE(
     {
         executor home(options);
         home.run([](executor& running, std::uint32_t base) -> task<> {
-            auto listener = must(TestType::listener::bind(TestType::somewhere()));
+            listen_options little;
+            little.socket.send_buffer = 16'384; // soon full
+            auto listener = must(TestType::listener::bind(TestType::somewhere(), little));
             const endpoint at = must(listener.local());
             unsigned ended = 0;
             const auto serve = [&](task_group& sessions) -> task<> {
