@@ -127,13 +127,14 @@ TEST_CASE("cancellation_and_deadlines_of_the_consumer_reach_the_generator") {
     check_baseline(used);
 }
 
-TEST_CASE("a_generator_of_ten_million_values_neither_grows_the_stack_nor_memory") {
+TEST_CASE("a_generator_of_millions_of_values_neither_grows_the_stack_nor_memory") {
     executor used;
     used.run([]() -> task<> {
+        constexpr int millions = with_sanitizer ? 1'000'000 : 10'000'000;
         long sum = 0;
-        auto numbers = counts(10'000'000);
+        auto numbers = counts(millions);
         while (const int* number = co_await numbers.next()) sum += *number;
-        CHECK(sum == 49'999'995'000'000L);
+        CHECK(sum == (millions - 1L) * millions / 2);
     }());
     check_baseline(used);
 }
