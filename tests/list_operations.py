@@ -1,9 +1,11 @@
-"""Writes one line OPERATION(name) for each class in the public headers that a task can wait in.
+"""Writes one line OPERATION(name) for each class in the public headers that a task can wait in, and one line TASK(name)
+for each function there that returns a task.
 
-    python3 list_operations.py OUTPUT HEADER ...
+    python3 list_operations.py OPERATIONS_OUTPUT TASKS_OUTPUT HEADER ...
 
-tests/net/cancel_race_test.cpp includes it, and does not compile if it has no case for one of them. Every class counts that
-is a waiter, by whatever bases, or that has await_ready, await_suspend or operator co_await, unless it is named here.
+tests/net/cancel_race_test.cpp and task_race_test.cpp include them, and do not compile if they have no case for one of them.
+Every class counts that is a waiter, by whatever bases, or that has await_ready, await_suspend or operator co_await, and
+every function whose result is spelled task<...>, or auto and made from awaitables, unless it is named here.
 """
 
 import pathlib
@@ -37,12 +39,28 @@ NEVER_WAITED_IN = {
     "try_result",  # goes on, or ends its coroutine
 }
 
+# What the functions that return a task are made of.
+PARTS_OF_TASKS = {
+    "get_return_object",
+    "fill",  # the task of a child
+    "hold",  # of when_all and its like
+    "run",
+    "outcomes_of",  # of when_all
+    "connect_to_first",  # of connect
+    "connect_to_host",
+    "within",  # of deadline and timeout
+    "named",  # whose task is the named_waiter
+    "timeout",  # which is the timed_awaiter
+}
+
 COMMENT_OR_STRING = re.compile(r'//[^\n]*|"(?:\\.|[^"\\\n])*"')
 # class [[attribute]] scope::name<arguments> final : bases {
 CLASS = re.compile(
     r"\b(?:class|struct)\s+(?:\[\[[^\]]*\]\]\s+|alignas\([^()]*\)\s*)*(?:\w+(?:<[^<>]*>)?::)*(\w+)(?:<[^<>{};]*>)?\s*(?:final\s*)?(?::([^{};]*))?\{"
 )
 AWAITS = re.compile(r"\bawait_(?:ready|suspend)\b|\boperator\s+co_await\b")
+TASK = re.compile(r"(?<![\w:<,(])task<[^;{}()]*>\s*(\w+)\(")
+OF_AWAITABLES = re.compile(r"template <[^;{}()]*\bawaitable\b[^;{}()]*>\s*auto\s+(\w+)\(")
 
 
 def end_of_body(text, at):
@@ -81,10 +99,24 @@ def operations(headers):
     return found - BASES - NEVER_WAITED_IN
 
 
+def tasks(headers):
+    found = set()
+    for header in headers:
+        text = COMMENT_OR_STRING.sub("", pathlib.Path(header).read_text())
+        found.update(TASK.findall(text), OF_AWAITABLES.findall(text))
+    if unknown := PARTS_OF_TASKS - found:
+        sys.exit(f"list_operations.py: no function that returns a task any more: {', '.join(sorted(unknown))}")
+    return found - PARTS_OF_TASKS
+
+
+def write(output, macro, names):
+    pathlib.Path(output).write_text("".join(f"{macro}({name})\n" for name in sorted(names)))
+
+
 def main():
-    output, *headers = sys.argv[1:]
-    names = sorted(operations(headers))
-    pathlib.Path(output).write_text("".join(f"OPERATION({name})\n" for name in names))
+    operations_output, tasks_output, *headers = sys.argv[1:]
+    write(operations_output, "OPERATION", operations(headers))
+    write(tasks_output, "TASK", tasks(headers))
 
 
 if __name__ == "__main__":

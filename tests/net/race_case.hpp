@@ -1,0 +1,158 @@
+// Cancellation against completion, ten thousand rounds for each operation with random timing, half of them in each
+// mode: the cancel comes before the operation was submitted, while it is in flight, in the turn of its completion, and
+// after it. It is resumed exactly once, its result is what happened, and what happened to nobody is still there for
+// the next one. And a thousand rounds in which its task is destroyed instead: afterwards nothing is left of it.
+#pragma once
+
+#include "runtime/steps.hpp"
+#include "sockets.hpp"
+
+#include <catch2/catch_get_random_seed.hpp>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <random>
+#include <span>
+#include <sstream>
+#include <vector>
+
+namespace chainring::test {
+
+// Peers end their connections by a reset, which leaves none in TIME_WAIT: the ports of all these rounds would not
+// suffice.
+inline constexpr std::size_t rounds_of_a_mode = 10'000 / 2;
+inline constexpr std::size_t destroyed_rounds_of_a_mode = 1000 / 2;
+
+// One operation. `operate` awaits it once and says how it ended; the rest is its surroundings.
+class race_case {
+  public:
+    virtual ~race_case() = default;
+
+    virtual task<> prepare() { co_return; }
+    virtual task<std::error_code> operate() = 0;
+    // Lets the operation complete, now or soon. It can be called once a round, at any time.
+    virtual void complete() {}
+    // After the round: the outcome, and what is left, fit.
+    virtual task<> check(std::error_code) { co_return; }
+    virtual task<> finish() { co_return; }
+};
+
+template <class T> std::error_code ended(const result<T>& outcome) {
+    return outcome ? std::error_code() : outcome.error();
+}
+
+// The completion, and what the operation is up against, each at a random moment.
+template <class Against> task<> race(race_case& tried, std::minstd_rand& random, Against against) {
+    const auto below = [&random](unsigned limit) { return static_cast<unsigned>(random() >> 8) % limit; };
+    constexpr unsigned steps = 5;
+    const unsigned completes_at = below(steps);
+    const unsigned against_at = below(steps);
+    for (unsigned step = 0; step < steps; ++step) {
+        if (step == completes_at) tried.complete();
+        if (step == against_at) {
+            against();
+            if (below(8) == 0) { // a dump takes as long as several rounds
+                std::ostringstream seen;
+                executor::current()->dump(seen); // finds nothing that is gone
+            }
+        }
+        const unsigned pause = below(4);
+        if (pause == 0) co_await yield();
+        if (pause == 1) co_await next_turn{};
+        if (pause == 2) co_await one_turn();
+        if (pause == 3) co_await turn_begin();
+    }
+}
+
+inline task<> cancel_in_a_round(race_case& tried, std::minstd_rand& random) {
+    co_await tried.prepare();
+    int resumed = 0;
+    std::error_code outcome;
+    co_await scope([&](task_group& group) -> task<> {
+        group.spawn([](race_case& in, int& count, std::error_code& told) -> task<> {
+            told = co_await in.operate();
+            ++count;
+        }(tried, resumed, outcome));
+        co_await race(tried, random, [&group] { group.cancel(); });
+    });
+    REQUIRE(resumed == 1);
+    if (outcome && outcome != errc::cancelled) FAIL("unexpected error: " << outcome.message());
+    co_await tried.check(outcome);
+}
+
+inline task<> destroy_in_a_round(race_case& tried, std::minstd_rand& random) {
+    co_await tried.prepare();
+    cancel_scope& here = co_await this_scope{};
+    std::optional<task_group> group(std::in_place, here);
+    group->spawn([](race_case& in) -> task<> { (void)co_await in.operate(); }(tried));
+    co_await race(tried, random, [&group] { group.reset(); });
+}
+
+using reading = task<result<int>>(int, std::span<char>);
+
+inline task<result<int>> read_plainly(int from, std::span<char> into) {
+    const result<int> read = co_await read_into(from, into);
+    co_return read;
+}
+
+// Something that waits for a read from a pipe.
+template <reading Read> class reads_a_pipe final : public race_case {
+    task<std::error_code> operate() override {
+        const result<int> read = co_await Read(pipe_.reading(), memory_);
+        co_return ended(read);
+    }
+    void complete() override { pipe_.write("x"); }
+    task<> check(std::error_code error) override {
+        CHECK(pipe_.left() == (error ? "x" : ""));
+        co_return;
+    }
+    pipe_ends pipe_;
+    std::array<char, 4> memory_{};
+};
+
+using cases = std::vector<std::function<std::unique_ptr<race_case>()>>;
+
+template <class... Cases> cases each() {
+    return {[] { return std::make_unique<Cases>(); }...};
+}
+
+template <template <class> class Case> cases over_each_transport() {
+    return each<Case<over_tcp>, Case<over_unix>>();
+}
+
+inline plain_socket non_blocking(plain_socket made) {
+    ::fcntl(made.get(), F_SETFL, O_NONBLOCK);
+    return made;
+}
+
+// How many there were in the backlog.
+inline int reset_all_waiting(const plain_socket& listener) {
+    int accepted = 0;
+    for (int descriptor = 0; (descriptor = ::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC)) >= 0;
+         ++accepted)
+        plain_socket(descriptor).reset();
+    return accepted;
+}
+
+inline void run_all(const cases& all, task_work_mode mode) {
+    const std::uint32_t seed = Catch::getSeed();
+    CAPTURE(seed);
+    const std::size_t descriptors = open_descriptors();
+    for (const auto& make : all) {
+        on_executor(mode, [&]() -> task<> {
+            std::minstd_rand random(seed);
+            const std::unique_ptr<race_case> tried = make();
+            for (std::size_t round = 0; round < rounds_of_a_mode / all.size(); ++round)
+                co_await cancel_in_a_round(*tried, random);
+            co_await tried->finish();
+            for (std::size_t round = 0; round < destroyed_rounds_of_a_mode / all.size(); ++round) {
+                const std::unique_ptr<race_case> fresh = make();
+                co_await destroy_in_a_round(*fresh, random);
+            }
+        });
+    }
+    CHECK(open_descriptors() == descriptors);
+}
+
+} // namespace chainring::test

@@ -1,0 +1,213 @@
+// Every function that returns a task (race_case.hpp).
+//
+// The functions are those that the headers have: the list is made from them.
+#include "race_case.hpp"
+
+#include <stop_token>
+
+using namespace chainring;
+using namespace chainring::test;
+using namespace std::literals;
+
+namespace {
+
+task<result<int>> read_under_a_stop_token(int from, std::span<char> into) {
+    std::stop_source nobody_stops;
+    const result<int> read = co_await cancel_on(nobody_stops.get_token(), read_into(from, into));
+    co_return read;
+}
+
+task<result<int>> read_until_shutdown(int from, std::span<char> into) {
+    const result<int> read = co_await until_shutdown(read_into(from, into));
+    co_return read;
+}
+
+task<result<int>> read_under_a_shield(int from, std::span<char> into) {
+    const result<int> read = co_await shield(read_into(from, into));
+    CHECK(read == 1);
+    co_return read;
+}
+
+task<result<int>> read_with_a_deadline(int from, std::span<char> into) {
+    const time_point in_an_hour = executor::current()->now() + 1h;
+    const result<int> read = co_await deadline(in_an_hour, read_into(from, into));
+    co_return read;
+}
+
+task<result<int>> ends_at_once() {
+    co_return 0;
+}
+
+task<result<int>> fails_at_once() {
+    co_return std::unexpected(make_error_code(errc::closed));
+}
+
+task<result<void>> waits_for_ever() {
+    const result<void> slept = co_await sleep(24h);
+    co_return slept;
+}
+
+task<result<int>> read_with_another(int from, std::span<char> into) {
+    auto both = when_all(read_plainly(from, into), ends_at_once());
+    const auto outcomes = co_await std::move(both);
+    CHECK(std::get<1>(outcomes) == 0);
+    co_return std::get<0>(outcomes);
+}
+
+task<result<int>> read_or_wait(int from, std::span<char> into) {
+    auto race = when_any(read_plainly(from, into), waits_for_ever());
+    const auto ended = co_await std::move(race);
+    CHECK(std::get<1>(ended.outcomes).error() == errc::cancelled);
+    co_return std::get<0>(ended.outcomes);
+}
+
+task<result<int>> read_or_fail(int from, std::span<char> into) {
+    auto race = race_success(fails_at_once(), read_plainly(from, into));
+    const auto ended = co_await std::move(race);
+    CHECK(std::get<0>(ended.outcomes).error() == errc::closed);
+    co_return std::get<1>(ended.outcomes);
+}
+
+// What was written is sent, whoever waits for it and gives up.
+template <class Over> class flushes final : public race_case {
+    task<> prepare() override {
+        if (!pair_) pair_.emplace(co_await connected_to_plain<Over>(4096));
+        must(co_await pair_->stream.write(std::string(size, 'x')));
+        arrived_ = 0;
+    }
+    task<std::error_code> operate() override {
+        const result<void> flushed = co_await pair_->stream.flush();
+        if (flushed) CHECK(pair_->stream.unsent() == 0);
+        co_return ended(flushed);
+    }
+    void complete() override { arrived_ += pair_->peer.read_now().size(); }
+    task<> check(std::error_code) override {
+        co_await until([this] {
+            arrived_ += pair_->peer.read_now().size();
+            return arrived_ >= size;
+        });
+        CHECK(arrived_ == size);
+    }
+    task<> finish() override {
+        pair_.reset();
+        co_return;
+    }
+    static constexpr std::size_t size = 20'000; // more than the socket takes
+    std::optional<stream_and_peer<Over>> pair_;
+    std::size_t arrived_ = 0;
+};
+
+// One that was cancelled has ended nothing.
+template <class Over> class half_closes final : public race_case {
+    task<> prepare() override {
+        pair_.emplace(co_await connected_to_plain<Over>(4096));
+        must(co_await pair_->stream.write(std::string(size, 'x')));
+        arrived_ = 0;
+    }
+    task<std::error_code> operate() override {
+        const result<void> ended_sending = co_await pair_->stream.shutdown();
+        co_return ended(ended_sending);
+    }
+    void complete() override { arrived_ += pair_->peer.read_now().size(); }
+    task<> check(std::error_code error) override {
+        std::size_t expected = size;
+        if (error) {
+            must(co_await pair_->stream.write("more"s));
+            expected += 4;
+        }
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn([](auto& stream) -> task<> { must(co_await stream.shutdown()); }(pair_->stream));
+            const std::string rest = co_await read_plain_to_end(pair_->peer);
+            CHECK(arrived_ + rest.size() == expected);
+        });
+        pair_->stream.abort();
+        pair_.reset();
+    }
+    static constexpr std::size_t size = 20'000;
+    std::optional<stream_and_peer<Over>> pair_;
+    std::size_t arrived_ = 0;
+};
+
+class resolves final : public race_case {
+    task<std::error_code> operate() override {
+        lookups_ = 0;
+        resolve_options options;
+        options.pool = &pool_;
+        options.lookup = [this](const std::string&, const std::string&) {
+            ++lookups_;
+            return result<std::vector<endpoint>>({{"127.0.0.1", 80}});
+        };
+        const auto found = co_await resolve("a-name", "http", options);
+        if (found) CHECK(found->size() == 1);
+        co_return ended(found);
+    }
+    task<> check(std::error_code error) override {
+        CHECK(lookups_ == (error ? 0 : 1));
+        co_return;
+    }
+    blocking_pool pool_{{.threads = 2, .queue_limit = 4}};
+    int lookups_ = 0;
+};
+
+// Nobody listens at the first address.
+class connects_by_name final : public race_case {
+    task<std::error_code> operate() override {
+        const endpoint there = at_.local();
+        connect_options options;
+        options.resolve.lookup = [there](const std::string&, const std::string&) {
+            return result<std::vector<endpoint>>({endpoint("::1", there.port()), there});
+        };
+        const auto connected = co_await tcp_stream::connect("a-name", "http", options);
+        co_return ended(connected);
+    }
+    task<> check(std::error_code error) override {
+        const int accepted = reset_all_waiting(at_);
+        CHECK(accepted <= 1);
+        if (!error) CHECK(accepted == 1);
+        co_return;
+    }
+    plain_socket at_ = non_blocking(plain_socket::listening(over_tcp::somewhere(), 100));
+};
+
+// For each function of the headers; one that has no case here is a compile error.
+cases cases_of_cancel_on() {
+    return each<reads_a_pipe<read_under_a_stop_token>>();
+}
+cases cases_of_connect() {
+    return each<connects_by_name>();
+}
+cases cases_of_deadline() {
+    return each<reads_a_pipe<read_with_a_deadline>>();
+}
+cases cases_of_flush() {
+    return over_each_transport<flushes>();
+}
+cases cases_of_race_success() {
+    return each<reads_a_pipe<read_or_fail>>();
+}
+cases cases_of_resolve() {
+    return each<resolves>();
+}
+cases cases_of_shield() {
+    return each<reads_a_pipe<read_under_a_shield>>();
+}
+cases cases_of_shutdown() {
+    return over_each_transport<half_closes>();
+}
+cases cases_of_until_shutdown() {
+    return each<reads_a_pipe<read_until_shutdown>>();
+}
+cases cases_of_when_all() {
+    return each<reads_a_pipe<read_with_another>>();
+}
+cases cases_of_when_any() {
+    return each<reads_a_pipe<read_or_wait>>();
+}
+
+} // namespace
+
+#define TASK(name)                                                                                           \
+    TEST_CASE("a_cancel_against_the_completion_of_the_task_" #name) {                                        \
+        run_all(cases_of_##name(), GENERATE(both_modes()));                                                  \
+    }
+#include "tasks.inc"
