@@ -6,6 +6,7 @@
 #include <chainring/runtime/waiter.hpp>
 
 #include <algorithm>
+#include <vector>
 
 namespace chainring {
 
@@ -43,8 +44,12 @@ class cancel_scope : public list_node<cancel_scope_tag> {
 
     // Of this scope and of all below.
     template <class Visitor> void for_each_waiter(const Visitor& visit) const {
-        waiting_.for_each([&](const waiter& each) { visit(each, *this); });
-        children_.for_each([&](const cancel_scope& each) { each.for_each_waiter(visit); });
+        std::vector<const cancel_scope*> all{this}; // no recursion: a tree may be as deep as memory goes
+        for (std::size_t at = 0; at != all.size(); ++at) {
+            const cancel_scope& scope = *all[at];
+            scope.waiting_.for_each([&](const waiter& each) { visit(each, scope); });
+            scope.children_.for_each([&](const cancel_scope& each) { all.push_back(&each); });
+        }
     }
 
   private:

@@ -66,6 +66,11 @@ void task_tree::begin_line() {
     for (unsigned level = 0; level < depth_; ++level) to_ << "  ";
 }
 
+void task_tree::omit() {
+    begin_line();
+    to_ << "what is deeper is left out\n";
+}
+
 void task_tree::coroutine(const wait_site& site, const cancel_scope& scope) {
     begin_line();
     if (site.waits_for() == nullptr) {

@@ -28,10 +28,13 @@ class task_tree {
     // It waits for another coroutine.
     void awaits(const wait_site& site, const cancel_scope& scope, std::string_view name = {});
 
-    // What `show()` prints is below the last line.
+    // What `show()` prints is below the last line. Of a recursion that never ends the first levels tell enough.
     template <class Show> void below(Show&& show) {
         ++depth_;
-        show();
+        if (depth_ < deepest)
+            show();
+        else
+            omit();
         --depth_;
     }
     // What `show()` prints has to end by then.
@@ -43,7 +46,10 @@ class task_tree {
     }
 
   private:
+    static constexpr unsigned deepest = 100; // levels
+
     void begin_line();
+    void omit();
 
     std::ostream& to_;
     time_point now_;

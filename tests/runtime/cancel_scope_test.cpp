@@ -354,7 +354,7 @@ TEST_CASE("a_cancellation_that_the_kernel_loses_is_repeated") {
     check_baseline(used);
 }
 
-TEST_CASE("a_tree_of_scopes_as_deep_as_memory_goes_is_cancelled_on_a_small_stack") {
+TEST_CASE("a_tree_of_scopes_as_deep_as_memory_goes_is_listed_and_cancelled_on_a_small_stack") {
     executor used;
     run_on_small_stack([&used] {
         used.run([]() -> task<> {
@@ -366,6 +366,7 @@ TEST_CASE("a_tree_of_scopes_as_deep_as_memory_goes_is_cancelled_on_a_small_stack
                 above = nested.back().get();
             }
             {
+                CHECK_FALSE(executor::current()->holdings_report().empty()); // this task
                 const cancel_scope beside(nested.front().get());
                 nested.front()->cancel();
                 CHECK(beside.cancelled());

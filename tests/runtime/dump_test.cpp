@@ -1,5 +1,6 @@
 // The live tree of tasks, as executor::dump prints it.
 #include "runtime/forwarding_kernel.hpp"
+#include "runtime/small_stack.hpp"
 #include "runtime/steps.hpp"
 #include "support.hpp"
 
@@ -212,4 +213,36 @@ TEST_CASE("names_of_functions_are_shortened_to_what_people_write") {
     CHECK(short_name("f(int)::<lambda(g&)>") == "f(int)::<lambda(g&)>");
     CHECK(short_name("").empty());
     CHECK(short_name("nothing") == "nothing");
+}
+
+namespace {
+
+task<> recurses(int levels) {
+    if (levels > 0)
+        co_await recurses(levels - 1);
+    else
+        co_await sleep(1h);
+}
+
+} // namespace
+
+TEST_CASE("of_a_recursion_a_hundred_thousand_deep_the_first_levels_are_printed_on_a_small_stack") {
+    std::vector<std::string> lines;
+    run_on_small_stack([&lines] {
+        executor home;
+        home.run([](executor& shown, std::vector<std::string>& dumped) -> task<> {
+            task_group group(co_await this_scope{});
+            group.spawn(recurses(100'000));
+            co_await yield();
+            co_await yield();
+            shown.post([&] {
+                dumped = dump_lines(shown);
+                group.cancel();
+            });
+            co_await group.join();
+        }(home, lines));
+    });
+    REQUIRE(lines.size() == 101);
+    CHECK_THAT(lines[99], ContainsSubstring("::recurses at "));
+    CHECK_THAT(lines[100], EndsWith("what is deeper is left out"));
 }
