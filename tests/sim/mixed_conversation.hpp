@@ -131,6 +131,9 @@ inline bool is_expected(std::error_code error) {
            error == errc::broken || error == errc::never_started || error == errc::queue_full ||
            error == std::errc::connection_reset || error == std::errc::broken_pipe;
 }
+inline bool is_expected_of_datagram(std::error_code error) {
+    return error == errc::cancelled || error == std::errc::connection_refused;
+}
 inline bool is_expected_of_connect(std::error_code error) {
     return error == errc::timed_out || error == errc::cancelled || error == std::errc::connection_refused ||
            error == std::errc::too_many_files_open || error == std::errc::connection_reset;
@@ -167,6 +170,7 @@ class town {
         return conversations_[which];
     }
     std::string new_text(std::size_t size) { return text_of(size, ++texts_); }
+    unsigned next_pair() noexcept { return pairs_++; } // of datagram sockets
 
     void check_all() const {
         std::size_t number = 0;
@@ -185,6 +189,7 @@ class town {
   private:
     std::deque<conversation> conversations_;
     std::uint64_t texts_ = 0;
+    unsigned pairs_ = 0;
 };
 
 } // namespace chainring::test::mixed

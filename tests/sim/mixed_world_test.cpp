@@ -1,6 +1,6 @@
-// One world with all that a server does: echo, a proxy, a chat room and records, with clients of every temper, and
-// after a while without faults. What was received is what was sent, everything ends, and nothing is left.
-#include "mixed_clients.hpp"
+// One world with all that a server does: echo, a proxy, a chat room, records and datagrams, with clients of every
+// temper, and after a while without faults. What was received is what was sent, everything ends, and nothing is left.
+#include "mixed_datagrams.hpp"
 
 #include <cstdio>
 
@@ -17,12 +17,13 @@ constexpr std::uint64_t mixed_seeds = 1000;
 constexpr duration longest_life = std::chrono::minutes(10);
 
 task<> come_and_go(town& all) {
-    switch (all.choose(6, "a client")) {
+    switch (all.choose(7, "a client")) {
     case 0: return mixed::echo_client<tcp_stream>(all, mixed::echo_address());
     case 1: return mixed::echo_client<unix_stream>(all, mixed::unix_echo_address());
     case 2:
     case 3: return mixed::echo_client<tcp_stream>(all, mixed::proxy_address());
     case 4: return mixed::chat_client(all);
+    case 5: return mixed::datagram_pair(all);
     default: return mixed::record_client(all);
     }
 }
