@@ -120,8 +120,8 @@ MUTATIONS = [
     Mutation(
         "a short send is taken for a whole one",
         "net/send_queue.hpp",
-        "return part + 1U == parts_ && result >= 0 && static_cast<std::uint32_t>(result) == last_part_;",
-        "return part + 1U == parts_ && result >= 0;",
+        "return part + 1U == part_count_ && result >= 0 && static_cast<std::uint32_t>(result) == last_part_;",
+        "return part + 1U == part_count_ && result >= 0;",
     ),
     Mutation(
         "an enter that fails frees the memory of its SQEs",
@@ -138,14 +138,16 @@ MUTATIONS = [
     Mutation(
         "memory for a batch is taken before there is room for its SQEs",
         "net/sender.cpp",
-        "    home_.make_room(most);\n",
+        "    home_.make_room(static_cast<unsigned>(parts.size()));\n",
         "",
     ),
     Mutation(
         "memory for an address is taken before there is room for its SQE",
         "net/connection.cpp",
-        "    home().make_room(1); // a submission would free the address\n",
-        "",
+        "    connecting_ = start([&](io_uring_sqe& sqe) {\n"
+        "        auto* address = ::new (home().until_submitted().take<endpoint>(1).data()) endpoint(to);\n",
+        "    auto* address = ::new (home().until_submitted().take<endpoint>(1).data()) endpoint(to);\n"
+        "    connecting_ = start([&](io_uring_sqe& sqe) {\n",
     ),
     Mutation(
         "the answer of a cancel is taken for the operation's",
