@@ -26,11 +26,11 @@ world::world(std::uint64_t seed, const faults& given)
     , hash_(0xcbf29ce484222325)
     , faults_(given) {}
 
-world::world(replay, std::uint64_t seed, std::vector<std::uint32_t> choices)
-    : world(seed, faults{}) {
+world::world(replay, std::uint64_t seed, const faults* given, std::vector<std::uint32_t> choices)
+    : world(seed, given != nullptr ? *given : faults{}) {
     replaying_ = true;
     choices_ = std::move(choices);
-    draw_knobs();
+    if (given == nullptr) draw_knobs();
 }
 
 void world::draw_knobs() {
@@ -40,7 +40,11 @@ void world::draw_knobs() {
 }
 
 world world::replaying(std::uint64_t seed, std::vector<std::uint32_t> choices) {
-    return {replay(), seed, std::move(choices)};
+    return {replay(), seed, nullptr, std::move(choices)};
+}
+
+world world::replaying(std::uint64_t seed, const faults& given, std::vector<std::uint32_t> choices) {
+    return {replay(), seed, &given, std::move(choices)};
 }
 
 // splitmix64: small, the same everywhere, and good from any seed.

@@ -28,8 +28,10 @@ class world {
     // With a random subset of faults, drawn from the seed.
     explicit world(std::uint64_t seed);
     world(std::uint64_t seed, const faults& given);
-    // Chooses what a log says, and beyond its end the first alternative each time. The seed is only its name.
+    // Chooses what a log says, and beyond its end the first alternative each time. The seed is only its name. A world of
+    // given faults is given them again.
     static world replaying(std::uint64_t seed, std::vector<std::uint32_t> choices);
+    static world replaying(std::uint64_t seed, const faults& given, std::vector<std::uint32_t> choices);
     world(const world&) = delete;
     world& operator=(const world&) = delete;
 
@@ -81,7 +83,8 @@ class world {
 
   private:
     struct replay {};
-    world(replay, std::uint64_t seed, std::vector<std::uint32_t> choices);
+    // given == nullptr: the choices begin with those of the faults.
+    world(replay, std::uint64_t seed, const faults* given, std::vector<std::uint32_t> choices);
 
     void draw_knobs();
     std::uint64_t next() noexcept;

@@ -1,4 +1,4 @@
-// Fails on purpose, and only when it is named: scripts/shrink is tested with it.
+// Fail on purpose, and only when they are named: scripts/shrink is tested with them.
 #include "simulation.hpp"
 
 using namespace chainring;
@@ -23,8 +23,30 @@ task<> mistake_a_part_for_the_whole(sim::world& world) {
     }
 }
 
+// Of a world with errors the log says what was decided, not how often they occur.
+task<> expect_each_connect_to_succeed(sim::world&) {
+    const endpoint at("127.0.0.1", 7000);
+    auto listener = must(tcp_listener::bind(at));
+    for (int round = 0; round < 20; ++round) {
+        auto near = co_await tcp_stream::connect(at);
+        CHECK(near);
+        if (!near) co_return;
+        auto far = co_await listener.accept();
+        (void)co_await near->close();
+        if (far) (void)co_await far->close();
+    }
+}
+
 } // namespace
 
 TEST_CASE("a_world_that_fails_on_purpose", "[.]") {
     each_seed(100, [](std::uint64_t seed) { in_world(seed, mistake_a_part_for_the_whole); });
+}
+
+TEST_CASE("a_hostile_world_that_fails_on_purpose", "[.]") {
+    each_seed(100, [](std::uint64_t seed) {
+        const sim::faults given{.later = 500, .failed_operation = 100};
+        world_of_seed world(seed, &given);
+        in_world(static_cast<sim::world&>(world), expect_each_connect_to_succeed);
+    });
 }

@@ -67,7 +67,6 @@ template <class Run> std::uint64_t each_seed(std::uint64_t count, Run run) {
 // completions go to the file that CHAINRING_SIM_LOG names ("-": standard output), the last world's in the end.
 class world_of_seed {
   public:
-    // With faults of its own it cannot be replayed: the log has none.
     explicit world_of_seed(std::uint64_t seed, const sim::faults* given = nullptr)
         : world_(made(seed, given)) {
         const char* const log = std::getenv("CHAINRING_SIM_LOG");
@@ -80,11 +79,12 @@ class world_of_seed {
   private:
     static sim::world made(std::uint64_t seed, const sim::faults* given) {
         const char* const log = std::getenv("CHAINRING_SIM_REPLAY");
-        if (given != nullptr) return sim::world(seed, *given);
-        if (log == nullptr) return sim::world(seed);
+        if (log == nullptr) return given != nullptr ? sim::world(seed, *given) : sim::world(seed);
         std::ifstream file(log);
         if (!file) FAIL("no decision log: " << log);
-        return sim::world::replaying(seed, sim::read_choices(file));
+        const auto choices = sim::read_choices(file);
+        return given != nullptr ? sim::world::replaying(seed, *given, choices)
+                                : sim::world::replaying(seed, choices);
     }
 
     sim::world world_;
