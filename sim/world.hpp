@@ -44,6 +44,8 @@ class world {
     bool chance(unsigned thousandths, const char* what) {
         return thousandths != 0 && choose(1000, what) + thousandths >= 1000;
     }
+    // From here on a fault occurs that often, in thousandths.
+    void set(unsigned faults::* fault, unsigned thousandths) noexcept { faults_.*fault = thousandths; }
     // From here on nothing goes wrong: no fault of its knobs occurs any more.
     void heal();
 

@@ -1,6 +1,8 @@
 // What single knobs make of the simulated kernel.
 #include "bare_ring.hpp"
 
+#include <chainring/sim/fault_rule.hpp>
+
 #include <set>
 
 using namespace chainring;
@@ -93,4 +95,25 @@ TEST_CASE("a_zero_copy_send_may_find_no_memory_to_pin") {
         if (all.size() == 1 && all[0].more) CHECK(ring.run(1).at(0).notification);
     }
     CHECK(answers == std::set<int>{-ENOBUFS, -ENOMEM, 7});
+}
+
+TEST_CASE("a_fault_rule_holds_for_as_long_as_it_lives_and_not_after_the_world_has_healed") {
+    sim::world world(1, {.failed_accept = 5});
+    const unsigned& accepts = world.knobs().failed_accept;
+    {
+        const sim::fault_rule often(world, &sim::faults::failed_accept, 500);
+        CHECK(accepts == 500);
+        {
+            const sim::fault_rule always(world, &sim::faults::failed_accept, 1000);
+            CHECK(accepts == 1000);
+        }
+        CHECK(accepts == 500);
+    }
+    CHECK(accepts == 5);
+    {
+        const sim::fault_rule often(world, &sim::faults::failed_accept, 500);
+        world.heal();
+        CHECK(accepts == 0);
+    }
+    CHECK(accepts == 0);
 }
