@@ -1,5 +1,6 @@
 #include <chainring/sim/address.hpp>
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/un.h>
 
@@ -32,6 +33,14 @@ address::address(int family)
 address::address(const sockaddr* given, socklen_t length)
     : length_(std::min<socklen_t>(length, sizeof storage_)) {
     std::memcpy(&storage_, given, length_);
+}
+
+address address::of_host(const std::string& numeric) {
+    address four(AF_INET);
+    if (::inet_pton(AF_INET, numeric.c_str(), &as_v4(four.storage_).sin_addr) == 1) return four;
+    address six(AF_INET6);
+    if (::inet_pton(AF_INET6, numeric.c_str(), &as_v6(six.storage_).sin6_addr) == 1) return six;
+    return {};
 }
 
 address address::of_number(std::uint32_t number) {

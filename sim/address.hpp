@@ -16,6 +16,8 @@ class address {
     explicit address(int family); // of a socket that was not bound
     address(const sockaddr* given, socklen_t length);
 
+    // An internet address without a port; none, if that is no numeric one.
+    static address of_host(const std::string& numeric);
     // An abstract name, as the kernel gives it to a unix socket that is bound to none.
     static address of_number(std::uint32_t number);
 
@@ -27,6 +29,7 @@ class address {
     std::uint16_t port() const noexcept;
     address with_port(std::uint16_t port) const;
     address with_any_host() const;
+    std::string host_key() const { return with_port(0).key(); }
 
     // Of a unix socket.
     bool has_name() const noexcept;

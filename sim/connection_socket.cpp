@@ -39,6 +39,7 @@ int connection_socket::connect(const address& to) {
     if (state_ == state::connected) return -EISCONN;
     if (state_ == state::gave_up) return -EALREADY;
     if (state_ == state::listening) return -EINVAL;
+    if (is_tcp() && !of().reaches(to)) return -EAGAIN;
     const found_socket found = of().bound_at(to, type());
     if (found.bound == nullptr) return found.error;
     if (found.bound->type() != type()) return -EPROTOTYPE;
@@ -58,6 +59,7 @@ int connection_socket::connect(const address& to) {
 }
 
 bool connection_socket::may_connect(const address& to) const {
+    if (is_tcp() && !of().reaches(to)) return false;
     const found_socket found = of().bound_at(to, type());
     return found.bound == nullptr || found.bound->type() != type() ||
            !static_cast<const connection_socket&>(*found.bound).backlog_is_full();
@@ -171,7 +173,7 @@ bool connection_socket::travels(const connection_socket& to) {
     world& within = of().within();
     return is_tcp() && (slow_ || within.chance(within.knobs().late_delivery, "late delivery") ||
                         to.has_arrivals() || // what came before comes first
-                        (to.receiving_ended_ && to.sending_ended_));
+                        is_cut_off() || (to.receiving_ended_ && to.sending_ended_));
 }
 
 int connection_socket::receive(void* target, std::size_t size, int flags, std::size_t most) {
@@ -236,7 +238,7 @@ bool connection_socket::has_arrivals() const noexcept {
 
 void connection_socket::arrive() {
     world& within = of().within();
-    if (!told_of_room() && within.choose(2, "room or arrival") == 0) {
+    if (!told_of_room() && (is_cut_off() || within.choose(2, "room or arrival") == 0)) {
         tell_of_room();
         return;
     }

@@ -52,7 +52,8 @@ datagram_socket::datagram datagram_socket::pop() {
 
 int udp_socket::connect(const address& to) {
     if (!bound()) bind(to.with_port(0));
-    set_local(to.with_port(local().port()));
+    // One of every host has the address now that its datagrams to this peer come from: that peer's own.
+    if (local().key() == local().with_any_host().key()) set_local(to.with_port(local().port()));
     set_peer_address(to);
     set_connected(true);
     return 0;

@@ -9,6 +9,7 @@ namespace chainring::sim {
 
 void datagram_wire::carry(udp_socket& sender, std::string bytes) {
     world& within = network_.within();
+    if (!network_.reaches(sender.local()) || !network_.reaches(sender.peer_address())) return;
     if (within.chance(within.knobs().lost_datagram, "a datagram is lost")) return;
     flight begun{
         std::static_pointer_cast<udp_socket>(sender.shared_from_this()), sender.local(),
@@ -35,6 +36,7 @@ void datagram_wire::arrive() {
 }
 
 void datagram_wire::deliver(flight arrived) {
+    if (!network_.reaches(arrived.from) || !network_.reaches(arrived.to)) return;
     const found_socket found = network_.bound_at(arrived.to, SOCK_DGRAM);
     if (found.bound != nullptr &&
         std::static_pointer_cast<udp_socket>(found.bound)->take(arrived.from, std::move(arrived.bytes)))

@@ -97,7 +97,10 @@ std::size_t network::arrivals() {
         const auto to = each.lock();
         return to == nullptr || !to->has_arrivals();
     });
-    return arriving_.size();
+    if (isolated_.empty()) return arriving_.size();
+    const auto on_hold =
+        std::ranges::partition(arriving_, [](const auto& each) { return each.lock()->may_arrive(); });
+    return arriving_.size() - on_hold.size();
 }
 
 void network::arrive(std::size_t which) {

@@ -7,6 +7,8 @@
 
 #include <map>
 #include <memory>
+#include <set>
+#include <string>
 #include <vector>
 
 namespace chainring::sim {
@@ -50,11 +52,19 @@ class network {
     file_identity identify_file(const std::string& path) const;
     int remove_file(const std::string& path);
 
+    // A host that is cut off neither sends nor receives, and may be so for several reasons.
+    void isolate(const address& host) { isolated_.insert(host.host_key()); }
+    void reconnect(const address& host) { isolated_.erase(isolated_.find(host.host_key())); }
+    bool reaches(const address& host) const {
+        return isolated_.empty() || !isolated_.contains(host.host_key());
+    }
+
     // Something is on its way there.
     void expect_arrival(const std::shared_ptr<traveller>& at);
     void expect_arrival(socket& at) { expect_arrival({at.shared_from_this(), &at}); }
     datagram_wire& wire() noexcept { return *wire_; }
     const std::shared_ptr<datagram_wire>& shared_wire() const noexcept { return wire_; }
+    // What can arrive now; numbers below that can be given to `arrive`.
     std::size_t arrivals();
     void arrive(std::size_t which);
 
@@ -79,6 +89,7 @@ class network {
     std::uint16_t next_port_ = 32'768;
     std::uint32_t next_name_ = 1;
     std::vector<std::weak_ptr<traveller>> arriving_;
+    std::multiset<std::string> isolated_;
     std::shared_ptr<datagram_wire> wire_;
 };
 

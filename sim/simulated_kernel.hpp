@@ -28,6 +28,8 @@ class simulated_kernel final : public kernel {
     // Nor a submission that ends in the middle of a chain, which what follows may overtake.
     void forbid_cut_chains() noexcept { cut_chains_forbidden_ = true; }
 
+    network& traffic() noexcept { return network_; }
+
     // Two connected sockets, as socketpair(2) makes them; for tests of what the kernel does.
     struct pair {
         int near;

@@ -40,6 +40,10 @@ socket::~socket() {
     if (bound_) network_.unbind(*this);
 }
 
+bool socket::is_cut_off() const {
+    return is_internet() && !(network_.reaches(local_) && network_.reaches(peer_address_));
+}
+
 int socket::bind(const address& at) {
     if (bound_) return -EINVAL;
     const int returned = network_.bind(*this, at, local_);

@@ -22,6 +22,7 @@ class network;
 class traveller {
   public:
     virtual bool has_arrivals() const noexcept = 0;
+    virtual bool may_arrive() const { return true; } // and need not wait for a network that is down
     virtual void arrive() = 0;
 
   protected:
@@ -76,6 +77,7 @@ class socket : public file, public traveller {
     void pretend_full();
 
     bool has_arrivals() const noexcept override { return !told_of_room_; }
+    bool may_arrive() const override { return !told_of_room_ || !is_cut_off(); }
     void arrive() override { tell_of_room(); }
 
   protected:
@@ -92,6 +94,8 @@ class socket : public file, public traveller {
     int error() const noexcept { return error_; }
     void set_error(int error) noexcept { error_ = error; }
     int take_error() noexcept;
+
+    bool is_cut_off() const; // its host, or its peer's
 
     virtual bool writable() const noexcept = 0;
     bool full() const noexcept { return full_; }
