@@ -98,7 +98,8 @@ class executor final : private turn_end_work {
     // shutdown_overdue where a shutdown has given the task up.
     template <class T> T run(task<T> root);
 
-    // Runs `work()` on the executor, in a later step. From any thread; never blocks.
+    // Runs `work()` on the executor, in a later step; what is posted as `run` ends may run in the executor's destructor,
+    // when the task of run is gone. From any thread; never blocks.
     template <std::invocable Work>
         requires(!std::derived_from<Work, posted_work>)
     void post(Work work) {

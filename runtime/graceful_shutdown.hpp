@@ -28,7 +28,7 @@ class shutdown_overdue : public std::runtime_error {
         : std::runtime_error("tasks had not ended at the hard deadline of the shutdown") {}
 };
 
-// On the executor's thread.
+// On the executor's thread. It must live until the executor's run has ended: destroyed before, its deadlines never come.
 class graceful_shutdown final : private timer {
   public:
     explicit graceful_shutdown(executor& home, const shutdown_limits& limits = {}) noexcept

@@ -1,4 +1,4 @@
-// remote_spawner: spawning into a group from another thread.
+// remote_spawner: spawning into a group, and cancelling it, from another thread.
 //
 //     co_await cr::scope([](cr::task_group& group) -> cr::task<> {
 //         std::jthread([remote = group.remote()] { remote.spawn([]() -> cr::task<> { ... }); }).detach();
@@ -62,19 +62,11 @@ class remote_spawner {
     // thread; never waits for the executor. In a group that was cancelled the child is born cancelled, in one that was destroyed it
     // never runs.
     template <class Make> void spawn(Make make) const {
-        struct request final : posted_work {
-            std::shared_ptr<remote_link> link;
-            Make make;
-            request(std::shared_ptr<remote_link> to, Make&& given)
-                : link(std::move(to))
-                , make(std::move(given)) {}
-            void run() noexcept override {
-                const std::unique_ptr<request> self(this);
-                if (task_group* group = link->group()) group->spawn(made(std::move(make)));
-            }
-        };
-        auto posted = std::make_unique<request>(link_, std::move(make));
-        if (link_->post(*posted)) (void)posted.release();
+        post([given = std::move(make)](task_group& group) mutable { group.spawn(made(std::move(given))); });
+    }
+    // As task_group::cancel. Any thread; never waits for the executor.
+    void cancel() const {
+        post([](task_group& group) { group.cancel(); });
     }
 
   private:
@@ -82,6 +74,22 @@ class remote_spawner {
     explicit remote_spawner(remote_link* link)
         : link_(link, [](remote_link* last) { last->release(); }) {}
 
+    // `work(group)` on the executor's thread, if there is a group still.
+    template <class Work> void post(Work work) const {
+        struct request final : posted_work {
+            std::shared_ptr<remote_link> link;
+            Work work;
+            request(std::shared_ptr<remote_link> to, Work&& given)
+                : link(std::move(to))
+                , work(std::move(given)) {}
+            void run() noexcept override {
+                const std::unique_ptr<request> self(this);
+                if (task_group* group = link->group()) work(*group);
+            }
+        };
+        auto posted = std::make_unique<request>(link_, std::move(work));
+        if (link_->post(*posted)) (void)posted.release();
+    }
     template <class Make> static std::invoke_result_t<Make&> made(Make make) { co_return co_await make(); }
 
     std::shared_ptr<remote_link> link_;

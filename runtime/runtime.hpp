@@ -21,6 +21,11 @@ class runtime {
     // Throws std::system_error when io_uring can't be used; what() says why and what to do.
     explicit runtime(const runtime_options& options = {}, kernel& behind = linux_kernel());
 
+    // SIGINT and SIGTERM are its own meanwhile: a handler that the program has installed is put back afterwards, a
+    // signal that is ignored stays ignored, and one that every thread blocks arrives at nobody. Throws std::logic_error
+    // if a signal_set or another runtime has one of them. A runtime that was shut down stays so: what runs in it then
+    // finds every operation cancelled.
+    //
     // Runs `root` and returns main()'s exit status: 0, or the task's own int, or 1 after one line on standard
     // error for a task that returned an error. Having been cancelled (errc::cancelled), as by a signal, is
     // no error; shutdown_overdue is. An exception of the task is rethrown.

@@ -42,7 +42,9 @@ template <class T> auto await_body(cancel_scope& scope, const task_group& childr
 // completes when: the body and all children have ended
 // value:          the body's; or else the first failure: an exception is thrown, an error is what the scope returns,
 //                 or thrown as std::system_error where the body returns no result
-// cancellation:   reaches the body and all children; the scope ends when they have
+// cancellation:   reaches the body and all children; the scope ends when they have. If the body returned a result by then
+//                 and a child says that it was cut short, the scope returns errc::cancelled, unless the policy is to
+//                 ignore what becomes of children
 // ownership:      `body` lives in the scope until it ends
 // thread:         the executor's
 template <class Body>
@@ -74,6 +76,8 @@ auto scope(group_options options, Body body) -> std::invoke_result_t<Body&, task
         co_await group.join();
         if constexpr (is_result<outcome>) {
             if (const std::error_code error = group.take_error()) co_return failure(error);
+            // By what is above: a body that has cancelled its children knows what it does.
+            if (group.cut_short() && parent.cancelled()) co_return failure(errc::cancelled);
         }
         group.throw_failure();
         co_return std::move(*value);

@@ -1,6 +1,7 @@
 // signal_set: signals as something to wait for.
 //
-//     auto reload = co_await cr::try_(cr::signal_set::open({SIGHUP}));
+//     const std::vector<int> signals{SIGHUP};
+//     auto reload = co_await cr::try_(cr::signal_set::open(signals));
 //     while (co_await reload.next()) read_configuration();
 //
 // The signals are its own for as long as it lives; then whatever handled them before does so again. Signals of one

@@ -67,7 +67,10 @@ bool task_group::is_cancellation(const task_failure& failure) const noexcept {
 }
 
 void task_group::failed(task_failure failure) noexcept {
-    if (is_cancellation(failure)) return;
+    if (is_cancellation(failure)) {
+        cut_short_ = cut_short_ || scope_.cancelled();
+        return;
+    }
     switch (options_.on_failure) {
     case failure_policy::cancel_siblings:
         if (failures_.empty()) failures_.push_back(std::move(failure));

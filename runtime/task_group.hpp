@@ -7,7 +7,6 @@
 
 #include <chainring/runtime/operation.hpp>
 
-#include <limits>
 #include <vector>
 
 namespace chainring {
@@ -28,8 +27,7 @@ enum class failure_policy : std::uint8_t {
 
 struct group_options {
     failure_policy on_failure = failure_policy::cancel_siblings;
-    std::size_t max_children =
-        std::numeric_limits<std::size_t>::max(); // that spawn_bounded lets run at a time
+    std::size_t max_children = 0; // that spawn_bounded lets run at a time; 0: no limit
 };
 
 template <class T> class child;
@@ -71,7 +69,7 @@ class task_group {
     remote_spawner remote();
 
     // Asks every child to end. The group can still be joined, and children spawned from now on are born
-    // cancelled.
+    // cancelled. On the executor's thread; other threads use `remote().cancel()`.
     void cancel() noexcept { scope_.cancel(); }
 
     std::size_t size() const noexcept { return children_; } // of the children that have not ended
@@ -99,6 +97,8 @@ class task_group {
     std::error_code take_error() noexcept;
     // Throws the first failure, an error as std::system_error.
     void throw_failure();
+    // A child has ended with errc::cancelled because the group was cancelled.
+    bool cut_short() const noexcept { return cut_short_ && options_.on_failure != failure_policy::ignore; }
 
   private:
     friend spawn_operation;
@@ -153,7 +153,9 @@ class task_group {
     };
 
     bool joined() const noexcept { return children_ == 0 && remotes_.empty(); }
-    bool has_place() const noexcept { return children_ < options_.max_children; }
+    bool has_place() const noexcept {
+        return options_.max_children == 0 || children_ < options_.max_children;
+    }
     void start_one() noexcept;
     void end(task_promise<void>& child) noexcept;
     void one_less() noexcept;
@@ -168,6 +170,7 @@ class task_group {
     join_awaiter* joining_ = nullptr;
     cancel_scope* spawner_ = nullptr;
     group_options options_;
+    bool cut_short_ = false;
     std::vector<task_failure> failures_;
     intrusive_list<spawn_operation, admission_tag> waiting_for_place_;
     intrusive_list<remote_link, remote_tag> remotes_;

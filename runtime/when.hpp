@@ -1,5 +1,5 @@
 // when_all, when_any and race_success: several things awaited at once, operations or tasks, of different types or in
-// a vector.
+// a tuple or range.
 //
 //     auto [name, age] = co_await cr::when_all(ask_name(), ask_age());
 //     auto ended = co_await cr::when_any(peer.receive(), cr::sleep(5s));
@@ -17,6 +17,7 @@
 #include <cstddef>
 #include <exception>
 #include <optional>
+#include <ranges>
 #include <tuple>
 #include <utility>
 #include <variant>
@@ -125,6 +126,21 @@ task<race<std::vector<outcome_of<rule, Awaitable>>>> hold(std::vector<Awaitable>
     co_return all.told(std::move(outcomes));
 }
 
+template <ends_with rule, awaitable... Awaitables> auto hold(std::tuple<Awaitables...> awaited) {
+    const auto hold_each = [](Awaitables&... each) { return hold<rule>(std::move(each)...); };
+    return std::apply(hold_each, awaited);
+}
+
+// Whose elements are taken: of a container that is given away, or made one by one by a view.
+template <class Range>
+concept range_of_awaitables = std::ranges::input_range<Range> && awaitable<std::ranges::range_value_t<Range>>;
+
+template <ends_with rule, range_of_awaitables Range> auto hold(Range awaited) {
+    std::vector<std::ranges::range_value_t<Range>> all;
+    for (auto&& each : awaited) all.push_back(std::move(each));
+    return hold<rule>(std::move(all));
+}
+
 template <class Outcomes> task<Outcomes> outcomes_of(task<race<Outcomes>> held) {
     auto told = co_await std::move(held);
     co_return std::move(told.outcomes);
@@ -132,7 +148,7 @@ template <class Outcomes> task<Outcomes> outcomes_of(task<race<Outcomes>> held) 
 
 } // namespace detail
 
-// All of them: a tuple, or a vector, of their outcomes.
+// All of them: a tuple of their outcomes, or of a range a vector.
 //
 // completes when: all have ended. The first error cancels the others; an exception does, and is rethrown then, in place
 //                 of all outcomes
@@ -142,7 +158,10 @@ template <class Outcomes> task<Outcomes> outcomes_of(task<race<Outcomes>> held) 
 template <detail::awaitable... Awaitables> auto when_all(Awaitables... awaited) {
     return detail::outcomes_of(detail::hold<detail::ends_with::first_error>(std::move(awaited)...));
 }
-template <detail::awaitable Awaitable> auto when_all(std::vector<Awaitable> awaited) {
+template <detail::awaitable... Awaitables> auto when_all(std::tuple<Awaitables...> awaited) {
+    return detail::outcomes_of(detail::hold<detail::ends_with::first_error>(std::move(awaited)));
+}
+template <detail::range_of_awaitables Range> auto when_all(Range awaited) {
     return detail::outcomes_of(detail::hold<detail::ends_with::first_error>(std::move(awaited)));
 }
 
@@ -154,7 +173,10 @@ template <detail::awaitable Awaitable> auto when_all(std::vector<Awaitable> awai
 template <detail::awaitable... Awaitables> auto when_any(Awaitables... awaited) {
     return detail::hold<detail::ends_with::first_end>(std::move(awaited)...);
 }
-template <detail::awaitable Awaitable> auto when_any(std::vector<Awaitable> awaited) {
+template <detail::awaitable... Awaitables> auto when_any(std::tuple<Awaitables...> awaited) {
+    return detail::hold<detail::ends_with::first_end>(std::move(awaited));
+}
+template <detail::range_of_awaitables Range> auto when_any(Range awaited) {
     return detail::hold<detail::ends_with::first_end>(std::move(awaited));
 }
 
@@ -163,7 +185,10 @@ template <detail::awaitable Awaitable> auto when_any(std::vector<Awaitable> awai
 template <detail::awaitable... Awaitables> auto race_success(Awaitables... awaited) {
     return detail::hold<detail::ends_with::first_success>(std::move(awaited)...);
 }
-template <detail::awaitable Awaitable> auto race_success(std::vector<Awaitable> awaited) {
+template <detail::awaitable... Awaitables> auto race_success(std::tuple<Awaitables...> awaited) {
+    return detail::hold<detail::ends_with::first_success>(std::move(awaited));
+}
+template <detail::range_of_awaitables Range> auto race_success(Range awaited) {
     return detail::hold<detail::ends_with::first_success>(std::move(awaited));
 }
 

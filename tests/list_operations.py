@@ -60,6 +60,7 @@ CLASS = re.compile(
 )
 AWAITS = re.compile(r"\bawait_(?:ready|suspend)\b|\boperator\s+co_await\b")
 TASK = re.compile(r"(?<![\w:<,(])task<[^;{}()]*>\s*(\w+)\(")
+RETURNS_TASK = re.compile(r"\bauto\s+(\w+)\([^;{}]*\)[^;{}()]*->\s*task<")
 OF_AWAITABLES = re.compile(r"template <[^;{}()]*\bawaitable\b[^;{}()]*>\s*auto\s+(\w+)\(")
 
 
@@ -103,7 +104,7 @@ def tasks(headers):
     found = set()
     for header in headers:
         text = COMMENT_OR_STRING.sub("", pathlib.Path(header).read_text())
-        found.update(TASK.findall(text), OF_AWAITABLES.findall(text))
+        found.update(TASK.findall(text), RETURNS_TASK.findall(text), OF_AWAITABLES.findall(text))
     if unknown := PARTS_OF_TASKS - found:
         sys.exit(f"list_operations.py: no function that returns a task any more: {', '.join(sorted(unknown))}")
     return found - PARTS_OF_TASKS

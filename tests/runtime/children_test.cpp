@@ -350,3 +350,37 @@ TEST_CASE("a_remote_handle_may_outlive_its_group_and_its_executor") {
     }).join();
     CHECK_FALSE(ran);
 }
+
+TEST_CASE("another_thread_cancels_a_group") {
+    executor used;
+    used.run([]() -> task<> {
+        std::thread other;
+        result<void> slept;
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn([](result<void>& told) -> task<> { told = co_await sleep(1h); }(slept));
+            co_await yield();
+            other = std::thread([remote = group.remote()] { remote.cancel(); });
+        });
+        other.join();
+        CHECK(slept == failure(errc::cancelled));
+    }());
+    check_baseline(used);
+}
+
+TEST_CASE("a_group_without_a_limit_has_a_place_for_everybody") {
+    executor used;
+    used.run([]() -> task<> {
+        int ran = 0;
+        co_await scope(group_options{.max_children = 0}, [&](task_group& group) -> task<> {
+            for (int number = 0; number < 100; ++number) {
+                const result<void> spawned = co_await group.spawn_bounded([](int& count) -> task<> {
+                    ++count;
+                    co_return;
+                }(ran));
+                CHECK(spawned);
+            }
+        });
+        CHECK(ran == 100);
+    }());
+    check_baseline(used);
+}

@@ -28,6 +28,11 @@ task<result<void>> sleeps(duration time, result<void>& outcome) {
     co_return outcome;
 }
 
+task<result<void>> sleeps_for(duration time) {
+    const result<void> slept = co_await sleep(time);
+    co_return slept;
+}
+
 // Fails whether or not somebody cancels it.
 task<result<void>> shielded_failure(duration time) {
     (void)co_await shield(sleep(time));
@@ -35,6 +40,17 @@ task<result<void>> shielded_failure(duration time) {
 }
 
 struct not_a_standard_one {};
+
+// Its children sleep for a second; the body says that all is well.
+task<result<void>> works_for_a_second(failure_policy policy) {
+    const result<void> done = co_await scope(group_options{.on_failure = policy}, [](task_group& group) {
+        return [](task_group& children) -> task<result<void>> {
+            for (int number = 0; number < 3; ++number) children.spawn(sleeps_for(1s));
+            co_return result<void>();
+        }(group);
+    });
+    co_return done;
+}
 
 } // namespace
 
@@ -207,6 +223,41 @@ TEST_CASE("an_exception_of_a_type_that_nobody_knows_comes_out_of_the_scope") {
             thrown = true;
         }
         CHECK(thrown);
+    }());
+    check_baseline(used);
+}
+
+TEST_CASE("a_scope_that_was_cut_short_does_not_say_that_all_is_well") {
+    virtual_clock clock;
+    executor used({}, clock);
+    used.run([]() -> task<> {
+        for (const failure_policy policy : {failure_policy::cancel_siblings, failure_policy::collect}) {
+            const result<void> late = co_await timeout(10ms, works_for_a_second(policy));
+            CHECK(late == failure(errc::timed_out));
+            const result<void> too_late = co_await deadline(time_point(), works_for_a_second(policy));
+            CHECK(too_late == failure(errc::timed_out));
+            const result<void> in_time = co_await timeout(10s, works_for_a_second(policy));
+            CHECK(in_time);
+        }
+        const result<void> ignored = co_await timeout(10ms, works_for_a_second(failure_policy::ignore));
+        CHECK(ignored);
+        const auto race = co_await race_success(
+            timeout(1ms, works_for_a_second(failure_policy::cancel_siblings)), sleep(20ms));
+        CHECK(race.winner == 1);
+    }());
+    check_baseline(used);
+}
+
+TEST_CASE("a_body_that_has_cancelled_its_children_says_what_it_likes") {
+    executor used;
+    used.run([]() -> task<> {
+        const result<int> answer = co_await timeout(1h, scope([](task_group& group) -> task<result<int>> {
+                                                        group.spawn(sleeps_for(1h));
+                                                        co_await yield();
+                                                        group.cancel();
+                                                        co_return 7;
+                                                    }));
+        CHECK(answer == 7);
     }());
     check_baseline(used);
 }

@@ -3,9 +3,12 @@
 #include "support.hpp"
 
 #include <array>
+#include <list>
 #include <memory>
+#include <ranges>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 #include <vector>
 
 using namespace chainring;
@@ -257,5 +260,31 @@ TEST_CASE("what_the_winner_has_is_not_lost_when_losers_throw_at_their_cancellati
         CHECK(std::get<0>(nobody_threw.outcomes).has_value());
         CHECK_FALSE(nobody_threw.thrown_by_loser);
     }(pipe, any));
+    check_baseline(used);
+}
+
+TEST_CASE("when_all_and_the_races_take_tuples_and_ranges") {
+    virtual_clock clock;
+    executor used({}, clock);
+    used.run([]() -> task<> {
+        std::array<task<result<int>>, 2> both{gives(2s, 1), gives(1s, 2)};
+        const std::vector<result<int>> all = co_await when_all(std::move(both));
+        CHECK(all == std::vector<result<int>>{1, 2});
+
+        std::list<task<result<int>>> some;
+        for (const int at : {3, 1, 2}) some.push_back(gives(std::chrono::seconds(at), at));
+        const auto first = co_await when_any(std::move(some));
+        CHECK(first.winner == 1U);
+
+        auto made = std::views::iota(1, 4) |
+                    std::views::transform([](int at) { return gives(std::chrono::seconds(at), at); });
+        const auto best = co_await race_success(made);
+        CHECK(best.winner == 0U);
+
+        std::tuple<task<result<int>>, sleep_operation> different(gives(1s, 5), sleep(1h));
+        const auto ended = co_await when_any(std::move(different));
+        CHECK(ended.winner == 0U);
+        CHECK(std::get<0>(ended.outcomes) == 5);
+    }());
     check_baseline(used);
 }
