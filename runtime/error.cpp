@@ -27,7 +27,7 @@ class chainring_category final : public std::error_category {
                    "try again later";
         case errc::empty_message:
             return "an empty message cannot be told from the end of the connection; send at least one byte";
-        case errc::signal_taken: return "something else in this process handles the signal already";
+        case errc::signal_taken: return "something else in this process handles or blocks the signal already";
         case errc::value_taken: return "what this child returned was handed out before; keep it there";
         case errc::unsupported_sqe_flag:
             return "links, CQE_SKIP_SUCCESS and buffer selection are not allowed on a hand-made SQE";

@@ -21,7 +21,7 @@ enum class errc {
     path_too_long,        // a unix socket's path has at most 107 bytes
     queue_full,           // nothing more may wait: the peer reads too slowly, or a pool's threads are busy
     empty_message,        // a record without bytes, which its receiver would take for the end
-    signal_taken,         // something else in the process handles the signal already
+    signal_taken,         // something else in the process handles or blocks the signal already
     value_taken,          // what a child returned was handed out before
     unsupported_sqe_flag, // a flag on a hand-made SQE that the executor cannot account for
 };
