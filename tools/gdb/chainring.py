@@ -4,7 +4,8 @@
     (gdb) chainring-tasks
 
 It prints what executor::dump prints, of each thread that runs an executor: every coroutine with the place where it is
-suspended, and below it what it waits for. But for the addresses of sockets, which only the kernel knows. Of a process of this
+suspended, and below it what it waits for. But for the addresses of sockets, which only the kernel knows, and for the deadlines
+of work on threads and of ring operations: gdb does not find a type that is made for a lambda in a coroutine. Of a process of this
 machine times count up to now; a core file does not say when it was written, so there they count up to the beginning of the
 executor's last turn.
 """
@@ -14,8 +15,29 @@ import time
 
 import gdb
 
-MOST_DEPTH = 200
+MOST_DEPTH = 100
 NO_DEADLINE = 2**63 - 1
+# As operation_name (runtime/audit.cpp) has them.
+OPERATIONS = {
+    1: "readv",
+    2: "writev",
+    3: "fsync",
+    6: "poll",
+    9: "send",
+    10: "receive of a message",
+    13: "accept",
+    16: "connect",
+    19: "close",
+    22: "read",
+    23: "write",
+    26: "send",
+    27: "receive",
+    47: "zero-copy send",
+}
+# Of classes whose name is not what executor::dump says.
+WORDS = {"offload": "blocking work", "signal": "a signal", "tick": "sleep", "child": "the end of a child", "close": "close of"}
+# An operation is smaller than that, with all that is around it.
+MOST_SIZE_OF_WAITER = 1024
 
 
 def fields_of(value):
@@ -104,6 +126,14 @@ def runs_here():
     return connection is not None and connection.type == "native"
 
 
+def dynamic_type_name(pointer):
+    """By the symbol of its table of virtual functions: gdb warns of the types that it does not find."""
+    table = pointer.cast(gdb.lookup_type("void").pointer().pointer()).dereference()
+    symbol = gdb.execute(f"info symbol {int(table)}", to_string=True)
+    found = re.match(r"vtable for (.*) \+ \d+", symbol)
+    return found[1] if found else ""
+
+
 class TaskTree:
     def __init__(self, executor):
         self.executor = executor
@@ -146,6 +176,12 @@ class TaskTree:
         if int(waits_for) in self.ready:
             self.line(depth, place + ": about to go on")
             return
+        since = nanoseconds(stop["since"])
+        of_a_lambda = re.search(r"\b(offload|uring)_operation<", dynamic_type_name(waits_for))
+        if of_a_lambda:
+            text = WORDS["offload"] if of_a_lambda[1] == "offload" else self.ring_operation(int(waits_for))
+            self.line(depth, f"{place}: {text}, for {in_seconds(self.now - since)}" + self.until(deadline))
+            return
         waiter = waits_for.cast(waits_for.dynamic_type).dereference()
         held = member(waiter, "holder")
         if held is not None and member(held, "scope_") is not None:
@@ -170,13 +206,24 @@ class TaskTree:
             self.line(depth, place + ", in")
             self.coroutine(self.promise_of(generator, generator.type.template_argument(0)), depth + 1, deadline)
             return
-        since = nanoseconds(stop["since"])
-        waiting = f"{place}: {self.operation(waiter)}, for {in_seconds(self.now - since)}"
-        if deadline != NO_DEADLINE:
-            waiting += f", deadline in {in_seconds(deadline - self.now)}"
-        self.line(depth, waiting)
+        self.line(depth, f"{place}: {self.operation(waiter)}, for {in_seconds(self.now - since)}" + self.until(deadline))
         if is_a(waiter, "chainring::task_group::join_awaiter") and group is not None:
             self.children(group.referenced_value(), depth + 1)
+
+    def until(self, deadline):
+        return "" if deadline == NO_DEADLINE else f", deadline in {in_seconds(deadline - self.now)}"
+
+    def ring_operation(self, waiter):
+        """Of the operations in flight the one that lies in the waiter."""
+        table = self.executor["slots_"]
+        chunks = table["chunks_"]["_M_impl"]["_M_start"].cast(gdb.lookup_type("chainring::slot").pointer().pointer())
+        for index in range(int(table["size_"])):
+            slot = chunks[index // 256][index % 256]
+            if 0 <= int(slot["target"]) - waiter < MOST_SIZE_OF_WAITER:
+                opcode = int(slot["opcode"])
+                name = OPERATIONS.get(opcode, f"operation with opcode {opcode}")
+                return f"{name} on descriptor {int(slot['descriptor'])}"
+        return "an operation that has ended"
 
     def promise_of(self, handle, kind=None):
         # A frame begins with two function pointers; the promise follows.
@@ -198,6 +245,11 @@ class TaskTree:
         kind = re.sub(r"chainring::|detail::|try_awaiter<|scoped_awaiter<[^,]*,|timed_awaiter<", "", waiter.type.name)
         kind = re.sub(r"<.*|>.*", "", kind).strip()
         text = re.sub(r"_(operation|waiter|awaiter)$", "", kind.split("::")[-1])
+        text = WORDS.get(text, text)
+        group = member(waiter, "group_")
+        if group is not None and text in ("join", "spawn"):
+            size = int(group.referenced_value()["children_"])
+            return f"the end of {size} children" if text == "join" else f"a place among {size} children"
         for name in ("from_", "to_", "socket_", "acceptor_"):
             pointed = member(waiter, name)
             if pointed is None or pointed.type.code != gdb.TYPE_CODE_PTR or not int(pointed):
@@ -206,7 +258,7 @@ class TaskTree:
             socket = of.referenced_value() if of is not None else pointed.dereference()
             handles = (found for _, found in fields_of(socket) if found.type.name == "chainring::file_handle")
             for handle in handles:
-                return f"{text} on descriptor {int(handle['number'])}"
+                return f"{text}{'' if text.endswith(' of') else ' on'} descriptor {int(handle['number'])}"
         return text
 
 
