@@ -55,6 +55,23 @@ task<> calls() {
     co_await sleeps_in_a_function();
 }
 
+// What a dump shows of a child once it waits; then the child is cancelled.
+std::vector<std::string> lines_of_child(executor& home, task<> child) {
+    std::vector<std::string> lines;
+    home.run([](executor& shown, task<> shown_child, std::vector<std::string>& dumped) -> task<> {
+        task_group group(co_await this_scope{});
+        group.spawn(std::move(shown_child));
+        co_await yield();
+        co_await yield();
+        shown.post([&] {
+            dumped = dump_lines(shown);
+            group.cancel();
+        });
+        co_await group.join();
+    }(home, std::move(child), lines));
+    return lines;
+}
+
 } // namespace
 
 TEST_CASE("a_dump_shows_what_each_task_waits_for_and_where_below_the_one_that_awaits_it") {
@@ -133,18 +150,7 @@ TEST_CASE("a_dump_says_which_tasks_run_and_which_have_not_started") {
 
 TEST_CASE("a_name_stays_on_one_line_whatever_is_in_it") {
     executor home;
-    std::vector<std::string> lines;
-    home.run([](executor& shown, std::vector<std::string>& dumped) -> task<> {
-        task_group group(co_await this_scope{});
-        group.spawn(named("two\nlines, a \"quote\", a \\ and a \x1b", calls()));
-        co_await yield();
-        co_await yield();
-        shown.post([&] {
-            dumped = dump_lines(shown);
-            group.cancel();
-        });
-        co_await group.join();
-    }(home, lines));
+    const auto lines = lines_of_child(home, named("two\nlines, a \"quote\", a \\ and a \x1b", calls()));
     REQUIRE(lines.size() == 4);
     CHECK_THAT(lines[1], EndsWith(", in \"two\\nlines, a \\\"quote\\\", a \\\\ and a \\x1b\""));
 }
@@ -230,17 +236,7 @@ TEST_CASE("of_a_recursion_a_hundred_thousand_deep_the_first_levels_are_printed_o
     std::vector<std::string> lines;
     run_on_small_stack([&lines] {
         executor home;
-        home.run([](executor& shown, std::vector<std::string>& dumped) -> task<> {
-            task_group group(co_await this_scope{});
-            group.spawn(recurses(100'000));
-            co_await yield();
-            co_await yield();
-            shown.post([&] {
-                dumped = dump_lines(shown);
-                group.cancel();
-            });
-            co_await group.join();
-        }(home, lines));
+        lines = lines_of_child(home, recurses(100'000));
     });
     REQUIRE(lines.size() == 101);
     CHECK_THAT(lines[99], ContainsSubstring("::recurses at "));

@@ -43,11 +43,10 @@ struct not_a_standard_one {};
 
 // Its children sleep for a second; the body says that all is well.
 task<result<void>> works_for_a_second(failure_policy policy) {
-    const result<void> done = co_await scope(group_options{.on_failure = policy}, [](task_group& group) {
-        return [](task_group& children) -> task<result<void>> {
-            for (int number = 0; number < 3; ++number) children.spawn(sleeps_for(1s));
-            co_return result<void>();
-        }(group);
+    const group_options options{.on_failure = policy};
+    const result<void> done = co_await scope(options, [](task_group& group) -> task<result<void>> {
+        for (int number = 0; number < 3; ++number) group.spawn(sleeps_for(1s));
+        co_return result<void>();
     });
     co_return done;
 }

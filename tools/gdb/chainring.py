@@ -15,7 +15,7 @@ import time
 
 import gdb
 
-MOST_DEPTH = 100
+MOST_DEPTH = 100  # as task_tree::deepest
 NO_DEADLINE = 2**63 - 1
 # As operation_name (runtime/audit.cpp) has them.
 OPERATIONS = {
@@ -164,15 +164,15 @@ class TaskTree:
         deadline = min(deadline, nanoseconds(scope["deadline_"]))
         site = promise["site_"]
         waits_for = site["waits_for_"]
+        if depth >= MOST_DEPTH:
+            self.line(depth, "what is deeper is left out")
+            return
         if not int(waits_for):
             self.line(depth, "a coroutine that runs or is about to")
             return
         stop = site["stop_"]
         where = stop["where"]["_M_impl"]
         place = f"{short_name(text_at(where['_M_function_name']))} at {text_at(where['_M_file_name'])}:{int(where['_M_line'])}"
-        if depth > MOST_DEPTH:
-            self.line(depth, place + " ...")
-            return
         if int(waits_for) in self.ready:
             self.line(depth, place + ": about to go on")
             return
