@@ -1,4 +1,5 @@
 #include <chainring/runtime/capabilities.hpp>
+#include <chainring/runtime/kernel.hpp>
 #include <chainring/runtime/locked_memory.hpp>
 
 #include <liburing.h>
@@ -16,7 +17,6 @@ namespace chainring {
 namespace {
 
 // Newer than liburing 2.9.
-constexpr unsigned feature_no_iowait = 1U << 17;
 constexpr unsigned send_vectorized = 1U << 5;
 constexpr unsigned register_send_msg_ring = 31;
 
@@ -168,7 +168,7 @@ void probe_features(capabilities& found, unsigned features) noexcept {
     found.linked_file = features & IORING_FEAT_LINKED_FILE;
     found.recvsend_bundle = features & IORING_FEAT_RECVSEND_BUNDLE;
     found.min_timeout = features & IORING_FEAT_MIN_TIMEOUT;
-    found.no_iowait = features & feature_no_iowait;
+    found.no_iowait = features & detail::feature_no_iowait;
 }
 
 std::expected<void, int> probe_operations(capabilities& found, small_ring& ring) {

@@ -18,6 +18,13 @@ using duration = std::chrono::nanoseconds;
 // A point on the kernel's monotonic clock; virtual time behind a simulated kernel.
 using time_point = std::chrono::steady_clock::time_point;
 
+namespace detail {
+
+// IORING_FEAT_NO_IOWAIT: newer than liburing 2.9 and the headers of some distributions.
+inline constexpr unsigned feature_no_iowait = 1U << 17;
+
+} // namespace detail
+
 // When the kernel may run the completions of this ring.
 enum class task_work_mode {
     throughput, // only when the executor waits (DEFER_TASKRUN): fewer switches, bigger batches

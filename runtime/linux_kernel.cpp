@@ -16,7 +16,6 @@ namespace chainring {
 namespace {
 
 // Newer than the headers of some distributions.
-constexpr unsigned feature_no_iowait = 1U << 17;
 constexpr unsigned enter_no_iowait = 1U << 7;
 
 int or_errno(int returned) noexcept {
@@ -58,7 +57,7 @@ class linux_kernel_calls final : public kernel {
         // A registered descriptor saves a look-up an enter; where that fails the plain one serves.
         if (io_uring_register_ring_fd(&ring) == 1) flags |= IORING_ENTER_REGISTERED_RING;
         // Without it a waiting executor counts as waiting for a disk in every load graph.
-        if (ring.features & feature_no_iowait) flags |= enter_no_iowait;
+        if (ring.features & detail::feature_no_iowait) flags |= enter_no_iowait;
         return static_cast<int>(flags);
     }
 

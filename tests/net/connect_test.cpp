@@ -6,14 +6,6 @@ using namespace std::literals;
 
 namespace {
 
-// A TCP listener whose backlog is full: who connects to it from now on waits for an answer.
-struct silent_listener {
-    plain_socket listener = plain_socket::listening({"127.0.0.1", 0}, 0);
-    plain_socket first = plain_socket::connected_to(listener.local());
-
-    endpoint at() const { return listener.local(); }
-};
-
 template <class Stream> task<> connect_to(endpoint at, outcome& told) {
     auto connected = co_await Stream::connect(at);
     told = {.done = true, .error = error_of(connected)};

@@ -10,14 +10,6 @@ namespace {
 // Longer than a test: who waits for it hangs.
 constexpr duration never = 24h;
 
-// A listener whose backlog is full: who connects to it from now on waits for an answer.
-struct silent_listener {
-    plain_socket listener = plain_socket::listening({"127.0.0.1", 0}, 0);
-    plain_socket first = plain_socket::connected_to(listener.local());
-
-    endpoint at() const { return listener.local(); }
-};
-
 endpoint nobody() {
     plain_socket taken = plain_socket::listening({"127.0.0.1", 0}, 1);
     return taken.local();

@@ -161,6 +161,14 @@ class plain_socket {
     int descriptor_ = -1;
 };
 
+// A TCP listener whose backlog is full: who connects to it from now on waits for an answer.
+struct silent_listener {
+    plain_socket listener = plain_socket::listening({"127.0.0.1", 0}, 0);
+    plain_socket first = plain_socket::connected_to(listener.local());
+
+    endpoint at() const { return listener.local(); }
+};
+
 // What recv says at the end: 0 or an errno.
 inline int how_it_ended(const plain_socket& peer) {
     char byte = 0;
