@@ -13,14 +13,6 @@
 
 namespace chainring {
 
-namespace {
-
-std::string in_words(const slot& shown) {
-    return operation_name(shown.opcode) + " on descriptor " + std::to_string(shown.descriptor);
-}
-
-} // namespace
-
 constinit thread_local executor* executor::current_ = nullptr;
 
 // Makes the executor the thread's current one, for the duration of a run.
@@ -64,7 +56,8 @@ executor::~executor() {
     if (enabled_) {
         const attached here(*this);
         for (const std::string& held : holdings_report()) log().warn("still held at shutdown: {}", held);
-        inbox_.run_all(); // the poster of intrusive work waits for its `run`
+        stop_dozing();
+        end_roots();
         root_scope_.cancel();
         resources_.for_each([](resource& held) { held.abandon(); });
         turn_until([this] { return posts_expected_ == 0; }); // they need the inbox
@@ -73,7 +66,7 @@ executor::~executor() {
         while (cancels_in_flight_ != 0) submit_and_reap(no_sleep);
         slots_.for_each_in_flight([](operation_id, const slot& left) { left.target->given_up(); });
     } else {
-        inbox_.run_all();
+        end_roots();
         resources_.for_each([](resource& held) { held.abandon(); });
     }
     const std::vector<std::string> broken = broken_invariants();
@@ -82,30 +75,29 @@ executor::~executor() {
     buffers_->close();
 }
 
-void executor::take_ownership() {
-    if (current_ == this) throw std::logic_error("executor::run called from within its own run");
+void executor::take_ownership(const char* call) {
+    if (current_ == this)
+        throw std::logic_error(std::string(call) + " called from within the executor's own turn");
     if (!enabled_) {
         ring_.enable();
         enabled_ = true;
         owner_ = std::this_thread::get_id();
     }
     if (owner_ != std::this_thread::get_id())
-        throw std::logic_error("executor::run called on another thread than before");
+        throw std::logic_error(std::string(call) + " called on another thread than the executor's");
 }
 
-void executor::start(task_owner& owner, promise_base& root, std::coroutine_handle<> frame) {
-    const attached here(*this);
-    root_ = &root;
-    now_ = kernel_.now();
-    ready_.begin(budget_);
-    if (root.start(root_scope_, frame))
-        owner.finished(root);
-    else
-        root.wait_for_end(owner);
+void executor::end_roots() noexcept {
+    inbox_.run_all(); // the poster of intrusive work waits for its `run`
+    while (!roots_.empty()) {
+        while (!roots_.empty()) roots_.pop_front().give_up();
+        inbox_.run_all();
+    }
 }
 
 void executor::run_until(const bool& done) {
     const attached here(*this);
+    stop_dozing();
     turn_until([this, &done] { return done || gave_up_; });
     if (!done) throw shutdown_overdue();
 }
@@ -140,6 +132,66 @@ template <class Done> void executor::turn_until(Done done) {
         run_what_is_ready();
         submit_and_reap(done() ? no_sleep : may_sleep);
     }
+}
+
+int executor::native_handle() {
+    take_ownership("executor::native_handle");
+    embed();
+    return inbox_.event();
+}
+
+void executor::embed() {
+    const attached here(*this);
+    wake_up_.disarm(); // it would read what the loop is to see
+    if (embedded_) return;
+    const int returned = kernel_.register_event(ring_.native(), inbox_.event());
+    if (returned < 0) ring_.refused(returned);
+    embedded_ = true;
+    doze();
+    kernel_.signal_event(inbox_.event()); // for what is there by now
+}
+
+void executor::doze() noexcept {
+    dozing_ = true;
+    inbox_.about_to_sleep();
+    ring_.signal_completions(true);
+}
+
+void executor::stop_dozing() noexcept {
+    if (!dozing_) return;
+    dozing_ = false;
+    inbox_.awake();
+    ring_.signal_completions(false);
+}
+
+bool executor::pump(unsigned most_turns) {
+    take_ownership("executor::pump");
+    embed();
+    const attached here(*this);
+    if (dozing_) {
+        ++counters_.pumps;
+        kernel_.drain_event(inbox_.event());
+        stop_dozing();
+    }
+    for (; most_turns != 0; --most_turns) {
+        run_what_is_ready();
+        // What is submitted may complete at once, and would signal the event for nothing.
+        const bool may_doze = nothing_to_do() && ring_.unsubmitted() == 0;
+        if (may_doze) doze();
+        const std::uint64_t reaped = counters_.cqes;
+        submit_and_reap(no_sleep);
+        if (!may_doze) continue;
+        // What came before the doze has signalled nobody; and an enter brings so many completions at most.
+        if (counters_.cqes == reaped && nothing_to_do() && inbox_.empty() && !buffers_->remote_pending())
+            return false;
+        stop_dozing();
+    }
+    return true;
+}
+
+std::optional<time_point> executor::next_deadline() const noexcept {
+    time_point next;
+    return timers_.next(next) ? std::optional(next) : std::nullopt;
 }
 
 void executor::run_what_is_ready() {
@@ -298,72 +350,6 @@ int executor::install_descriptor(file_handle direct) noexcept {
 void executor::at_turn_end() noexcept {
     for (disposed_file* disposed : std::exchange(to_dispose_, {})) disposed->submit();
     for (operation_id id : std::exchange(to_cancel_, {})) request_cancel(id);
-}
-
-std::vector<std::string> executor::broken_invariants() {
-    holdings held;
-    held.unsubmitted_sqes = ring_.unsubmitted();
-    held.operations = slots_.in_flight();
-    held.cancels = cancels_in_flight_;
-    held.descriptors = disposing_;
-    held.blocks = buffers_->leased() + buffers_->provided() + buffers_->free();
-    resources_.for_each([&held](const resource& each) { each.count(held); });
-    statistics counted = counters_; // not `stats`: counting the live frames takes too long for each turn
-    counted.second_resumptions = waiter::second_resumptions();
-    std::vector<std::string> broken = chainring::broken_invariants(counted, held, buffers_->blocks());
-    resources_.for_each([&](const resource& each) {
-        if (!each.consistent())
-            broken.push_back(
-                "bytes given to send are sent, failed or queued: not those of " + each.describe(now_));
-    });
-    counters_.broken_invariants += broken.size();
-    return broken;
-}
-
-std::vector<std::string> executor::holdings_report() const {
-    std::vector<std::string> lines;
-    const time_point now = kernel_.now();
-    slots_.for_each_in_flight([&](operation_id id, const slot& shown) {
-        if (wake_up_.is(id)) return;
-        lines.push_back(in_words(shown) + ", in flight " + for_time(now - shown.since));
-    });
-    resources_.for_each([&](const resource& each) { lines.push_back(each.describe(now)); });
-    if (posts_expected_ != 0)
-        lines.push_back(std::to_string(posts_expected_) + " pieces of work on other threads");
-    const statistics current = stats();
-    std::ranges::move(buffers_->describe_leases(now), std::back_inserter(lines));
-    if (current.live_tasks != 0)
-        lines.push_back(std::to_string(current.live_tasks) + " tasks that have not ended");
-    std::ostringstream text;
-    task_tree tree(text, now, ready_);
-    root_scope_.for_each_waiter([&](const waiter& each, const cancel_scope& scope) {
-        if (each.site() == nullptr) return; // of no coroutine
-        text.str({});
-        tree.coroutine(*each.site(), scope);
-        lines.push_back(text.str());
-        lines.back().pop_back(); // the line's end
-    });
-    return lines;
-}
-
-std::string executor::describe(operation_id id) noexcept {
-    const slot* const found = slots_.find(id);
-    return found != nullptr ? in_words(*found) : "an operation that has ended";
-}
-
-void executor::dump(std::ostream& to) const {
-    task_tree tree(to, kernel_.now(), ready_);
-    if (root_ != nullptr) tree.coroutine(root_->site(), root_->scope());
-}
-
-statistics executor::stats() const noexcept {
-    statistics snapshot = counters_;
-    snapshot.operations_in_flight = slots_.in_flight();
-    if (wake_up_.counted()) --snapshot.operations_in_flight;
-    snapshot.buffers_leased = buffers_->leased();
-    snapshot.second_resumptions = waiter::second_resumptions();
-    snapshot.live_tasks = static_cast<std::uint32_t>(std::max<std::int64_t>(frame_pool::live(), 0));
-    return snapshot;
 }
 
 } // namespace chainring

@@ -17,16 +17,17 @@
 #include <chainring/runtime/inbox.hpp>
 #include <chainring/runtime/ready_queue.hpp>
 #include <chainring/runtime/ring.hpp>
+#include <chainring/runtime/root_task.hpp>
 #include <chainring/runtime/slots.hpp>
 #include <chainring/runtime/statistics.hpp>
 #include <chainring/runtime/submission_memory.hpp>
-#include <chainring/runtime/task.hpp>
 #include <chainring/runtime/timer_wheel.hpp>
 
 #include <algorithm>
 #include <concepts>
 #include <iosfwd>
 #include <memory>
+#include <optional>
 #include <thread>
 
 namespace chainring {
@@ -97,6 +98,18 @@ class executor final : private turn_end_work {
     // that are pending when it ends are completed before run returns. An exception of the task is rethrown. Throws
     // shutdown_overdue where a shutdown has given the task up.
     template <class T> T run(task<T> root);
+
+    // Within another loop on this thread, instead of `run`: the loop calls `pump` when the handle is readable, when
+    // `next_deadline` has come, and, without waiting, as long as `pump` returns true. Adapters for some loops are in net/embed/.
+    //
+    // An eventfd. It is the executor's: not to be read, written or closed. Throws std::logic_error on another thread than the
+    // executor's, and std::system_error.
+    int native_handle();
+    // A few turns without a sleep. True: there is more to do at once. Throws std::logic_error on another thread than the
+    // executor's, and within a turn.
+    bool pump(unsigned most_turns = 8);
+    // When the next timer is due, or a little before. Nothing: none is armed.
+    std::optional<time_point> next_deadline() const noexcept;
 
     // Runs `work()` on the executor, in a later step; what is posted as `run` ends may run in the executor's destructor,
     // when the task of run is gone. From any thread; never blocks.
@@ -209,6 +222,7 @@ class executor final : private turn_end_work {
     void at_close_end(turn_end_work& work) noexcept { close_end_.push_back(work); }
     void add(resource& held) noexcept { resources_.push_back(held); }
     void add(intake& open) noexcept { intakes_.push_back(open); }
+    void add(root_task& running) noexcept { roots_.push_back(running); }
 
     // Another thread works for an operation and will post when it is done: the executor does not end before.
     void post_expected() noexcept { ++posts_expected_; }
@@ -296,14 +310,17 @@ class executor final : private turn_end_work {
     }
 
     void at_turn_end() noexcept override;
-    void take_ownership();
-    void start(task_owner& owner, promise_base& root, std::coroutine_handle<> frame);
+    void take_ownership(const char* call);
+    void end_roots() noexcept;
     void run_until(const bool& done);
     void finish_closes();
     template <class Done> void turn_until(Done done);
     void run_what_is_ready();
     bool nothing_to_do() const noexcept;
     bool prepare_to_sleep() noexcept;
+    void embed();
+    void doze() noexcept;
+    void stop_dozing() noexcept;
     void submit_and_reap(sleeping allowed) noexcept;
     void submit_and_wait() noexcept;
     bool may_cancel(operation_id id) noexcept {
@@ -330,7 +347,7 @@ class executor final : private turn_end_work {
     std::vector<disposed_file*> to_dispose_;
     std::vector<operation_id> to_cancel_;
     cancel_scope root_scope_;
-    const promise_base* root_ = nullptr; // while it runs
+    intrusive_list<root_task, root_tag> roots_; // that run
     statistics counters_;
     unsigned budget_;
     unsigned cancels_in_flight_ = 0;
@@ -339,6 +356,8 @@ class executor final : private turn_end_work {
     cancels_to_repeat cancels_to_repeat_{*this};
     wake_up wake_up_{*this};
     bool enabled_ = false;
+    bool embedded_ = false;
+    bool dozing_ = false; // work makes the handle readable
     bool shutting_down_ = false;
     bool gave_up_ = false;
     std::thread::id owner_;
@@ -351,28 +370,18 @@ inline ready_queue& ready_queue_of(executor& home) noexcept {
 }
 
 template <class T> T executor::run(task<T> root) {
-    struct root_owner final : task_owner {
-        bool done = false;
-        void finished(promise_base&) noexcept override { done = true; }
-    } owner;
-    take_ownership();
+    take_ownership("executor::run");
     // What the task has dropped is closed before run returns, so that descriptors are back at their baseline:
     // also what its frame, ended by a try_, holds to its own end.
     struct closes_at_the_end {
         executor& home;
         ~closes_at_the_end() { home.finish_closes(); }
     } const closing{*this};
-    struct root_frame {
-        std::coroutine_handle<task_promise<T>> frame;
-        executor& home;
-        ~root_frame() {
-            home.root_ = nullptr;
-            frame.destroy();
-        }
-    } const held{root.release(), *this};
-    start(owner, held.frame.promise(), held.frame);
-    run_until(owner.done);
-    return held.frame.promise().take_value();
+    run_task<T> held(root_scope_, root.release());
+    roots_.push_back(held);
+    ready_.push(held);
+    run_until(held.done());
+    return held.take_value();
 }
 
 } // namespace chainring

@@ -67,6 +67,10 @@ class kernel {
     // A table of direct descriptors, all of them free.
     virtual int register_direct_table(io_uring& ring, unsigned places) noexcept = 0;
 
+    // An event that each completion signals while IORING_CQ_EVENTFD_DISABLED is not set, or, where completions are deferred, that
+    // there are some to run.
+    virtual int register_event(io_uring& ring, int event) noexcept = 0;
+
     // Descriptors.
     virtual int open_socket(int family, int type, int protocol) noexcept = 0;
     virtual int bind(int descriptor, const sockaddr* address, socklen_t length) noexcept = 0;
@@ -87,6 +91,8 @@ class kernel {
     // handler.
     virtual int open_event() noexcept = 0;
     virtual void signal_event(int descriptor) noexcept = 0;
+    // Takes all signals, if there are any.
+    virtual void drain_event(int descriptor) noexcept = 0;
 
     virtual time_point now() noexcept = 0;
 

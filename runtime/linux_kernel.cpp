@@ -5,6 +5,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -88,6 +89,10 @@ class linux_kernel_calls final : public kernel {
         return once_memory_is_back([&] { return io_uring_register_files_sparse(&ring, places); });
     }
 
+    int register_event(io_uring& ring, int event) noexcept override {
+        return io_uring_register_eventfd(&ring, event);
+    }
+
     int open_socket(int family, int type, int protocol) noexcept override {
         // Never O_NONBLOCK: with it EAGAIN leaks out of operations that the kernel hands to a worker thread.
         return or_errno(::socket(family, type | SOCK_CLOEXEC, protocol));
@@ -131,6 +136,13 @@ class linux_kernel_calls final : public kernel {
         const int saved = errno; // signal handlers come through here
         ::eventfd_write(descriptor, 1);
         errno = saved;
+    }
+
+    void drain_event(int descriptor) noexcept override {
+        std::uint64_t signals = 0;
+        const iovec whole{&signals, sizeof signals};
+        // Without O_NONBLOCK, which a read by the ring would suffer from.
+        (void)::preadv2(descriptor, &whole, 1, -1, RWF_NOWAIT);
     }
 
     time_point now() noexcept override { return std::chrono::steady_clock::now(); }

@@ -45,6 +45,9 @@ class ring {
         counters.cqes += tail - head;
     }
 
+    // Whether completions signal the registered event; at first they do.
+    void signal_completions(bool wanted) noexcept { io_uring_cq_eventfd_toggle(&queues_, wanted); }
+
     io_uring& native() noexcept { return queues_; }
 
     // For another ring of provided buffers. After very many it may exist already.

@@ -14,6 +14,7 @@ struct statistics {
     std::uint64_t terminal_cqes = 0;      // of them, those after which their SQE has no other
     std::uint64_t silent_sqes = 0;        // SQEs of chains that have no CQE of their own
     std::uint64_t wakeups = 0;            // times another thread ended the executor's sleep
+    std::uint64_t pumps = 0;              // times another loop woke the executor within it
     std::uint64_t cq_overflows = 0;       // turns that found the completion queue overflown
     std::uint64_t no_buffers = 0;         // receives that ended because the buffer ring was empty
     std::uint64_t stale_cqes = 0;         // CQEs of an operation that no longer existed: always 0, or a bug

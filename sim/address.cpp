@@ -98,6 +98,12 @@ address address::with_any_host() const {
     return changed;
 }
 
+bool address::is_loopback() const noexcept {
+    sockaddr_storage copy = storage_;
+    if (family() == AF_INET) return (ntohl(as_v4(copy).sin_addr.s_addr) >> 24) == 127;
+    return IN6_IS_ADDR_LOOPBACK(&as_v6(copy).sin6_addr);
+}
+
 void address::copy_to(sockaddr* target, socklen_t& length) const {
     std::memcpy(target, &storage_, std::min(length, length_));
     length = length_;

@@ -29,6 +29,8 @@ class address {
     std::uint16_t port() const noexcept;
     address with_port(std::uint16_t port) const;
     address with_any_host() const;
+    bool is_any_host() const { return key() == with_any_host().key(); }
+    bool is_loopback() const noexcept;
     std::string host_key() const { return with_port(0).key(); }
 
     // Of a unix socket.

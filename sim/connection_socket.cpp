@@ -39,28 +39,41 @@ int connection_socket::connect(const address& to) {
     if (state_ == state::connected) return -EISCONN;
     if (state_ == state::gave_up) return -EALREADY;
     if (state_ == state::listening) return -EINVAL;
-    if (is_tcp() && !of().reaches(to)) return -EAGAIN;
-    const found_socket found = of().bound_at(to, type());
+    if (is_tcp() && (!reaches(to) || !handshake_ends(to))) return -EAGAIN;
+    const found_socket found = of().bound_at(on(), to, type());
     if (found.bound == nullptr) return found.error;
     if (found.bound->type() != type()) return -EPROTOTYPE;
     auto& listener = static_cast<connection_socket&>(*found.bound);
     if (listener.state_ != state::listening || listener.receiving_ended_) return -ECONNREFUSED;
     if (listener.backlog_is_full()) return -EAGAIN;
 
-    auto server_side = std::make_shared<connection_socket>(of(), family(), type());
+    auto server_side = std::make_shared<connection_socket>(of(), listener.on(), family(), type());
     if (is_tcp())
         slow_ = server_side->slow_ = of().within().chance(of().within().knobs().slow_peer, "a slow peer");
     if (is_tcp()) server_side->inherit_buffers(listener); // a unix socket inherits none
-    if (!bound() && is_tcp()) set_local(to.with_port(of().ephemeral_port()));
+    if (!bound() && is_tcp()) set_local(network::source(on(), to).with_port(of().ephemeral_port()));
     connect_to(*server_side, to);
     server_side->set_local(to);
     listener.backlog_.push_back(std::move(server_side));
     return 0;
 }
 
+// The way there and back, begun by the first attempt.
+bool connection_socket::handshake_ends(const address& to) {
+    if (!handshake_end_) {
+        handshake_end_ = now() + draw_latency(to) + draw_latency(to);
+        if (handshake_end_ > now()) of().expect_arrival(*this);
+    }
+    return handshake_end_ <= now();
+}
+
+time_point connection_socket::now() const noexcept {
+    return of().within().now();
+}
+
 bool connection_socket::may_connect(const address& to) const {
-    if (is_tcp() && !of().reaches(to)) return false;
-    const found_socket found = of().bound_at(to, type());
+    if (is_tcp() && (!reaches(to) || handshake_end_ > now())) return false;
+    const found_socket found = of().bound_at(on(), to, type());
     return found.bound == nullptr || found.bound->type() != type() ||
            !static_cast<const connection_socket&>(*found.bound).backlog_is_full();
 }
@@ -151,7 +164,9 @@ int connection_socket::send(std::span<const iovec> pieces, std::size_t skip, std
         moved = std::min({wanted, room(), most});
         if (moved < wanted) set_full(true);
         if (moved == 0 && wanted != 0) return -EAGAIN;
-        const bool late = travels(*peer);
+        const time_point due = arrival_time(*peer);
+        const bool late = due > now() || travels(*peer);
+        if (due > now() && moved != 0) peer->in_.segments.push_back({peer->in_.sent, due});
         append(peer->in_.bytes.back(), pieces, skip, moved);
         peer->in_.sent += moved;
         if (late)
@@ -169,11 +184,16 @@ int connection_socket::send(std::span<const iovec> pieces, std::size_t skip, std
     return static_cast<int>(moved);
 }
 
-bool connection_socket::travels(const connection_socket& to) {
+time_point connection_socket::arrival_time(const connection_socket& to) const {
+    return is_tcp() ? to.in_.last_due(now() + draw_latency(peer_address())) : now();
+}
+
+bool connection_socket::travels(const connection_socket& to) const {
+    if (!is_tcp()) return false;
     world& within = of().within();
-    return is_tcp() && (slow_ || within.chance(within.knobs().late_delivery, "late delivery") ||
-                        to.has_arrivals() || // what came before comes first
-                        is_cut_off() || (to.receiving_ended_ && to.sending_ended_));
+    return slow_ || within.chance(within.knobs().late_delivery, "late delivery") ||
+           to.has_arrivals() || // what came before comes first
+           is_cut_off() || (to.receiving_ended_ && to.sending_ended_);
 }
 
 int connection_socket::receive(void* target, std::size_t size, int flags, std::size_t most) {
@@ -231,9 +251,32 @@ bool connection_socket::sent_bytes::let_go() const noexcept {
     return at == nullptr || at->in_.reset_arrived || at->in_.sent - at->in_.bytes.size() >= end;
 }
 
+std::size_t connection_socket::inbound::due_bytes(time_point now) const noexcept {
+    const auto late = std::ranges::find_if(segments, [now](const segment& each) { return each.due > now; });
+    const std::uint64_t have_arrived = sent - on_the_way();
+    return late == segments.end() ? on_the_way() : static_cast<std::size_t>(late->begin - have_arrived);
+}
+
 bool connection_socket::has_arrivals() const noexcept {
-    const bool end_on_the_way = in_.end_sent && !in_.end_arrived;
-    return in_.on_the_way() != 0 || end_on_the_way || in_.reset_sent || !told_of_room();
+    return in_.on_the_way() != 0 || in_.end_on_the_way() || in_.reset_sent || !told_of_room() ||
+           handshake_end_ > now();
+}
+
+bool connection_socket::may_arrive() const {
+    if (!told_of_room()) return true;
+    return next_arrival() <= now();
+}
+
+time_point connection_socket::next_arrival() const {
+    time_point next = time_point::max();
+    if (is_cut_off()) return next;
+    if (in_.reset_sent) next = in_.reset_due;
+    if (in_.due_bytes(now()) != 0) return now();
+    if (in_.on_the_way() != 0)
+        next = std::min(next, in_.segments.front().due);
+    else if (in_.end_on_the_way())
+        next = std::min(next, in_.end_due);
+    return handshake_end_ > now() ? std::min(next, *handshake_end_) : next;
 }
 
 void connection_socket::arrive() {
@@ -242,23 +285,25 @@ void connection_socket::arrive() {
         tell_of_room();
         return;
     }
-    const bool end_on_the_way = in_.end_sent && !in_.end_arrived;
-    const bool reset_first = in_.reset_sent && within.choose(2, "reset or what was sent before it") == 0;
-    if (reset_first || (in_.reset_sent && in_.on_the_way() == 0 && !end_on_the_way)) {
+    const std::size_t due_bytes = in_.due_bytes(now());
+    const bool end_due = in_.on_the_way() == 0 && in_.end_on_the_way() && in_.end_due <= now();
+    const bool reset_due = in_.reset_sent && in_.reset_due <= now();
+    const bool alone = due_bytes == 0 && !end_due;
+    if (reset_due && (within.choose(2, "reset or what was sent before it") == 0 || alone)) {
         become_reset();
-    } else if (in_.on_the_way() != 0) {
+    } else if (due_bytes != 0) {
         constexpr std::size_t slowly = 100; // bytes at a time
-        const auto all =
-            static_cast<std::uint32_t>(slow_ ? std::min(in_.on_the_way(), slowly) : in_.on_the_way());
+        const auto all = static_cast<std::uint32_t>(slow_ ? std::min(due_bytes, slowly) : due_bytes);
         in_.arrived += within.choose(2, "all or a part arrives") == 0
                            ? all
                            : 1 + within.choose(all, "how many bytes arrive");
+        while (!in_.segments.empty() && in_.segments.front().due <= now()) in_.segments.pop_front();
         if (receiving_ended_ && sending_ended_) { // nobody will ever receive it, and the sender is told
             const auto peer = peer_.lock();
             become_reset();
             if (peer != nullptr) peer->send_reset();
         }
-    } else if (end_on_the_way) {
+    } else if (end_due) {
         in_.end_arrived = true;
         state_changed();
     }
@@ -272,12 +317,14 @@ void connection_socket::send_end() {
         return;
     }
     peer->in_.end_sent = true;
+    peer->in_.end_due = arrival_time(*peer);
     of().expect_arrival(*peer);
 }
 
 // To this socket.
 void connection_socket::send_reset() {
     in_.reset_sent = true;
+    in_.reset_due = now() + draw_latency(peer_address());
     of().expect_arrival(*this);
 }
 
@@ -285,6 +332,7 @@ void connection_socket::become_reset() {
     in_.reset_sent = false;
     in_.reset_arrived = true;
     in_.bytes.truncate(in_.arrived);
+    in_.segments.clear();
     in_.end_sent = in_.end_arrived;
     set_error(in_.end_arrived ? EPIPE : ECONNRESET);
     receiving_ended_ = true;

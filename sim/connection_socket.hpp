@@ -8,7 +8,9 @@
 #include <chainring/sim/byte_queue.hpp>
 #include <chainring/sim/socket.hpp>
 
+#include <algorithm>
 #include <deque>
+#include <optional>
 
 namespace chainring::sim {
 
@@ -41,7 +43,9 @@ class connection_socket final : public socket {
     sent_bytes sent_by_now() const;
 
     bool has_arrivals() const noexcept override;
+    bool may_arrive() const override;
     void arrive() override;
+    time_point next_arrival() const override;
 
   private:
     enum class state { fresh, listening, connected, gave_up };
@@ -58,8 +62,22 @@ class connection_socket final : public socket {
         bool reset_sent = false;
         bool reset_arrived = false;
 
+        // Where there is latency: what arrives when, in order.
+        struct segment {
+            std::uint64_t begin; // counted as `sent`
+            time_point due;
+        };
+        std::deque<segment> segments;
+        time_point end_due{};
+        time_point reset_due{};
+
         std::size_t used() const noexcept { return bytes.size() + size_of_records; }
         std::size_t on_the_way() const noexcept { return bytes.size() - arrived; }
+        bool end_on_the_way() const noexcept { return end_sent && !end_arrived; }
+        std::size_t due_bytes(time_point now) const noexcept; // of those on the way
+        time_point last_due(time_point at_least) const noexcept {
+            return segments.empty() ? at_least : std::max(at_least, segments.back().due);
+        }
     };
 
     bool backlog_is_full() const noexcept { return !receiving_ended_ && backlog_.size() >= most_waiting_; }
@@ -71,7 +89,10 @@ class connection_socket final : public socket {
     int receive_record(void* target, std::size_t size, int flags);
     int nothing_to_receive() noexcept;
     void made_room();
-    bool travels(const connection_socket& to); // what is sent next
+    time_point arrival_time(const connection_socket& to) const; // of what is sent next, at the earliest
+    bool travels(const connection_socket& to) const;
+    bool handshake_ends(const address& to);
+    time_point now() const noexcept;
     void send_end();
     void send_reset();
     void become_reset();
@@ -85,6 +106,7 @@ class connection_socket final : public socket {
     inbound in_;
     std::deque<std::shared_ptr<connection_socket>> backlog_;
     std::size_t most_waiting_ = 0;
+    std::optional<time_point> handshake_end_; // of a connect that takes time
     bool slow_ = false;
     bool receiving_ended_ = false; // RCV_SHUTDOWN
     bool sending_ended_ = false;   // SEND_SHUTDOWN

@@ -51,9 +51,10 @@ datagram_socket::datagram datagram_socket::pop() {
 // UDP
 
 int udp_socket::connect(const address& to) {
-    if (!bound()) bind(to.with_port(0));
-    // One of every host has the address now that its datagrams to this peer come from: that peer's own.
-    if (local().key() == local().with_any_host().key()) set_local(to.with_port(local().port()));
+    const address source = network::source(on(), to);
+    if (!bound()) bind(source);
+    // One of every host has the address now that its datagrams to this peer come from.
+    if (local().is_any_host()) set_local(source.with_port(local().port()));
     set_peer_address(to);
     set_connected(true);
     return 0;
@@ -99,7 +100,7 @@ unix_datagram_socket::~unix_datagram_socket() {
 }
 
 int unix_datagram_socket::connect(const address& to) {
-    const found_socket found = of().bound_at(to, SOCK_DGRAM);
+    const found_socket found = of().bound_at(on(), to, SOCK_DGRAM);
     if (found.bound == nullptr) return found.error;
     if (found.bound->type() != SOCK_DGRAM) return -EPROTOTYPE;
     const auto other = std::static_pointer_cast<unix_datagram_socket>(found.bound);

@@ -9,14 +9,24 @@ namespace chainring::sim {
 
 void datagram_wire::carry(udp_socket& sender, std::string bytes) {
     world& within = network_.within();
-    if (!network_.reaches(sender.local()) || !network_.reaches(sender.peer_address())) return;
+    if (!network_.connects(sender.local(), sender.peer_address())) return;
     if (within.chance(within.knobs().lost_datagram, "a datagram is lost")) return;
+    const time_point due = within.now() + network_.draw_latency(sender.local(), sender.peer_address());
     flight begun{
-        std::static_pointer_cast<udp_socket>(sender.shared_from_this()), sender.local(),
-        sender.peer_address(), std::move(bytes)};
-    const auto ahead = [&begun](const flight& each) { return begun.follows(each); };
-    if (!within.chance(within.knobs().late_delivery, "late delivery") &&
-        std::ranges::none_of(carried_, ahead)) {
+        std::static_pointer_cast<udp_socket>(sender.shared_from_this()),
+        &sender.on(),
+        due,
+        sender.local(),
+        sender.peer_address(),
+        std::move(bytes)};
+    bool others_ahead = false;
+    for (const flight& each : carried_) {
+        if (!begun.follows(each)) continue;
+        others_ahead = true;
+        begun.due = std::max(begun.due, each.due); // latency alone lets none overtake another
+    }
+    if (due == within.now() && !within.chance(within.knobs().late_delivery, "late delivery") &&
+        !others_ahead) {
         deliver(std::move(begun));
         return;
     }
@@ -24,10 +34,21 @@ void datagram_wire::carry(udp_socket& sender, std::string bytes) {
     network_.expect_arrival(network_.shared_wire());
 }
 
+bool datagram_wire::may_arrive() const {
+    return next_arrival() <= network_.within().now();
+}
+
+time_point datagram_wire::next_arrival() const {
+    const auto first = std::ranges::min_element(carried_, {}, &flight::due);
+    return first == carried_.end() ? time_point::max() : first->due;
+}
+
 void datagram_wire::arrive() {
     world& within = network_.within();
-    auto next = carried_.begin() +
-                within.choose(static_cast<std::uint32_t>(carried_.size()), "which datagram arrives");
+    const time_point now = within.now();
+    const auto late = std::ranges::partition(carried_, [now](const flight& each) { return each.due <= now; });
+    const auto due = static_cast<std::uint32_t>(carried_.size() - late.size());
+    auto next = carried_.begin() + within.choose(due, "which datagram arrives");
     if (!within.chance(within.knobs().overtaken_datagram, "it overtakes others"))
         next = std::ranges::find_if(carried_, [&next](const flight& each) { return next->follows(each); });
     flight arrived = std::move(*next);
@@ -36,8 +57,8 @@ void datagram_wire::arrive() {
 }
 
 void datagram_wire::deliver(flight arrived) {
-    if (!network_.reaches(arrived.from) || !network_.reaches(arrived.to)) return;
-    const found_socket found = network_.bound_at(arrived.to, SOCK_DGRAM);
+    if (!network_.connects(arrived.from, arrived.to)) return;
+    const found_socket found = network_.bound_at(*arrived.machine_of_sender, arrived.to, SOCK_DGRAM);
     if (found.bound != nullptr &&
         std::static_pointer_cast<udp_socket>(found.bound)->take(arrived.from, std::move(arrived.bytes)))
         return;

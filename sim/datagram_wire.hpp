@@ -14,11 +14,15 @@ class datagram_wire final : public traveller {
     void carry(udp_socket& sender, std::string bytes);
 
     bool has_arrivals() const noexcept override { return !carried_.empty(); }
+    bool may_arrive() const override;
     void arrive() override;
+    time_point next_arrival() const override;
 
   private:
     struct flight {
         std::weak_ptr<udp_socket> sender;
+        const machine* machine_of_sender;
+        time_point due;
         address from;
         address to;
         std::string bytes;

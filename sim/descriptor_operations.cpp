@@ -9,8 +9,8 @@ namespace chainring::sim {
 
 simulated_ring::attempt simulated_ring::close(request& tried) {
     if (tried.sqe.file_index != 0) return end(tried, close_direct(tried.sqe.file_index - 1));
-    check_close(network_.find(tried.sqe.fd));
-    return end(tried, network_.close(tried.sqe.fd));
+    check_close(files_.find(tried.sqe.fd));
+    return end(tried, files_.close(tried.sqe.fd));
 }
 
 int simulated_ring::close_direct(unsigned place) {
@@ -24,7 +24,7 @@ int simulated_ring::close_direct(unsigned place) {
 }
 
 void simulated_ring::check_close(const std::shared_ptr<file>& closed) const {
-    if (closed == nullptr || !network_.close_in_flight_forbidden()) return;
+    if (closed == nullptr || !files_.close_in_flight_forbidden()) return;
     for (const auto& each : parked_)
         if (each->target == closed) world_.fail("closed with an operation in flight: " + to_string(*each));
 }

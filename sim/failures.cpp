@@ -54,8 +54,8 @@ void simulated_ring::let_clock_jump() {
     world_.pass(std::chrono::milliseconds(world_.choose(20'000, "by how many milliseconds")));
 }
 
-void simulated_ring::sleep(const __kernel_timespec& limit) {
-    world_.pass(std::chrono::seconds(limit.tv_sec) + std::chrono::nanoseconds(limit.tv_nsec));
+void simulated_ring::sleep_until(time_point end) {
+    world_.pass(end - world_.now());
     if (world_.chance(world_.knobs().oversleeps, "sleeps too long"))
         world_.pass(std::chrono::microseconds(world_.choose(10'000, "by how many microseconds")));
 }

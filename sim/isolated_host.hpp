@@ -18,7 +18,9 @@ class isolated_host {
   public:
     // A numeric address. Every address is a host of its own, which nobody needs to set up.
     isolated_host(simulated_kernel& in, const std::string& host)
-        : network_(in.traffic())
+        : isolated_host(in.traffic(), host) {}
+    isolated_host(network& in, const std::string& host)
+        : network_(in)
         , host_(address::of_host(host)) {
         if (host_.family() == AF_UNSPEC) throw std::invalid_argument("not a numeric address: " + host);
         network_.isolate(host_);

@@ -3,55 +3,35 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
+#include <stdexcept>
 #include <utility>
 
 namespace chainring::sim {
 
-// Sockets tell their network of their end.
-network::~network() {
-    for (auto& each : descriptors_) each.reset();
-}
-
-int network::add(std::shared_ptr<file> opened) {
-    if (open_ >= most_open_) return -EMFILE;
-    const auto free = std::ranges::find(descriptors_, nullptr);
-    const auto number = static_cast<int>(free - descriptors_.begin()) + first_descriptor;
-    if (free == descriptors_.end())
-        descriptors_.push_back(std::move(opened));
-    else
-        *free = std::move(opened);
-    ++open_;
-    return number;
-}
-
-bool network::has_room() {
-    if (shortage_ == 0 && world_.chance(world_.knobs().short_of_descriptors, "short of descriptors"))
-        shortage_ = 1 + world_.choose(20, "for how many enters");
-    return shortage_ == 0 && open_ < most_open_;
-}
-
-std::shared_ptr<file> network::find(int descriptor) const {
-    const auto at = static_cast<std::size_t>(descriptor - first_descriptor);
-    return descriptor >= first_descriptor && at < descriptors_.size() ? descriptors_[at] : nullptr;
-}
-
-int network::close(int descriptor) {
-    if (find(descriptor) == nullptr) return -EBADF;
-    --open_;
-    // The number is free before the file's end is under way.
-    const auto closed =
-        std::exchange(descriptors_[static_cast<std::size_t>(descriptor - first_descriptor)], {});
-    return 0;
+const machine& network::machine_at(const std::string& host) {
+    const address at = address::of_host(host);
+    if (at.family() == AF_UNSPEC) throw std::invalid_argument("not a numeric address: " + host);
+    const auto next = static_cast<unsigned>(machines_.size() + 1);
+    return machines_.try_emplace(at.host_key(), next, at).first->second;
 }
 
 int network::bind(socket& binding, const address& at, address& chosen) {
+    const machine& on = binding.on();
     chosen = at;
-    if (binding.is_internet() && at.port() == 0) chosen = at.with_port(ephemeral_port());
-    if (!binding.is_internet() && !at.has_name()) chosen = address::of_number(next_name_++);
+    if (binding.is_internet()) {
+        const bool own =
+            on.number == 0 || at.is_loopback() || at.is_any_host() || at.host_key() == on.at.host_key();
+        if (!own) return -EADDRNOTAVAIL;
+        if (at.port() == 0) chosen = at.with_port(ephemeral_port());
+    } else if (!at.has_name()) {
+        chosen = address::of_number(next_name_++);
+    }
     const std::string path = at.path();
-    if (!path.empty() && !paths_.try_emplace(path, next_file_, &binding).second) return -EADDRINUSE;
+    if (!path.empty() && !paths_.try_emplace({on.number, path}, next_file_, &binding).second)
+        return -EADDRINUSE;
     if (!path.empty()) ++next_file_;
-    if (path.empty() && !bound_.try_emplace({binding.type(), chosen.key()}, &binding).second)
+    if (path.empty() && !bound_.try_emplace({binding.type(), on.number, chosen.key()}, &binding).second)
         return -EADDRINUSE;
     return 0;
 }
@@ -62,29 +42,59 @@ void network::unbind(socket& bound) {
         if (entry.bound == &bound) entry.bound = nullptr;
 }
 
-found_socket network::bound_at(const address& at, int type) const {
+address network::source(const machine& on, const address& to) {
+    const bool own = on.number != 0 && !to.is_loopback() && to.family() == on.at.family();
+    return (own ? on.at : to).with_port(0);
+}
+
+found_socket network::bound_at(const machine& from, const address& at, int type) const {
     socket* found = nullptr;
     if (const std::string path = at.path(); !path.empty()) {
-        const auto entry = paths_.find(path);
+        const auto entry = paths_.find({from.number, path});
         if (entry == paths_.end()) return {nullptr, -ENOENT};
         found = entry->second.bound;
     } else {
-        auto entry = bound_.find({type, at.key()});
+        unsigned on = from.number;
+        if (on != 0 && at.family() != AF_UNIX && !at.is_loopback()) {
+            const auto host = machines_.find(at.host_key());
+            if (host == machines_.end()) return {nullptr, -EHOSTUNREACH};
+            on = host->second.number;
+        }
+        auto entry = bound_.find({type, on, at.key()});
         if (entry == bound_.end() && at.family() != AF_UNIX)
-            entry = bound_.find({type, at.with_any_host().key()});
+            entry = bound_.find({type, on, at.with_any_host().key()});
         if (entry != bound_.end()) found = entry->second;
     }
     if (found == nullptr) return {nullptr, -ECONNREFUSED};
     return {std::static_pointer_cast<socket>(found->shared_from_this()), 0};
 }
 
-file_identity network::identify_file(const std::string& path) const {
-    const auto found = paths_.find(path);
+file_identity network::identify_file(const machine& on, const std::string& path) const {
+    const auto found = paths_.find({on.number, path});
     return found == paths_.end() ? file_identity{} : file_identity{1, found->second.number};
 }
 
-int network::remove_file(const std::string& path) {
-    return paths_.erase(path) == 1 ? 0 : -ENOENT;
+int network::remove_file(const machine& on, const std::string& path) {
+    return paths_.erase({on.number, path}) == 1 ? 0 : -ENOENT;
+}
+
+network::host_pair network::pair_of(const address& one, const address& other) {
+    return std::minmax(one.host_key(), other.host_key());
+}
+
+bool network::is_cut(const address& one, const address& other) const {
+    return cuts_.contains({one.host_key(), {}}) || cuts_.contains({other.host_key(), {}}) ||
+           cuts_.contains(pair_of(one, other));
+}
+
+duration network::draw_latency(const address& from, const address& to) {
+    if (latency_.most == duration::zero() || from.host_key() == to.host_key()) return {};
+    may_wait_ = true;
+    using std::chrono::microseconds;
+    const auto span = std::chrono::duration_cast<microseconds>(latency_.most - latency_.least).count();
+    const auto drawn =
+        world_.choose(static_cast<std::uint32_t>(std::max<std::int64_t>(span, 0)) + 1, "latency");
+    return latency_.least + microseconds(drawn);
 }
 
 void network::expect_arrival(const std::shared_ptr<traveller>& at) {
@@ -97,7 +107,7 @@ std::size_t network::arrivals() {
         const auto to = each.lock();
         return to == nullptr || !to->has_arrivals();
     });
-    if (isolated_.empty()) return arriving_.size();
+    if (cuts_.empty() && !may_wait_) return arriving_.size();
     const auto on_hold =
         std::ranges::partition(arriving_, [](const auto& each) { return each.lock()->may_arrive(); });
     return arriving_.size() - on_hold.size();
@@ -105,6 +115,15 @@ std::size_t network::arrivals() {
 
 void network::arrive(std::size_t which) {
     arriving_[which].lock()->arrive();
+}
+
+time_point network::next_arrival() const {
+    time_point next = time_point::max();
+    for (const std::weak_ptr<traveller>& each : arriving_) {
+        const auto to = each.lock();
+        if (to != nullptr && to->has_arrivals()) next = std::min(next, to->next_arrival());
+    }
+    return next;
 }
 
 } // namespace chainring::sim

@@ -11,20 +11,33 @@ namespace chainring::sim {
 namespace {
 
 // nullptr: there are none of this kind.
-std::shared_ptr<socket> make_socket(network& of, int family, int type) {
+std::shared_ptr<socket> make_socket(network& of, const machine& on, int family, int type) {
     const bool internet = family == AF_INET || family == AF_INET6;
     if (!internet && family != AF_UNIX) return nullptr;
-    if (type == SOCK_DGRAM && internet) return std::make_shared<udp_socket>(of, family, type);
-    if (type == SOCK_DGRAM) return std::make_shared<unix_datagram_socket>(of, family, type);
+    if (type == SOCK_DGRAM && internet) return std::make_shared<udp_socket>(of, on, family, type);
+    if (type == SOCK_DGRAM) return std::make_shared<unix_datagram_socket>(of, on, family, type);
     const bool known = type == SOCK_STREAM || (type == SOCK_SEQPACKET && !internet);
-    return known ? std::make_shared<connection_socket>(of, family, type) : nullptr;
+    return known ? std::make_shared<connection_socket>(of, on, family, type) : nullptr;
 }
 
 } // namespace
 
 simulated_kernel::simulated_kernel(world& within)
-    : world_(within)
-    , network_(within)
+    : simulated_kernel(std::make_unique<network>(within)) {}
+
+simulated_kernel::simulated_kernel(std::unique_ptr<network> own)
+    : simulated_kernel(*own, own->only_machine()) {
+    own_ = std::move(own);
+}
+
+simulated_kernel::simulated_kernel(network& over, const std::string& host)
+    : simulated_kernel(over, over.machine_at(host)) {}
+
+simulated_kernel::simulated_kernel(network& over, const machine& on)
+    : world_(over.within())
+    , network_(over)
+    , machine_(on)
+    , files_(world_)
     , thread_(std::this_thread::get_id()) {}
 
 void simulated_kernel::check_thread(const char* call) const {
@@ -33,26 +46,26 @@ void simulated_kernel::check_thread(const char* call) const {
 }
 
 template <class Call> int simulated_kernel::on_socket(int descriptor, Call&& call) {
-    const std::shared_ptr<file> found = network_.find(descriptor);
+    const std::shared_ptr<file> found = files_.find(descriptor);
     if (found == nullptr) return -EBADF;
     socket* const of = found->as_socket();
     return of != nullptr ? call(*of) : -ENOTSOCK;
 }
 
 simulated_kernel::pair simulated_kernel::connected_pair(int family, int type) {
-    const std::shared_ptr<socket> near = make_socket(network_, family, type);
-    const std::shared_ptr<socket> far = make_socket(network_, family, type);
+    const std::shared_ptr<socket> near = make_socket(network_, machine_, family, type);
+    const std::shared_ptr<socket> far = make_socket(network_, machine_, family, type);
     [[maybe_unused]] const int bound = far->bind(address(family));
     assert(bound == 0);
     if (type == SOCK_DGRAM) {
         near->bind(address(family));
         near->connect(far->local());
         far->connect(near->local());
-        return {network_.add(near), network_.add(far)};
+        return {files_.add(near), files_.add(far)};
     }
     far->listen(1);
     near->connect(far->local());
-    return {network_.add(near), network_.add(far->accept())};
+    return {files_.add(near), files_.add(far->accept())};
 }
 
 int simulated_kernel::connect(int descriptor, const sockaddr* to, socklen_t length) {
@@ -63,7 +76,7 @@ int simulated_kernel::accept(int descriptor) {
     return on_socket(descriptor, [&](socket& of) {
         const int found = of.may_accept();
         if (found < 0) return found;
-        return network_.has_room() ? network_.add(of.accept()) : -EMFILE;
+        return files_.has_room() ? files_.add(of.accept()) : -EMFILE;
     });
 }
 
@@ -81,7 +94,7 @@ int simulated_kernel::receive(int descriptor, void* target, std::size_t size) {
 int simulated_kernel::open_ring(io_uring& ring, const ring_options& options) noexcept {
     check_thread("the opening of a ring");
     if (options.completion_entries < options.submission_entries) return -EINVAL;
-    auto& opened = rings_[&ring] = std::make_unique<simulated_ring>(world_, network_, ring, options);
+    auto& opened = rings_[&ring] = std::make_unique<simulated_ring>(network_, files_, ring, options);
     if (cut_chains_forbidden_) opened->forbid_cut_chains();
     return 0;
 }
@@ -113,13 +126,25 @@ int simulated_kernel::register_direct_table(io_uring& ring, unsigned places) noe
     return rings_.at(&ring)->register_direct_table(places);
 }
 
+int simulated_kernel::register_event(io_uring& ring, int event) noexcept {
+    const std::shared_ptr<file> found = files_.find(event);
+    if (found == nullptr || found->as_event() == nullptr) return -EBADF;
+    return rings_.at(&ring)->register_event(std::static_pointer_cast<event_file>(found));
+}
+
+bool simulated_kernel::signalled(int event) {
+    for (const auto& each : rings_) each.second->signal_if_ready();
+    const std::shared_ptr<file> found = files_.find(event);
+    return found != nullptr && found->as_event() != nullptr && found->as_event()->count != 0;
+}
+
 int simulated_kernel::open_socket(int family, int type, int) noexcept {
-    std::shared_ptr<socket> made = make_socket(network_, family, type);
+    std::shared_ptr<socket> made = make_socket(network_, machine_, family, type);
     if (made == nullptr)
         world_.fail(
             "the simulation lacks sockets of family " + std::to_string(family) + " and type " +
             std::to_string(type));
-    return network_.has_room() ? network_.add(std::move(made)) : -EMFILE;
+    return files_.has_room() ? files_.add(std::move(made)) : -EMFILE;
 }
 
 int simulated_kernel::bind(int descriptor, const sockaddr* at, socklen_t length) noexcept {
@@ -166,25 +191,30 @@ int simulated_kernel::unread(int descriptor) noexcept {
 }
 
 int simulated_kernel::close(int descriptor) noexcept {
-    return network_.close(descriptor);
+    return files_.close(descriptor);
 }
 
 file_identity simulated_kernel::identify_file(const char* path) noexcept {
-    return network_.identify_file(path);
+    return network_.identify_file(machine_, path);
 }
 
 int simulated_kernel::remove_file(const char* path) noexcept {
-    return network_.remove_file(path);
+    return network_.remove_file(machine_, path);
 }
 
 int simulated_kernel::open_event() noexcept {
-    return network_.add(std::make_shared<event_file>());
+    return files_.add(std::make_shared<event_file>());
 }
 
 void simulated_kernel::signal_event(int descriptor) noexcept {
     check_thread("a wake-up");
-    const std::shared_ptr<file> found = network_.find(descriptor);
+    const std::shared_ptr<file> found = files_.find(descriptor);
     if (event_file* const event = found != nullptr ? found->as_event() : nullptr) ++event->count;
+}
+
+void simulated_kernel::drain_event(int descriptor) noexcept {
+    const std::shared_ptr<file> found = files_.find(descriptor);
+    if (event_file* const event = found != nullptr ? found->as_event() : nullptr) event->count = 0;
 }
 
 std::string simulated_kernel::explain_refusal(int error) {

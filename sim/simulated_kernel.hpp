@@ -5,6 +5,7 @@
 // aborts: a test that went on would say nothing.
 #pragma once
 
+#include <chainring/sim/descriptor_table.hpp>
 #include <chainring/sim/network.hpp>
 #include <chainring/sim/simulated_ring.hpp>
 #include <chainring/sim/world.hpp>
@@ -17,14 +18,17 @@ namespace chainring::sim {
 
 class simulated_kernel final : public kernel {
   public:
+    // Of a world's only machine.
     explicit simulated_kernel(world& within);
+    // Of one among others; `host` is its address, a numeric one. All must outlive their sockets' peers.
+    simulated_kernel(network& over, const std::string& host);
 
     // As setrlimit(2) with RLIMIT_NOFILE: how many descriptors may be open.
-    void limit_descriptors(std::size_t most) noexcept { network_.set_most_open(most); }
-    std::size_t open_descriptors() const noexcept { return network_.open(); }
+    void limit_descriptors(std::size_t most) noexcept { files_.set_most_open(most); }
+    std::size_t open_descriptors() const noexcept { return files_.open(); }
 
     // Linux allows it, and then sends no end and ends nothing: the world fails when a program does that.
-    void forbid_close_in_flight() noexcept { network_.forbid_close_in_flight(); }
+    void forbid_close_in_flight() noexcept { files_.forbid_close_in_flight(); }
     // Nor a submission that ends in the middle of a chain, which what follows may overtake.
     void forbid_cut_chains() noexcept { cut_chains_forbidden_ = true; }
 
@@ -36,6 +40,10 @@ class simulated_kernel final : public kernel {
         int far;
     };
     pair connected_pair(int family, int type);
+
+    // For a loop around executors, in place of poll(2): whether the event has been signalled. What can complete by now signals that
+    // of its ring.
+    bool signalled(int event);
 
     // What programs do without a ring, and without waiting: for the peers of what is tested. A value >= 0 or a negative errno.
     int connect(int descriptor, const sockaddr* to, socklen_t length);
@@ -53,6 +61,8 @@ class simulated_kernel final : public kernel {
     int unregister_buffer_ring(io_uring& ring, unsigned group) noexcept override;
     int register_direct_table(io_uring& ring, unsigned places) noexcept override;
 
+    int register_event(io_uring& ring, int event) noexcept override;
+
     int open_socket(int family, int type, int protocol) noexcept override;
     int bind(int descriptor, const sockaddr* at, socklen_t length) noexcept override;
     int listen(int descriptor, int backlog) noexcept override;
@@ -68,16 +78,22 @@ class simulated_kernel final : public kernel {
     int remove_file(const char* path) noexcept override;
     int open_event() noexcept override;
     void signal_event(int descriptor) noexcept override;
+    void drain_event(int descriptor) noexcept override;
 
     time_point now() noexcept override { return world_.now(); }
     std::string explain_refusal(int error) override;
 
   private:
+    explicit simulated_kernel(std::unique_ptr<network> own);
+    simulated_kernel(network& over, const machine& on);
     void check_thread(const char* call) const;
     template <class Call> int on_socket(int descriptor, Call&& call);
 
     world& world_;
-    network network_;
+    std::unique_ptr<network> own_;
+    network& network_;
+    const machine& machine_;
+    descriptor_table files_;
     bool cut_chains_forbidden_ = false;
     std::map<const io_uring*, std::unique_ptr<simulated_ring>> rings_;
     std::thread::id thread_;

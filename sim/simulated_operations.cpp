@@ -61,7 +61,7 @@ simulated_ring::attempt simulated_ring::attempt_once(request& tried) {
     case IORING_OP_ACCEPT: return accept(tried, *of);
     case IORING_OP_FIXED_FD_INSTALL:
         if ((tried.sqe.flags & IOSQE_FIXED_FILE) == 0) return end(tried, -EBADF);
-        return end(tried, network_.has_room() ? network_.add(tried.target) : -EMFILE);
+        return end(tried, files_.has_room() ? files_.add(tried.target) : -EMFILE);
     case IORING_OP_URING_CMD: {
         const io_uring_sqe& sqe = tried.sqe;
         const auto* value = reinterpret_cast<const void*>(sqe.optval);
@@ -146,9 +146,8 @@ simulated_ring::attempt simulated_ring::accept(request& tried, socket& from) {
         const int may = from.may_accept();
         if (may == -EAGAIN) return attempt::parked;
         if (may < 0) return end(tried, may);
-        if (!direct && !network_.has_room())
-            return end(tried, -EMFILE); // the connection stays in the backlog
-        const int descriptor = direct ? place_directly(from.accept()) : network_.add(from.accept());
+        if (!direct && !files_.has_room()) return end(tried, -EMFILE); // the connection stays in the backlog
+        const int descriptor = direct ? place_directly(from.accept()) : files_.add(from.accept());
         if (descriptor < 0) return end(tried, descriptor);
         if (!multishot) return end(tried, descriptor);
         if (posted_last(tried, descriptor, 0)) return attempt::ended;

@@ -7,9 +7,11 @@
 
 namespace chainring::sim {
 
-simulated_ring::simulated_ring(world& within, network& over, io_uring& shown, const ring_options& options)
-    : world_(within)
+simulated_ring::simulated_ring(
+    network& over, descriptor_table& files, io_uring& shown, const ring_options& options)
+    : world_(over.within())
     , network_(over)
+    , files_(files)
     , submissions_(std::bit_ceil(std::max(options.submission_entries, 1U)))
     , completions_(std::bit_ceil(std::max(options.completion_entries, 2U))) {
     shown = {};
@@ -34,6 +36,7 @@ simulated_ring::simulated_ring(world& within, network& over, io_uring& shown, co
 void simulated_ring::post(std::uint64_t user_data, int result, unsigned flags) {
     const io_uring_cqe cqe{.user_data = user_data, .res = result, .flags = flags};
     world_.completed(cqe);
+    signal();
     if (full() || !overflow_.empty()) { // kept, as by a kernel with IORING_FEAT_NODROP
         overflow_.push_back(cqe);
         ++counters_.cq_overflow;
@@ -75,9 +78,15 @@ int simulated_ring::register_direct_table(unsigned places) {
     return 0;
 }
 
+int simulated_ring::register_event(std::shared_ptr<event_file> event) {
+    if (event_ != nullptr) return -EBUSY;
+    event_ = std::move(event);
+    return 0;
+}
+
 int simulated_ring::enter(unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout) {
     world_.entered();
-    network_.entered();
+    files_.entered();
     let_clock_jump();
     if (to_submit != 0 && world_.chance(world_.knobs().refused, "enter refused"))
         return world_.choose(2, "again or busy") == 0 ? -EAGAIN : -EBUSY;
@@ -86,6 +95,9 @@ int simulated_ring::enter(unsigned to_submit, unsigned wait_for, const __kernel_
     submit(takes);
     const int taken = static_cast<int>(takes);
     if (takes < to_submit) return taken;
+    const time_point end = timeout == nullptr ? time_point::max()
+                                              : world_.now() + std::chrono::seconds(timeout->tv_sec) +
+                                                    std::chrono::nanoseconds(timeout->tv_nsec);
     for (;;) {
         const bool enough = completions() >= wait_for;
         if (enough && world_.chance(world_.knobs().hold_back, "held back")) return taken;
@@ -95,8 +107,13 @@ int simulated_ring::enter(unsigned to_submit, unsigned wait_for, const __kernel_
             !enough && timeout != nullptr && world_.chance(world_.knobs().silence, "silence");
         if (!time_first && step()) continue;
         if (enough) return taken;
+        const time_point arrival = time_first ? time_point::max() : network_.next_arrival();
+        if (arrival < end) {
+            world_.pass(arrival - world_.now());
+            continue;
+        }
         if (timeout == nullptr) report_deadlock();
-        sleep(*timeout);
+        sleep_until(end);
         return taken != 0 ? taken : -ETIME;
     }
 }
@@ -120,7 +137,7 @@ void simulated_ring::submit(unsigned count) {
 }
 
 std::shared_ptr<file> simulated_ring::find(const io_uring_sqe& sqe) const {
-    if ((sqe.flags & IOSQE_FIXED_FILE) == 0) return network_.find(sqe.fd);
+    if ((sqe.flags & IOSQE_FIXED_FILE) == 0) return files_.find(sqe.fd);
     const auto place = static_cast<std::size_t>(sqe.fd);
     return place < direct_.size() ? direct_[place] : nullptr;
 }

@@ -6,6 +6,7 @@
 // all. So each order that independent operations may complete in is one that the simulation takes.
 #pragma once
 
+#include <chainring/sim/descriptor_table.hpp>
 #include <chainring/sim/network.hpp>
 #include <chainring/sim/request.hpp>
 #include <chainring/sim/world.hpp>
@@ -17,7 +18,7 @@ namespace chainring::sim {
 
 class simulated_ring {
   public:
-    simulated_ring(world& within, network& over, io_uring& shown, const ring_options& options);
+    simulated_ring(network& over, descriptor_table& files, io_uring& shown, const ring_options& options);
 
     // As kernel::enter.
     int enter(unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout);
@@ -30,6 +31,11 @@ class simulated_ring {
     int register_buffer_ring(const io_uring_buf_reg& registration);
     int unregister_buffer_ring(unsigned group);
     int register_direct_table(unsigned places);
+    int register_event(std::shared_ptr<event_file> event);
+    // Something can complete, and the program wants to know.
+    void signal_if_ready() {
+        if (!ready_requests().empty()) signal();
+    }
     void forbid_cut_chains() noexcept { cut_chains_forbidden_ = true; }
 
   private:
@@ -57,11 +63,14 @@ class simulated_ring {
     unsigned completions() const noexcept { return counters_.cq_tail - counters_.cq_head; }
     bool full() const noexcept { return completions() == completions_.size(); }
     void post(std::uint64_t user_data, int result, unsigned flags);
+    void signal() noexcept {
+        if (event_ != nullptr && (counters_.cq_flags & IORING_CQ_EVENTFD_DISABLED) == 0) ++event_->count;
+    }
     void flush_overflow();
 
     unsigned how_many_to_take(unsigned given);
     void let_clock_jump();
-    void sleep(const __kernel_timespec& limit);
+    void sleep_until(time_point end);
     void submit(unsigned count);
     // By a worker thread it does nothing at once, and whatever comes meanwhile overtakes it.
     enum class by : bool { itself, worker };
@@ -98,10 +107,12 @@ class simulated_ring {
 
     world& world_;
     network& network_;
+    descriptor_table& files_;
     counters counters_;
     std::vector<io_uring_sqe> submissions_;
     std::vector<io_uring_cqe> completions_;
     std::vector<io_uring_cqe> overflow_;
+    std::shared_ptr<event_file> event_; // that completions signal
     std::map<unsigned, buffer_ring> buffers_;
     std::vector<std::shared_ptr<file>> direct_; // the table of direct descriptors
     bool cut_chains_forbidden_ = false;

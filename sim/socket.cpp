@@ -28,8 +28,9 @@ void append(std::string& to, std::span<const iovec> pieces, std::size_t skip, st
     }
 }
 
-socket::socket(network& of, int family, int type)
+socket::socket(network& of, const machine& on, int family, int type)
     : network_(of)
+    , on_(on)
     , family_(family)
     , type_(type)
     , local_(family)
@@ -41,7 +42,20 @@ socket::~socket() {
 }
 
 bool socket::is_cut_off() const {
-    return is_internet() && !(network_.reaches(local_) && network_.reaches(peer_address_));
+    return is_internet() && !network_.connects(local_, peer_address_);
+}
+
+// Its own host, also before it has an address.
+const address& socket::host() const {
+    return on_.number != 0 && local_.is_any_host() ? on_.at : local_;
+}
+
+bool socket::reaches(const address& to) const {
+    return network_.connects(host(), to);
+}
+
+duration socket::draw_latency(const address& to) const {
+    return network_.draw_latency(host(), to);
 }
 
 int socket::bind(const address& at) {

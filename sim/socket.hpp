@@ -4,6 +4,7 @@
 // asks `events` for when to call again.
 #pragma once
 
+#include <chainring/runtime/kernel.hpp>
 #include <chainring/sim/address.hpp>
 #include <chainring/sim/file.hpp>
 
@@ -16,6 +17,7 @@
 
 namespace chainring::sim {
 
+struct machine;
 class network;
 
 // Has something on its way, of which one thing after another arrives when the world decides so.
@@ -24,6 +26,8 @@ class traveller {
     virtual bool has_arrivals() const noexcept = 0;
     virtual bool may_arrive() const { return true; } // and need not wait for a network that is down
     virtual void arrive() = 0;
+    // When something can that may not yet, because of its latency; time_point::max(): nothing.
+    virtual time_point next_arrival() const { return time_point::max(); }
 
   protected:
     ~traveller() = default;
@@ -31,7 +35,7 @@ class traveller {
 
 class socket : public file, public traveller {
   public:
-    socket(network& of, int family, int type);
+    socket(network& of, const machine& on, int family, int type);
     ~socket() override;
     socket(const socket&) = delete;
     socket& operator=(const socket&) = delete;
@@ -41,6 +45,7 @@ class socket : public file, public traveller {
     int type() const noexcept { return type_; }
     bool is_internet() const noexcept { return family_ != AF_UNIX; }
     bool is_stream() const noexcept { return type_ == SOCK_STREAM; }
+    const machine& on() const noexcept { return on_; }
     const address& local() const noexcept { return local_; }
     const address& peer_address() const noexcept { return peer_address_; }
     virtual bool connected() const noexcept = 0;
@@ -95,7 +100,9 @@ class socket : public file, public traveller {
     void set_error(int error) noexcept { error_ = error; }
     int take_error() noexcept;
 
-    bool is_cut_off() const; // its host, or its peer's
+    bool is_cut_off() const; // from its peer
+    bool reaches(const address& to) const;
+    duration draw_latency(const address& to) const;
 
     virtual bool writable() const noexcept = 0;
     bool full() const noexcept { return full_; }
@@ -106,7 +113,10 @@ class socket : public file, public traveller {
     void state_changed() noexcept { ++write_wakes_; }
 
   private:
+    const address& host() const;
+
     network& network_;
+    const machine& on_;
     int family_;
     int type_;
     address local_;

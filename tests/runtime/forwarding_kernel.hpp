@@ -26,6 +26,9 @@ class forwarding_kernel : public kernel {
     int register_direct_table(io_uring& ring, unsigned places) noexcept override {
         return real_.register_direct_table(ring, places);
     }
+    int register_event(io_uring& ring, int event) noexcept override {
+        return real_.register_event(ring, event);
+    }
     int open_socket(int family, int type, int protocol) noexcept override {
         return real_.open_socket(family, type, protocol);
     }
@@ -53,6 +56,7 @@ class forwarding_kernel : public kernel {
     int remove_file(const char* path) noexcept override { return real_.remove_file(path); }
     int open_event() noexcept override { return real_.open_event(); }
     void signal_event(int descriptor) noexcept override { real_.signal_event(descriptor); }
+    void drain_event(int descriptor) noexcept override { real_.drain_event(descriptor); }
     time_point now() noexcept override { return real_.now(); }
     std::string explain_refusal(int error) override { return real_.explain_refusal(error); }
 

@@ -138,22 +138,21 @@ class TaskTree:
     def __init__(self, executor):
         self.executor = executor
         self.now = time.monotonic_ns() if runs_here() else nanoseconds(executor["now_"])
-        self.ready = set(self.waiters_in(executor["ready_"]["waiting_"]))
+        self.ready = {int(each.address) for each in self.elements_of(executor["ready_"]["waiting_"], "chainring::waiter")}
         self.promise = gdb.lookup_type("chainring::promise_base").pointer()
 
     def show(self):
-        root = self.executor["root_"]
-        if int(root):
-            self.coroutine(root.dereference(), 0, NO_DEADLINE)
+        for root in self.elements_of(self.executor["roots_"], "chainring::root_task"):
+            self.coroutine(root["promise_"].referenced_value(), 0, NO_DEADLINE)
 
     @staticmethod
-    def waiters_in(waiting):
-        node_type = waiting["head_"].type.pointer()
-        head = int(waiting["head_"].address)
-        waiter = gdb.lookup_type("chainring::waiter").pointer()
-        each = waiting["head_"]["next_"]
+    def elements_of(intrusive_list, type_name):
+        node_type = intrusive_list["head_"].type.pointer()
+        head = int(intrusive_list["head_"].address)
+        element_type = gdb.lookup_type(type_name).pointer()
+        each = intrusive_list["head_"]["next_"]
         while int(each) != head:
-            yield int(each.cast(node_type).cast(waiter))
+            yield each.cast(node_type).cast(element_type).dereference()
             each = each["next_"]
 
     def line(self, depth, text):

@@ -1,0 +1,54 @@
+// A task that an executor runs and nobody awaits: that of `run`, and those of `spawn`.
+#pragma once
+
+#include <chainring/runtime/task.hpp>
+
+namespace chainring {
+
+struct root_tag;
+
+class root_task : public task_owner, public list_node<root_tag> {
+  public:
+    const promise_base& promise() const noexcept { return promise_; }
+    // The executor ends before the task: it is destroyed where it stands.
+    virtual void give_up() noexcept = 0;
+
+  protected:
+    root_task(cancel_scope& scope, promise_base& promise) noexcept
+        : promise_(promise) {
+        promise_.postpone(scope);
+    }
+    ~root_task() = default;
+
+    // True: it has ended already.
+    bool start_root(std::coroutine_handle<> frame) noexcept {
+        if (promise_.start_postponed(frame)) return true;
+        promise_.wait_for_end(*this);
+        return false;
+    }
+
+  private:
+    promise_base& promise_;
+};
+
+// That of `run`, which takes its value.
+template <class T> class run_task final : public root_task {
+  public:
+    run_task(cancel_scope& scope, std::coroutine_handle<task_promise<T>> frame) noexcept
+        : root_task(scope, frame.promise())
+        , frame_(frame) {}
+    ~run_task() { frame_.destroy(); }
+
+    const bool& done() const noexcept { return done_; }
+    T take_value() { return frame_.promise().take_value(); }
+
+  private:
+    void resume() noexcept override { done_ = this->start_root(frame_); }
+    void finished(promise_base&) noexcept override { done_ = true; }
+    void give_up() noexcept override {} // `run` returns before
+
+    std::coroutine_handle<task_promise<T>> frame_;
+    bool done_ = false;
+};
+
+} // namespace chainring

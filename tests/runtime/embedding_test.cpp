@@ -1,0 +1,260 @@
+#include "runtime/host_loop.hpp"
+#include "runtime/steps.hpp"
+#include "support.hpp"
+
+#include <chainring/runtime/sleep.hpp>
+
+#include <sys/socket.h>
+
+#include <random>
+#include <stdexcept>
+#include <thread>
+
+using namespace chainring;
+using namespace chainring::test;
+using namespace std::literals;
+
+namespace {
+
+const auto ignore_end = [](const ended_task<void>&) {};
+
+task<> count_reads(int descriptor, unsigned& count) {
+    for (;;) {
+        char byte = 0;
+        const auto got =
+            co_await uring([&](io_uring_sqe& sqe) { io_uring_prep_recv(&sqe, descriptor, &byte, 1, 0); });
+        if (!got || *got != 1) co_return;
+        ++count;
+    }
+}
+
+struct byte_pair {
+    int ends[2];
+    byte_pair() { REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0); }
+    ~byte_pair() {
+        ::close(ends[0]);
+        ::close(ends[1]);
+    }
+    void write_byte() const { REQUIRE(::write(ends[1], "x", 1) == 1); }
+};
+
+} // namespace
+
+TEST_CASE("a_spawned_task_runs_within_another_loop_and_tells_its_value") {
+    executor home(options_for(GENERATE(both_modes())));
+    host_loop host(home);
+    int value = 0;
+    spawn(
+        home,
+        []() -> task<int> {
+            co_await sleep(1ms);
+            (void)co_await no_operation();
+            co_return 42;
+        }(),
+        [&](ended_task<int> end) { value = end.value(); });
+    CHECK(value == 0);
+    host.run_until([&] { return value != 0; });
+    CHECK(value == 42);
+    check_baseline(home);
+}
+
+TEST_CASE("an_exception_of_a_spawned_task_is_told") {
+    executor home;
+    host_loop host(home);
+    std::exception_ptr thrown;
+    spawn(
+        home,
+        []() -> task<> {
+            (void)co_await no_operation();
+            throw std::runtime_error("user");
+        }(),
+        [&](const ended_task<void>& end) { thrown = end.error(); });
+    host.run_until([&] { return thrown != nullptr; });
+    CHECK_THROWS_AS(std::rethrow_exception(thrown), std::runtime_error);
+}
+
+TEST_CASE("a_spawned_task_that_has_not_ended_dies_with_its_executor") {
+    const bool started = GENERATE(false, true);
+    bool told = false;
+    bool destroyed = false;
+    struct watched {
+        bool& flag;
+        ~watched() { flag = true; }
+    };
+    const auto forever = [](bool& flag) -> task<> {
+        const watched local{flag};
+        co_await sleep(24h);
+    };
+    {
+        executor home;
+        spawn(home, forever(destroyed), [&](const ended_task<void>&) { told = true; });
+        while (started && home.pump()) {
+        }
+        CHECK_FALSE(destroyed);
+    }
+    CHECK(destroyed == started);
+    CHECK_FALSE(told);
+}
+
+TEST_CASE("spawned_tasks_go_on_during_a_run_and_after_it") {
+    executor home(options_for(GENERATE(both_modes())));
+    host_loop host(home);
+    const byte_pair pair;
+    unsigned count = 0;
+    spawn(home, count_reads(pair.ends[0], count), ignore_end);
+    pair.write_byte();
+    host.run_until([&] { return count == 1; });
+    pair.write_byte();
+    home.run([](const unsigned& counted) -> task<> {
+        while (counted < 2) co_await sleep(1ms);
+    }(count));
+    pair.write_byte();
+    host.run_until([&] { return count == 3; });
+    ::shutdown(pair.ends[1], SHUT_RDWR);
+}
+
+TEST_CASE("the_handle_is_readable_once_there_is_work_and_rests_afterwards") {
+    executor home(options_for(GENERATE(both_modes())));
+    host_loop host(home);
+    host.come_to_rest();
+    CHECK_FALSE(home.next_deadline());
+
+    SECTION("a post of another thread") {
+        bool ran = false;
+        std::thread([&] { home.post([&] { ran = true; }); }).join();
+        CHECK(host.is_readable());
+        CHECK_FALSE(ran);
+        CHECK(host.come_to_rest() <= 1);
+        CHECK(ran);
+    }
+    SECTION("a post of the loop's callbacks") {
+        bool ran = false;
+        home.post([&] { ran = true; });
+        CHECK(host.is_readable());
+        CHECK(host.come_to_rest() <= 1);
+        CHECK(ran);
+    }
+    SECTION("a completion") {
+        const byte_pair pair;
+        unsigned count = 0;
+        spawn(home, count_reads(pair.ends[0], count), ignore_end);
+        host.come_to_rest();
+        CHECK(count == 0);
+        CHECK_FALSE(host.is_readable());
+        for (unsigned burst = 1; burst < 20; ++burst) {
+            pair.write_byte();
+            CHECK(host.is_readable());
+            CHECK(host.come_to_rest() <= 1);
+            CHECK(count == burst);
+        }
+        ::shutdown(pair.ends[1], SHUT_RDWR);
+    }
+    SECTION("a timer") {
+        spawn(home, []() -> task<> { co_await sleep(24h); }(), ignore_end);
+        host.come_to_rest();
+        REQUIRE(home.next_deadline());
+        CHECK(*home.next_deadline() > std::chrono::steady_clock::now() + 20h);
+        CHECK_FALSE(host.is_readable());
+    }
+}
+
+TEST_CASE("a_pump_carries_out_no_more_turns_than_asked_for") {
+    executor home;
+    host_loop host(home);
+    bool ended = false;
+    spawn(
+        home,
+        [](bool& end) -> task<> {
+            for (int i = 0; i < 100; ++i) co_await next_turn();
+            end = true;
+        }(ended),
+        ignore_end);
+    host.come_to_rest();
+    CHECK(ended);
+    bool again = false;
+    spawn(
+        home,
+        [](bool& end) -> task<> {
+            for (int i = 0; i < 100; ++i) co_await next_turn();
+            end = true;
+        }(again),
+        ignore_end);
+    const auto before = home.stats().turns;
+    CHECK(home.pump(5));
+    CHECK(home.stats().turns == before + 5);
+    CHECK_FALSE(again);
+}
+
+TEST_CASE("a_pump_on_another_thread_or_within_a_turn_is_refused") {
+    executor home;
+    host_loop host(home);
+    std::thread([&] {
+        CHECK_THROWS_AS(home.pump(), std::logic_error);
+        CHECK_THROWS_AS(home.native_handle(), std::logic_error);
+    }).join();
+    bool refused = false;
+    home.post([&] {
+        CHECK_THROWS_AS(home.pump(), std::logic_error);
+        CHECK_THROWS_AS(home.native_handle(), std::logic_error);
+        refused = true;
+    });
+    host.run_until([&] { return refused; });
+}
+
+TEST_CASE("no_wake_up_is_lost_among_posts_completions_timers_and_the_loops_own_work") {
+    constexpr unsigned rounds = 100'000;
+    executor home(options_for(GENERATE(both_modes())));
+    host_loop host(home);
+    const byte_pair pair;
+    unsigned received = 0;
+    spawn(home, count_reads(pair.ends[0], received), ignore_end);
+    std::atomic<unsigned> wanted = 0; // what the other thread is to post for
+    std::atomic<bool> stop = false;
+    std::atomic<unsigned> posted = 0;
+    std::thread poster([&] {
+        for (unsigned seen = 0; !stop;) {
+            wanted.wait(seen);
+            for (const unsigned now = wanted; seen != now; ++seen) home.post([&] { ++posted; });
+        }
+    });
+    std::mt19937 random(1);
+    unsigned sent = 0;
+    unsigned slept = 0;
+    unsigned asked = 0;
+    unsigned own = 0;
+    unsigned to_sleep = 0;
+    unsigned own_done = 0;
+    for (unsigned round = 0; round < rounds; ++round) {
+        const unsigned burst = 1 + random() % 3;
+        for (unsigned each = 0; each < burst; ++each) {
+            switch (random() % 4) {
+            case 0:
+                pair.write_byte();
+                ++sent;
+                break;
+            case 1:
+                ++asked;
+                ++wanted;
+                wanted.notify_one();
+                break;
+            case 2:
+                // A tick of the wheel is far longer than a round.
+                if (random() % 100 != 0) break;
+                ++to_sleep;
+                spawn(
+                    home, []() -> task<> { co_await sleep(1us); }(),
+                    [&](const ended_task<void>&) { ++slept; });
+                break;
+            default: ++own; home.post([&] { ++own_done; });
+            }
+        }
+        host.run_until(
+            [&] { return received == sent && posted == asked && slept == to_sleep && own_done == own; });
+    }
+    stop = true;
+    ++wanted;
+    wanted.notify_one();
+    poster.join();
+    ::shutdown(pair.ends[1], SHUT_RDWR);
+    CHECK(host.come_to_rest() <= 2);
+}
