@@ -1,24 +1,28 @@
-"""Writes one line OPERATION(name) for each class in the public headers that a task can wait in, and one line TASK(name)
-for each function there that returns a task.
+"""Writes one line OPERATION(name) for each public function of the headers that makes an operation, and one line TASK(name) for
+each that makes a task of any kind; a member's name begins with its class: stream_send.
 
     python3 list_operations.py OPERATIONS_OUTPUT TASKS_OUTPUT HEADER ...
 
 tests/net/cancel_race_test.cpp and task_race_test.cpp include them, and do not compile if they have no case for one of them.
-Every class counts that is a waiter, by whatever bases, or that has await_ready, await_suspend or operator co_await, and
-every function whose result is spelled task<...>, or auto and made from awaitables, unless it is named here.
+Nothing is passed over: a declaration that cannot be read, a function of whose result is not said here whether it can be awaited,
+and a class that can be awaited and comes from no function are errors.
 """
 
 import pathlib
-import re
 import sys
 
-# What the others are made of.
+import declarations
+
+# A class can be awaited that is a waiter, by whatever bases, or that has one of these.
+AWAITS = {"await_ready", "await_suspend", "operator co_await"}
+NEVER_AWAITED = AWAITS - {"operator co_await"} | {"await_resume", "operator ="}
+# What other such classes are made of.
 BASES = {
     "waiter",  # and the task_waiter that a task_awaiter becomes
     "operation",
     "ring_operation",
-    "task_owner",
     "task",  # whose awaiter is the task_awaiter
+    "task_owner",
     "task_waiter",
     "reader",  # of the receives
     "writer",  # of the writes
@@ -31,83 +35,100 @@ BASES = {
 NEVER_WAITED_IN = {
     "at_the_end",  # a task that has ended
     "stop",  # a generator between two values
-    "root_owner",  # is told of the end of the task of run
     "nursery",  # is told of the ends of a group's children
     "linked_stop_source",  # is told of a cancellation
     "this_scope",  # completes at once
     "scope_query",  # completes at once
     "try_result",  # goes on, or ends its coroutine
 }
-
-# What the functions that return a task are made of.
-PARTS_OF_TASKS = {
-    "get_return_object",
-    "fill",  # the task of a child
-    "hold",  # of when_all and its like
-    "run",
-    "outcomes_of",  # of when_all
+# What comes from functions that do not name it: from which.
+MADE_IN = {
+    "join_awaiter": "task_group_join",
+    "task_awaiter": "task",
+    "waiter": "task",
+    "named_waiter": "named",
+    "scoped_awaiter": "shield",
+    "timed_awaiter": "timeout",
+    "try_awaiter": "try_",
+}
+# Functions whose result depends on what they are given, or that only their body tells.
+OPEN_OPERATIONS = {"task_group_join", "try_"}
+OPEN_TASKS = {"scope"}
+NOT_AWAITED = {
+    "executor_run",  # these return what their task has returned
+    "runtime_block_on",
+    "promise_base_final_suspend",
+}
+# Those that return a task, and of which the others are made.
+PARTS = {
+    "task_promise_get_return_object",
     "connect_to_first",  # of connect
     "connect_to_host",
-    "within",  # of deadline and timeout
-    "named",  # whose task is the named_waiter
-    "timeout",  # which is the timed_awaiter
 }
-
-COMMENT_OR_STRING = re.compile(r'//[^\n]*|"(?:\\.|[^"\\\n])*"')
-# class [[attribute]] scope::name<arguments> final : bases {
-CLASS = re.compile(
-    r"\b(?:class|struct)\s+(?:\[\[[^\]]*\]\]\s+|alignas\([^()]*\)\s*)*(?:\w+(?:<[^<>]*>)?::)*(\w+)(?:<[^<>{};]*>)?\s*(?:final\s*)?(?::([^{};]*))?\{"
-)
-AWAITS = re.compile(r"\bawait_(?:ready|suspend)\b|\boperator\s+co_await\b")
-TASK = re.compile(r"(?<![\w:<,(])task<[^;{}()]*>\s*(\w+)\(")
-RETURNS_TASK = re.compile(r"\bauto\s+(\w+)\([^;{}]*\)[^;{}()]*->\s*task<")
-OF_AWAITABLES = re.compile(r"template <[^;{}()]*\bawaitable\b[^;{}()]*>\s*auto\s+(\w+)\(")
+OPEN_RESULTS = {"auto", "decltype", "invoke_result_t", "result_of_t"}
 
 
-def end_of_body(text, at):
-    depth = 1
-    while depth > 0:
-        depth += {"{": 1, "}": -1}.get(text[at], 0)
-        at += 1
-    return at
-
-
-def without_classes(text):
-    while (nested := CLASS.search(text)) is not None:
-        text = text[: nested.start()] + text[end_of_body(text, nested.end()) :]
-    return text
-
-
-def names_in(bases):
-    while re.search(r"<[^<>]*>", bases):
-        bases = re.sub(r"<[^<>]*>", "", bases)
-    return {base.split("::")[-1].split()[-1] for base in bases.split(",") if base.strip()}
-
-
-def operations(headers):
-    bases_of = {}
-    found = {"waiter"}
-    for header in headers:
-        text = COMMENT_OR_STRING.sub("", pathlib.Path(header).read_text())
-        for each in CLASS.finditer(text):
-            bases_of.setdefault(each[1], set()).update(names_in(each[2] or ""))
-            if AWAITS.search(without_classes(text[each.end() : end_of_body(text, each.end()) - 1])):
-                found.add(each[1])
-    while more := {name for name, bases in bases_of.items() if bases & found} - found:
+def can_be_awaited(classes):
+    found = {"waiter"} | {each.name for each in classes if each.members & AWAITS}
+    while more := {each.name for each in classes if found & set(each.bases)} - found:
         found |= more
-    if unknown := (BASES | NEVER_WAITED_IN) - found:
-        sys.exit(f"list_operations.py: no such awaitable any more: {', '.join(sorted(unknown))}")
-    return found - BASES - NEVER_WAITED_IN
+    return found
 
 
-def tasks(headers):
-    found = set()
-    for header in headers:
-        text = COMMENT_OR_STRING.sub("", pathlib.Path(header).read_text())
-        found.update(TASK.findall(text), RETURNS_TASK.findall(text), OF_AWAITABLES.findall(text))
-    if unknown := PARTS_OF_TASKS - found:
-        sys.exit(f"list_operations.py: no function that returns a task any more: {', '.join(sorted(unknown))}")
-    return found - PARTS_OF_TASKS
+def with_aliases(tokens, aliases):
+    """The tokens, and those that aliases among them stand for."""
+    seen = set(tokens)
+    while more := {token for alias in seen & aliases.keys() for token in aliases[alias]} - seen:
+        seen |= more
+    return seen
+
+
+def key_of(function):
+    if function.name == "operator co_await" or not function.scope:
+        return function.scope or function.name
+    return f"{function.scope}_{function.name}"
+
+
+def check_known(what, names, known):
+    if gone := names - known:
+        sys.exit(f"list_operations.py: no such {what} any more: {', '.join(sorted(gone))}")
+
+
+def is_open(function, returned):
+    """Only the compiler knows what it returns."""
+    parameters = {parameter for parameter in function.template if parameter not in ("class", "typename")}
+    whole = [token for token in function.returns if token not in ("const", "&")]
+    return bool(returned & OPEN_RESULTS) or (len(whole) == 1 and whole[0] in parameters)
+
+
+def lists(headers):
+    found = declarations.declarations_of(headers)
+    awaited = can_be_awaited(found.classes)
+    check_known("awaitable", BASES | NEVER_WAITED_IN | MADE_IN.keys(), awaited | {"waiter"})
+    made = awaited - BASES - NEVER_WAITED_IN
+    operations, tasks, named, known = set(), set(), set(), set()
+    for function in found.functions:
+        if not function.is_public or function.name in NEVER_AWAITED:
+            continue
+        key = key_of(function)
+        known.add(key)
+        if key in NOT_AWAITED | PARTS:
+            continue
+        returned = with_aliases(function.returns, found.aliases)
+        of_awaitables = any(token in ("awaitable", "range_of_awaitables") for token in function.template + function.parameters)
+        if key in OPEN_OPERATIONS:
+            operations.add(key)
+        elif key in OPEN_TASKS or "task" in returned or (of_awaitables and is_open(function, returned)):
+            tasks.add(key)
+        elif returned & made:
+            operations.add(key)
+            named |= returned & made
+        elif is_open(function, returned):
+            sys.exit(f"list_operations.py: can what {key} returns be awaited? {' '.join(function.returns)}")
+    check_known("function", OPEN_OPERATIONS | OPEN_TASKS | NOT_AWAITED | PARTS | set(MADE_IN.values()), known)
+    if nowhere := made - named - MADE_IN.keys():
+        sys.exit(f"list_operations.py: what function makes these? {', '.join(sorted(nowhere))}")
+    return operations, tasks
 
 
 def write(output, macro, names):
@@ -116,8 +137,12 @@ def write(output, macro, names):
 
 def main():
     operations_output, tasks_output, *headers = sys.argv[1:]
-    write(operations_output, "OPERATION", operations(headers))
-    write(tasks_output, "TASK", tasks(headers))
+    try:
+        operations, tasks = lists(headers)
+    except declarations.Unreadable as unreadable:
+        sys.exit(f"list_operations.py: {unreadable}")
+    write(operations_output, "OPERATION", operations)
+    write(tasks_output, "TASK", tasks)
 
 
 if __name__ == "__main__":

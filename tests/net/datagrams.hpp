@@ -1,4 +1,4 @@
-// The kinds of datagrams, and a plain socket that receives them.
+// The kinds of datagrams, and plain sockets at their other end.
 #pragma once
 
 #include "sockets.hpp"
@@ -6,9 +6,11 @@
 namespace chainring::test {
 
 struct over_udp {
+    using stream = connected_datagram;
     static endpoint somewhere() { return {"127.0.0.1", 0}; }
 };
 struct over_unix_datagrams {
+    using stream = connected_datagram;
     static endpoint somewhere() { return endpoint::from_abstract_name(unique_name()).value(); }
 };
 
@@ -37,6 +39,14 @@ class plain_receiver {
   private:
     plain_socket socket_;
 };
+
+// A socket of this executor and the plain one that is connected to it.
+template <class Over> task<stream_and_peer<Over>> datagrams_to_plain() {
+    plain_socket peer = plain_socket::bound(Over::somewhere(), SOCK_DGRAM);
+    auto stream = must(co_await connected_datagram::connect(peer.local(), Over::somewhere()));
+    calls::must(calls::connect(peer.get(), must(stream.local())), "connect");
+    co_return stream_and_peer<Over>{std::move(stream), std::move(peer)};
+}
 
 #define EACH_KIND chainring::test::over_udp, chainring::test::over_unix_datagrams
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <string>
@@ -108,15 +109,19 @@ class plain_socket {
     }
     ~plain_socket() { close(); }
 
-    static plain_socket connected_to(const endpoint& to, int receive_buffer = 0) {
-        plain_socket made(calls::socket(to.family(), SOCK_STREAM));
+    static plain_socket connected_to(const endpoint& to, int receive_buffer = 0, int type = SOCK_STREAM) {
+        plain_socket made(calls::socket(to.family(), type));
         if (receive_buffer != 0) made.set(SOL_SOCKET, SO_RCVBUF, receive_buffer);
         calls::must(calls::connect(made.get(), to), "connect");
         return made;
     }
-    static plain_socket listening(const endpoint& at, int backlog) {
-        plain_socket made(calls::socket(at.family(), SOCK_STREAM));
+    static plain_socket bound(const endpoint& at, int type) {
+        plain_socket made(calls::socket(at.family(), type));
         calls::must(calls::bind(made.get(), at), "bind");
+        return made;
+    }
+    static plain_socket listening(const endpoint& at, int backlog, int type = SOCK_STREAM) {
+        plain_socket made = bound(at, type);
         calls::must(calls::listen(made.get(), backlog), "listen");
         return made;
     }
@@ -142,11 +147,10 @@ class plain_socket {
     std::size_t fill() const { return test::fill(descriptor_); }
     // What is there now, "" if nothing is; `ended` when the peer's side is over.
     std::string read_now(bool* ended = nullptr) const {
-        std::string bytes(65'536, '\0');
+        std::array<char, 65'536> bytes; // not cleared, and not allocated: tests look again and again
         const ssize_t got = calls::receive(descriptor_, bytes.data(), bytes.size());
         if (ended != nullptr) *ended = got <= 0 && got != -EAGAIN;
-        bytes.resize(static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
-        return bytes;
+        return {bytes.data(), static_cast<std::size_t>(std::max<ssize_t>(got, 0))};
     }
     // Waits for data; for threads.
     std::string read_all() const {

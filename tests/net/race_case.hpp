@@ -2,14 +2,19 @@
 // mode: the cancel comes before the operation was submitted, while it is in flight, in the turn of its completion, and
 // after it. It is resumed exactly once, its result is what happened, and what happened to nobody is still there for
 // the next one. And a thousand rounds in which its task is destroyed instead: afterwards nothing is left of it.
+//
+// Each variant of an operation has that many rounds. But they share them where a round fills a socket, which takes a
+// tenth of a millisecond and more, and in builds in which everything takes several times as long.
 #pragma once
 
+#include "datagrams.hpp"
 #include "runtime/steps.hpp"
-#include "sockets.hpp"
 
 #include <catch2/catch_get_random_seed.hpp>
 
+#include <algorithm>
 #include <functional>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <random>
@@ -111,14 +116,54 @@ template <reading Read> class reads_a_pipe final : public race_case {
     std::array<char, 4> memory_{};
 };
 
-using cases = std::vector<std::function<std::unique_ptr<race_case>()>>;
+// The variants of an operation.
+struct cases {
+    std::vector<std::function<std::unique_ptr<race_case>()>> all;
+    bool share_rounds = !optimized;
 
-template <class... Cases> cases each() {
-    return {[] { return std::make_unique<Cases>(); }...};
+    std::size_t each_of(std::size_t rounds) const { return share_rounds ? rounds / all.size() : rounds; }
+};
+inline cases sharing_rounds(cases given) {
+    given.share_rounds = true;
+    return given;
+}
+inline cases operator+(cases given, cases more) {
+    std::ranges::move(more.all, std::back_inserter(given.all));
+    return given;
 }
 
-template <template <class> class Case> cases over_each_transport() {
-    return each<Case<over_tcp>, Case<over_unix>>();
+template <class... Cases> cases each() {
+    return {.all = {[] { return std::make_unique<Cases>(); }...}};
+}
+
+// What can be listened for.
+template <template <class> class Case> cases over_each_connection() {
+    return each<Case<over_tcp>, Case<over_unix>, Case<over_seqpacket>>();
+}
+template <template <class> class Case> cases over_each_socket() {
+    return each<
+        Case<over_tcp>, Case<over_unix>, Case<over_seqpacket>, Case<over_udp>, Case<over_unix_datagrams>>();
+}
+
+template <class Over> inline constexpr bool carries_bytes = Over::stream::kind.type == SOCK_STREAM;
+template <class Over> inline constexpr bool carries_datagrams = Over::stream::kind.type == SOCK_DGRAM;
+// Where a socket is full as long as its peer does not read. UDP throws away instead.
+template <class Over> inline constexpr bool becomes_full = !std::is_same_v<Over, over_udp>;
+
+// A stream with a small socket, and its peer.
+template <class Over> task<stream_and_peer<Over>> pair_for_a_race() {
+    if constexpr (carries_datagrams<Over>)
+        co_return co_await datagrams_to_plain<Over>();
+    else
+        co_return co_await connected_to_plain<Over>(4096);
+}
+
+// How many of the bytes that are there now are `x`: others have filled the socket.
+inline std::size_t read_each_x(const plain_socket& from) {
+    std::size_t found = 0;
+    for (std::string text; !(text = from.read_now()).empty();)
+        found += static_cast<std::size_t>(std::ranges::count(text, 'x'));
+    return found;
 }
 
 inline plain_socket non_blocking(plain_socket made) {
@@ -135,18 +180,20 @@ inline int reset_all_waiting(const plain_socket& listener) {
     return accepted;
 }
 
-inline void run_all(const cases& all, task_work_mode mode) {
+inline void run_all(const cases& tested, task_work_mode mode) {
     const std::uint32_t seed = Catch::getSeed();
     CAPTURE(seed);
     const std::size_t descriptors = open_descriptors();
-    for (const auto& make : all) {
-        on_executor(mode, [&]() -> task<> {
+    for (const auto& make : tested.all) {
+        executor_options options = options_for(mode);
+        options.direct_descriptors = 64;
+        on_executor(options, [&]() -> task<> {
             std::minstd_rand random(seed);
             const std::unique_ptr<race_case> tried = make();
-            for (std::size_t round = 0; round < rounds_of_a_mode / all.size(); ++round)
+            for (std::size_t round = 0; round < tested.each_of(rounds_of_a_mode); ++round)
                 co_await cancel_in_a_round(*tried, random);
             co_await tried->finish();
-            for (std::size_t round = 0; round < destroyed_rounds_of_a_mode / all.size(); ++round) {
+            for (std::size_t round = 0; round < tested.each_of(destroyed_rounds_of_a_mode); ++round) {
                 const std::unique_ptr<race_case> fresh = make();
                 co_await destroy_in_a_round(*fresh, random);
             }

@@ -187,7 +187,7 @@ template <class Over> struct stream_and_peer {
 template <class Over> task<stream_and_peer<Over>> connected_to_plain(int buffers = 0) {
     const socket_options options{.send_buffer = buffers, .receive_buffer = buffers};
     auto listener = must(Over::listener::bind(Over::somewhere(), {.socket = options}));
-    plain_socket peer = plain_socket::connected_to(must(listener.local()), buffers);
+    plain_socket peer = plain_socket::connected_to(must(listener.local()), buffers, Over::stream::kind.type);
     auto stream = must(co_await listener.accept());
     // Connections of a unix listener have options of their own.
     if (buffers != 0) must(stream.set_option(SOL_SOCKET, SO_SNDBUF, buffers));

@@ -28,6 +28,24 @@ task<result<int>> read_under_a_shield(int from, std::span<char> into) {
     co_return read;
 }
 
+task<result<int>> read_in_a_named_task(int from, std::span<char> into) {
+    const result<int> read = co_await named("reader", read_plainly(from, into));
+    co_return read;
+}
+
+task<result<int>> read_with_a_timeout(int from, std::span<char> into) {
+    const result<int> read = co_await timeout(1h, read_into(from, into));
+    co_return read;
+}
+
+task<result<int>> read_in_a_scope(int from, std::span<char> into) {
+    const result<int> read = co_await scope([&](task_group&) -> task<result<int>> {
+        const result<int> inner = co_await read_into(from, into);
+        co_return inner;
+    });
+    co_return read;
+}
+
 task<result<int>> read_with_a_deadline(int from, std::span<char> into) {
     const time_point in_an_hour = executor::current()->now() + 1h;
     const result<int> read = co_await deadline(in_an_hour, read_into(from, into));
@@ -68,11 +86,21 @@ task<result<int>> read_or_fail(int from, std::span<char> into) {
     co_return std::get<1>(ended.outcomes);
 }
 
+// More than a small socket takes: in one message of a stream, or in a few that it has no place for.
+template <class Over> constexpr std::size_t written_size = carries_bytes<Over> ? 20'000 : 2000;
+
+template <class Over> task<> write_more_than_fits(typename Over::stream& to) {
+    if constexpr (!carries_bytes<Over> && becomes_full<Over>) fill(to.native_handle());
+    constexpr std::size_t of_a_message = carries_bytes<Over> ? written_size<Over> : 1000;
+    for (std::size_t left = written_size<Over>; left != 0; left -= of_a_message)
+        must(co_await to.write(std::string(of_a_message, 'x')));
+}
+
 // What was written is sent, whoever waits for it and gives up.
 template <class Over> class flushes final : public race_case {
     task<> prepare() override {
-        if (!pair_) pair_.emplace(co_await connected_to_plain<Over>(4096));
-        must(co_await pair_->stream.write(std::string(size, 'x')));
+        if (!pair_) pair_.emplace(co_await pair_for_a_race<Over>());
+        co_await write_more_than_fits<Over>(pair_->stream);
         arrived_ = 0;
     }
     task<std::error_code> operate() override {
@@ -80,19 +108,18 @@ template <class Over> class flushes final : public race_case {
         if (flushed) CHECK(pair_->stream.unsent() == 0);
         co_return ended(flushed);
     }
-    void complete() override { arrived_ += pair_->peer.read_now().size(); }
+    void complete() override { arrived_ += read_each_x(pair_->peer); }
     task<> check(std::error_code) override {
         co_await until([this] {
-            arrived_ += pair_->peer.read_now().size();
-            return arrived_ >= size;
+            arrived_ += read_each_x(pair_->peer);
+            return arrived_ >= written_size<Over>;
         });
-        CHECK(arrived_ == size);
+        CHECK(arrived_ == written_size<Over>);
     }
     task<> finish() override {
         pair_.reset();
         co_return;
     }
-    static constexpr std::size_t size = 20'000; // more than the socket takes
     std::optional<stream_and_peer<Over>> pair_;
     std::size_t arrived_ = 0;
 };
@@ -100,30 +127,30 @@ template <class Over> class flushes final : public race_case {
 // One that was cancelled has ended nothing.
 template <class Over> class half_closes final : public race_case {
     task<> prepare() override {
-        pair_.emplace(co_await connected_to_plain<Over>(4096));
-        must(co_await pair_->stream.write(std::string(size, 'x')));
+        pair_.emplace(co_await pair_for_a_race<Over>());
+        co_await write_more_than_fits<Over>(pair_->stream);
         arrived_ = 0;
     }
     task<std::error_code> operate() override {
         const result<void> ended_sending = co_await pair_->stream.shutdown();
         co_return ended(ended_sending);
     }
-    void complete() override { arrived_ += pair_->peer.read_now().size(); }
+    void complete() override { arrived_ += read_each_x(pair_->peer); }
     task<> check(std::error_code error) override {
-        std::size_t expected = size;
+        std::size_t expected = written_size<Over>;
         if (error) {
-            must(co_await pair_->stream.write("more"s));
+            must(co_await pair_->stream.write("xxxx"s));
             expected += 4;
         }
         co_await scope([&](task_group& group) -> task<> {
             group.spawn([](auto& stream) -> task<> { must(co_await stream.shutdown()); }(pair_->stream));
             const std::string rest = co_await read_plain_to_end(pair_->peer);
-            CHECK(arrived_ + rest.size() == expected);
+            arrived_ += static_cast<std::size_t>(std::ranges::count(rest, 'x'));
+            CHECK(arrived_ == expected);
         });
         pair_->stream.abort();
         pair_.reset();
     }
-    static constexpr std::size_t size = 20'000;
     std::optional<stream_and_peer<Over>> pair_;
     std::size_t arrived_ = 0;
 };
@@ -170,37 +197,46 @@ class connects_by_name final : public race_case {
 };
 
 // For each function of the headers; one that has no case here is a compile error.
-cases cases_of_cancel_on() {
+cases cases_of_task_cancel_on() {
     return each<reads_a_pipe<read_under_a_stop_token>>();
 }
-cases cases_of_connect() {
+cases cases_of_task_tcp_stream_connect() {
     return each<connects_by_name>();
 }
-cases cases_of_deadline() {
+cases cases_of_task_deadline() {
     return each<reads_a_pipe<read_with_a_deadline>>();
 }
-cases cases_of_flush() {
-    return over_each_transport<flushes>();
+cases cases_of_task_stream_flush() {
+    return sharing_rounds(over_each_socket<flushes>());
 }
-cases cases_of_race_success() {
+cases cases_of_task_named() {
+    return each<reads_a_pipe<read_in_a_named_task>>();
+}
+cases cases_of_task_race_success() {
     return each<reads_a_pipe<read_or_fail>>();
 }
-cases cases_of_resolve() {
+cases cases_of_task_resolve() {
     return each<resolves>();
 }
-cases cases_of_shield() {
+cases cases_of_task_scope() {
+    return each<reads_a_pipe<read_in_a_scope>>();
+}
+cases cases_of_task_shield() {
     return each<reads_a_pipe<read_under_a_shield>>();
 }
-cases cases_of_shutdown() {
-    return over_each_transport<half_closes>();
+cases cases_of_task_stream_shutdown() {
+    return sharing_rounds(over_each_connection<half_closes>());
 }
-cases cases_of_until_shutdown() {
+cases cases_of_task_timeout() {
+    return each<reads_a_pipe<read_with_a_timeout>>();
+}
+cases cases_of_task_until_shutdown() {
     return each<reads_a_pipe<read_until_shutdown>>();
 }
-cases cases_of_when_all() {
+cases cases_of_task_when_all() {
     return each<reads_a_pipe<read_with_another>>();
 }
-cases cases_of_when_any() {
+cases cases_of_task_when_any() {
     return each<reads_a_pipe<read_or_wait>>();
 }
 
@@ -208,6 +244,6 @@ cases cases_of_when_any() {
 
 #define TASK(name)                                                                                           \
     TEST_CASE("a_cancel_against_the_completion_of_the_task_" #name) {                                        \
-        run_all(cases_of_##name(), GENERATE(both_modes()));                                                  \
+        run_all(cases_of_task_##name(), GENERATE(both_modes()));                                             \
     }
 #include "tasks.inc"
