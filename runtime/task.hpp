@@ -83,6 +83,12 @@ class promise_base {
         return start(*scope_, frame);
     }
 
+    // The task that it awaits, if it waits for one.
+    promise_base* awaited() const noexcept {
+        waiter* const waits_for = site_.waits_for();
+        return waits_for != nullptr ? waits_for->awaited() : nullptr;
+    }
+
     // The owner of a task that has not ended will hear of it.
     void wait_for_end(task_owner& owner) noexcept { owner_ = &owner; }
 
@@ -208,11 +214,27 @@ class task_list {
         remove(popped);
         return popped;
     }
+    promise_base& pop_back() noexcept {
+        promise_base& popped = *last_;
+        remove(popped);
+        return popped;
+    }
 
   private:
     promise_base* first_ = nullptr;
     promise_base* last_ = nullptr;
 };
+
+// Destroys all that an awaited task awaits in its turn, from the end. The destructor of each frame would do the same, in
+// the same order, but on the stack, and a chain may be as deep as memory goes.
+[[gnu::noinline]] inline void destroy_awaited_below(promise_base& top) noexcept {
+    task_list chain; // an awaited task is in no other list
+    for (promise_base* each = &top; each != nullptr; each = each->awaited()) chain.push_back(*each);
+    while (!chain.empty()) {
+        promise_base& last = chain.pop_back();
+        if (last.awaited() != nullptr) last.site().waits_for()->destroy_awaited();
+    }
+}
 
 // Owns a task and waits for its end.
 template <class T> class task_waiter : public task_owner {
@@ -222,7 +244,9 @@ template <class T> class task_waiter : public task_owner {
     task_waiter(task_waiter&& other) noexcept
         : child_(std::exchange(other.child_, nullptr)) {}
     ~task_waiter() {
-        if (child_) child_.destroy();
+        if (!child_) return;
+        destroy_awaited_below(child_.promise());
+        child_.destroy();
     }
 
     bool await_ready() const noexcept { return false; }
@@ -241,6 +265,9 @@ template <class T> class task_waiter : public task_owner {
     }
 
     void describe(task_tree& to) const override { describe_as(to, {}); }
+
+    promise_base* awaited() noexcept override { return child_ ? &child_.promise() : nullptr; }
+    void destroy_awaited() noexcept override { std::exchange(child_, nullptr).destroy(); }
 
     // True: `parent` stays suspended.
     bool begin(wait_site& parent, cancel_scope& scope) noexcept {

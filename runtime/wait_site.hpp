@@ -23,7 +23,7 @@ class wait_site {
         return *this;
     }
     // The coroutine stays suspended.
-    void suspend(const waiter& in, time_point since = {}) noexcept {
+    void suspend(waiter& in, time_point since = {}) noexcept {
         waits_for_ = &in;
         stop_.since = since;
     }
@@ -35,7 +35,7 @@ class wait_site {
     void leave() noexcept { waits_for_ = nullptr; }
 
     // nullptr: it runs, or is about to.
-    const waiter* waits_for() const noexcept { return waits_for_; }
+    waiter* waits_for() const noexcept { return waits_for_; }
     std::source_location where() const noexcept { return stop_.where; } // of the co_await
     time_point since() const noexcept { return stop_.since; }
 
@@ -46,7 +46,7 @@ class wait_site {
         time_point since;
     };
 
-    const waiter* waits_for_ = nullptr;
+    waiter* waits_for_ = nullptr;
     union {
         stop stop_; // while there is something that it waits for
     };

@@ -12,6 +12,7 @@
 namespace chainring {
 
 struct waiter_tag;
+class promise_base;
 class task_tree;
 
 class waiter : public list_node<waiter_tag> {
@@ -31,6 +32,10 @@ class waiter : public list_node<waiter_tag> {
 
     // For executor::dump: what it is that the coroutine waits for.
     virtual void describe(task_tree& to) const;
+
+    // For who destroys a chain of tasks: the one that is awaited here and dies with this waiter.
+    virtual promise_base* awaited() noexcept { return nullptr; }
+    virtual void destroy_awaited() noexcept {}
 
   protected:
     waiter() noexcept = default;

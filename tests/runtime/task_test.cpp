@@ -294,6 +294,60 @@ TEST_CASE("an_exception_from_a_hundred_thousand_tasks_down_does_not_overflow_a_s
         std::out_of_range);
 }
 
+namespace {
+
+// How many levels wait, and how many frames have been destroyed, each before the one that awaits it.
+struct levels_seen {
+    int waiting = 0;
+    int destroyed = 0;
+    bool in_order = true;
+};
+
+class level {
+  public:
+    level(int number, levels_seen& seen)
+        : number_(number)
+        , seen_(seen) {
+        ++seen_.waiting;
+    }
+    level(const level&) = delete;
+    level& operator=(const level&) = delete;
+    ~level() { seen_.in_order = seen_.in_order && seen_.destroyed++ == number_; }
+
+  private:
+    int number_;
+    levels_seen& seen_;
+};
+
+task<result<int>> wait_below(int levels, levels_seen& seen) {
+    const level local(levels, seen);
+    if (levels == 0) (void)co_await sleep(std::chrono::hours(1));
+    if (levels == 0) co_return 0;
+    if (levels % 3 == 0) co_return co_await try_(wait_below(levels - 1, seen));
+    if (levels % 3 == 1) co_return co_await timeout(std::chrono::hours(1), wait_below(levels - 1, seen));
+    co_return co_await wait_below(levels - 1, seen);
+}
+
+} // namespace
+
+TEST_CASE("a_recursion_of_tasks_a_hundred_thousand_deep_is_destroyed_from_its_end_on_a_small_stack") {
+    constexpr int depth = 100'000;
+    levels_seen seen;
+    run_on_small_stack([&] {
+        executor used;
+        used.run([](levels_seen& shown) -> task<> {
+            cancel_scope& here = co_await this_scope{};
+            std::optional<task_group> group(std::in_place, here);
+            group->spawn(
+                [](levels_seen& below) -> task<> { (void)co_await wait_below(depth, below); }(shown));
+            while (shown.waiting <= depth) co_await yield();
+            group.reset();
+        }(seen));
+    });
+    CHECK(seen.destroyed == depth + 1);
+    CHECK(seen.in_order);
+}
+
 TEST_CASE("an_error_that_a_hundred_thousand_tasks_pass_on_does_not_overflow_a_small_stack") {
     constexpr int depth = 100'000;
     result<int> reached = 0;
