@@ -47,7 +47,10 @@ void connect_waiter::cancel() noexcept {
 }
 
 void connect_waiter::connected(int result) noexcept {
-    if (result < 0) error_ = fault::from_result(result);
+    if (result < 0)
+        error_ = fault::from_result(result);
+    else
+        connection_->connected_to(to_.address());
     home_->ready().push(*this);
 }
 

@@ -5,9 +5,7 @@
 
 namespace chainring {
 
-class connect_waiter : public operation<connect_waiter>,
-                       private connection::connector,
-                       private turn_end_work {
+class connect_waiter : public operation<connect_waiter>, private connector, private turn_end_work {
   public:
     bool start(executor& home) noexcept;
     void refuse(fault error) noexcept { error_ = error; }

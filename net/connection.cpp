@@ -12,17 +12,25 @@ result<void> connection::end_sending() noexcept {
 }
 
 void connection::connect(const endpoint& to, connector& waiting) noexcept {
-    connector_ = &waiting;
-    connecting_ = start([&](io_uring_sqe& sqe) {
+    const operation_id operation = start([&](io_uring_sqe& sqe) {
         auto* address = ::new (home().until_submitted().take<endpoint>(1).data()) endpoint(to);
         io_uring_prep_connect(&sqe, descriptor(), address->address(), address->length());
     });
+    far_end_.begin(operation, waiting);
+}
+
+void connection::learn_peer() noexcept {
+    if (native_handle() < 0) return;
+    sockaddr_in6 room{}; // an internet address is no longer
+    auto* peer = reinterpret_cast<sockaddr*>(&room);
+    socklen_t length = sizeof room;
+    if (home().behind().peer_address(native_handle(), peer, length) >= 0) connected_to(peer);
 }
 
 void connection::completed(const io_uring_cqe& cqe) noexcept {
     // EINTR is the answer of a connect that had fallen to a worker thread and was told to end there.
-    if (connector_ != nullptr)
-        std::exchange(connector_, nullptr)->connected(cqe.res == -EINTR ? -ECANCELED : cqe.res);
+    if (connector* const waiting = far_end_.take_waiting())
+        waiting->connected(cqe.res == -EINTR ? -ECANCELED : cqe.res);
 }
 
 // Only TCP resets; and only what this side has sent can be lost by that.
@@ -43,7 +51,7 @@ void connection::closing() noexcept {
 }
 
 void connection::cancel_in_flight() noexcept {
-    home().request_cancel(connecting_);
+    home().request_cancel(far_end_.operation());
     receiver_.cancel();
     sender_.cancel_in_flight();
 }

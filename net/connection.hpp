@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chainring/net/connection_count.hpp>
+#include <chainring/net/far_end.hpp>
 #include <chainring/net/receiver.hpp>
 #include <chainring/net/sender.hpp>
 
@@ -26,19 +27,14 @@ class connection final : public socket {
     // The peer sees the end of the stream. Everything that was queued has been sent.
     result<void> end_sending() noexcept;
 
-    // For an outgoing connection: `connected` is called once, with a result as of connect(2).
-    class connector {
-      public:
-        virtual void connected(int result) noexcept = 0;
-
-      protected:
-        ~connector() = default;
-    };
+    // For an outgoing connection.
     void connect(const endpoint& to, connector& waiting) noexcept;
-    void cancel_connect() noexcept { home().request_cancel(connecting_); }
-    void leave(connector& waiting) noexcept {
-        if (connector_ == &waiting) connector_ = nullptr;
-    }
+    void cancel_connect() noexcept { home().request_cancel(far_end_.operation()); }
+    void leave(connector& waiting) noexcept { far_end_.leave(waiting); }
+    // An accepted connection asks who it is connected to; a direct one cannot.
+    void learn_peer() noexcept;
+    // It is connected, to that.
+    void connected_to(const sockaddr* peer) noexcept { far_end_.is(peer); }
 
   private:
     static framing framing_of(int type) noexcept {
@@ -84,8 +80,7 @@ class connection final : public socket {
     sender sender_;
     counted_connection counted_;
     direct_place place_;
-    operation_id connecting_;
-    connector* connector_ = nullptr;
+    far_end far_end_;
 };
 
 } // namespace chainring

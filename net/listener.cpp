@@ -42,8 +42,10 @@ result<socket_pointer<connection>> accept_waiter::take() noexcept {
     if (error_) return failure(error_);
     const file_handle file = taken_.file();
     taken_.descriptor = -1;
-    return socket_pointer<connection>(
-        new connection(*home_, file, type_, std::move(taken_.counted), std::move(taken_.place)));
+    socket_pointer<connection> made(
+        new connection(*home_, file, kind_.type, std::move(taken_.counted), std::move(taken_.place)));
+    if (kind_.internet) made->learn_peer();
+    return made;
 }
 
 accept_waiter::~accept_waiter() {

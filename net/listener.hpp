@@ -17,13 +17,13 @@ class accept_waiter : public operation<accept_waiter>, private acceptor::taker {
     void describe(task_tree& to) const override { to.waits("accept on", acceptor_->name()); }
 
   protected:
-    accept_waiter(acceptor* from, int type) noexcept
+    accept_waiter(acceptor* from, const socket_kind& kind) noexcept
         : acceptor_(from)
-        , type_(type) {}
+        , kind_(kind) {}
     accept_waiter(accept_waiter&& other) noexcept
         : operation(std::move(other))
         , acceptor_(other.acceptor_)
-        , type_(other.type_) {}
+        , kind_(other.kind_) {}
     ~accept_waiter();
     result<socket_pointer<connection>> take() noexcept;
 
@@ -31,7 +31,7 @@ class accept_waiter : public operation<accept_waiter>, private acceptor::taker {
     void accepted(accepted_connection taken) noexcept override;
 
     acceptor* acceptor_;
-    int type_;
+    socket_kind kind_;
     executor* home_ = nullptr;
     accepted_connection taken_;
     fault error_;
@@ -40,7 +40,7 @@ class accept_waiter : public operation<accept_waiter>, private acceptor::taker {
 template <class Stream> class [[nodiscard("co_await it")]] accept_operation : public accept_waiter {
   public:
     explicit accept_operation(acceptor* from) noexcept
-        : accept_waiter(from, Stream::kind.type) {}
+        : accept_waiter(from, Stream::kind) {}
 
     result<Stream> await_resume() noexcept {
         result<socket_pointer<connection>> accepted = take();

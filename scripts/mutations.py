@@ -144,10 +144,10 @@ MUTATIONS = [
     Mutation(
         "memory for an address is taken before there is room for its SQE",
         "net/connection.cpp",
-        "    connecting_ = start([&](io_uring_sqe& sqe) {\n"
+        "    const operation_id operation = start([&](io_uring_sqe& sqe) {\n"
         "        auto* address = ::new (home().until_submitted().take<endpoint>(1).data()) endpoint(to);\n",
         "    auto* address = ::new (home().until_submitted().take<endpoint>(1).data()) endpoint(to);\n"
-        "    connecting_ = start([&](io_uring_sqe& sqe) {\n",
+        "    const operation_id operation = start([&](io_uring_sqe& sqe) {\n",
     ),
     Mutation(
         "the answer of a cancel is taken for the operation's",

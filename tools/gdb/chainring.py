@@ -4,13 +4,13 @@
     (gdb) chainring-tasks
 
 It prints what executor::dump prints, of each thread that runs an executor: every coroutine with the place where it is
-suspended, and below it what it waits for. But for the addresses of sockets, which only the kernel knows, and for the deadlines
-of work on threads and of ring operations: gdb does not find a type that is made for a lambda in a coroutine. Of a process of this
-machine times count up to now; a core file does not say when it was written, so there they count up to the beginning of the
-executor's last turn.
+suspended, and below it what it waits for. But for what only the kernel knows: the own addresses of sockets, and the peers of
+unix sockets and of direct descriptors. Of a process of this machine times count up to now; a core file does not say when it was
+written, so there they count up to the beginning of the executor's last turn.
 """
 
 import re
+import socket
 import time
 
 import gdb
@@ -120,6 +120,40 @@ def string_of(value):
     return value["_M_dataplus"]["_M_p"].string(errors="replace", length=int(value["_M_string_length"]))
 
 
+def address(family, host, port, interface=0):
+    """As endpoint::to_string has it, but with the number of an interface in place of its name."""
+    if family == socket.AF_INET:
+        return f"{socket.inet_ntop(family, host[:4])}:{port}"
+    zone = f"%{interface}" if interface else ""
+    return f"[{socket.inet_ntop(family, host)}{zone}]:{port}"
+
+
+def bytes_of(value):
+    return bytes(gdb.selected_inferior().read_memory(int(value.address), value.type.sizeof))
+
+
+def peer_of(connection):
+    """", connected to ...", of a connected internet socket."""
+    far_end = member(connection, "far_end_")
+    family = int(far_end["family_"]) if far_end is not None else 0
+    if family == 0:
+        return ""
+    port = socket.ntohs(int(far_end["port_"]))
+    return ", connected to " + address(family, bytes_of(far_end["address_"]), port, int(far_end["interface_"]))
+
+
+def text_of_endpoint(endpoint):
+    native = bytes_of(endpoint["storage_"])[: int(endpoint["length_"])]
+    family = int.from_bytes(native[:2], "little")
+    if family == socket.AF_UNIX:
+        name = native[2:]
+        text = "@" + name[1:].decode(errors="replace") if name[:1] == b"\0" else name.split(b"\0")[0].decode(errors="replace")
+        return "unix:" + text
+    if family == socket.AF_INET:
+        return address(family, native[4:8], int.from_bytes(native[2:4], "big"))
+    return address(family, native[8:24], int.from_bytes(native[2:4], "big"), int.from_bytes(native[24:28], "little"))
+
+
 def runs_here():
     """The program is a process of this machine."""
     connection = getattr(gdb.selected_inferior(), "connection", None)
@@ -134,26 +168,37 @@ def dynamic_type_name(pointer):
     return found[1] if found else ""
 
 
+def nodes_in(nodes, kind):
+    """Pointers to what is in an intrusive list."""
+    node_type = nodes["head_"].type.pointer()
+    head = int(nodes["head_"].address)
+    pointer = gdb.lookup_type(kind).pointer()
+    each = nodes["head_"]["next_"]
+    while int(each) != head:
+        yield each.cast(node_type).cast(pointer)
+        each = each["next_"]
+
+
+def deadline_in(scope, waiter):
+    """Of the scope below this one in which it waits."""
+    scopes = [scope]
+    for each in scopes:
+        if any(int(waiting) == waiter for waiting in nodes_in(each["waiting_"], "chainring::waiter")):
+            return nanoseconds(each["deadline_"])
+        scopes += nodes_in(each["children_"], "chainring::cancel_scope")
+    return NO_DEADLINE
+
+
 class TaskTree:
     def __init__(self, executor):
         self.executor = executor
         self.now = time.monotonic_ns() if runs_here() else nanoseconds(executor["now_"])
-        self.ready = {int(each.address) for each in self.elements_of(executor["ready_"]["waiting_"], "chainring::waiter")}
+        self.ready = {int(each) for each in nodes_in(executor["ready_"]["waiting_"], "chainring::waiter")}
         self.promise = gdb.lookup_type("chainring::promise_base").pointer()
 
     def show(self):
-        for root in self.elements_of(self.executor["roots_"], "chainring::root_task"):
+        for root in nodes_in(self.executor["roots_"], "chainring::root_task"):
             self.coroutine(root["promise_"].referenced_value(), 0, NO_DEADLINE)
-
-    @staticmethod
-    def elements_of(intrusive_list, type_name):
-        node_type = intrusive_list["head_"].type.pointer()
-        head = int(intrusive_list["head_"].address)
-        element_type = gdb.lookup_type(type_name).pointer()
-        each = intrusive_list["head_"]["next_"]
-        while int(each) != head:
-            yield each.cast(node_type).cast(element_type).dereference()
-            each = each["next_"]
 
     def line(self, depth, text):
         print("  " * depth + text)
@@ -176,9 +221,11 @@ class TaskTree:
             self.line(depth, place + ": about to go on")
             return
         since = nanoseconds(stop["since"])
+        # gdb does not find a type that is made for a lambda in a coroutine.
         of_a_lambda = re.search(r"\b(offload|uring)_operation<", dynamic_type_name(waits_for))
         if of_a_lambda:
             text = WORDS["offload"] if of_a_lambda[1] == "offload" else self.ring_operation(int(waits_for))
+            deadline = min(deadline, deadline_in(scope, int(waits_for)))
             self.line(depth, f"{place}: {text}, for {in_seconds(self.now - since)}" + self.until(deadline))
             return
         waiter = waits_for.cast(waits_for.dynamic_type).dereference()
@@ -249,15 +296,21 @@ class TaskTree:
         if group is not None and text in ("join", "spawn"):
             size = int(group.referenced_value()["children_"])
             return f"the end of {size} children" if text == "join" else f"a place among {size} children"
+        to = member(waiter, "to_")
+        if to is not None and (to.type.name or "") == "chainring::endpoint":
+            return f"{text} to {text_of_endpoint(to)}"
         for name in ("from_", "to_", "socket_", "acceptor_"):
             pointed = member(waiter, name)
             if pointed is None or pointed.type.code != gdb.TYPE_CODE_PTR or not int(pointed):
                 continue
             of = member(pointed.dereference(), "socket_")  # of a sender or a receiver
-            socket = of.referenced_value() if of is not None else pointed.dereference()
-            handles = (found for _, found in fields_of(socket) if found.type.name == "chainring::file_handle")
+            held = of.referenced_value() if of is not None else pointed.dereference()
+            held = held.cast(held.dynamic_type)
+            handles = (found for _, found in fields_of(held) if found.type.name == "chainring::file_handle")
             for handle in handles:
-                return f"{text}{'' if text.endswith(' of') else ' on'} descriptor {int(handle['number'])}"
+                kind = "direct descriptor" if handle["direct"] else "descriptor"
+                on = "" if text.endswith(" of") else " on"
+                return f"{text}{on} {kind} {int(handle['number'])}{peer_of(held)}"
         return text
 
 
