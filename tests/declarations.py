@@ -228,11 +228,11 @@ class Reader:
                     head += ["(", *self.skip_group(), ")"]
                     continue
                 if self.tokens[self.at + 1] == "*":  # a pointer to a function
-                    self.skip_variable()
+                    self.skip_variable(begin)
                     return
                 break
             if token in ("=", "{", ";", ":"):  # a variable
-                self.skip_variable()
+                self.skip_variable(begin)
                 return
             if token == "[":
                 self.skip_group()
@@ -289,12 +289,16 @@ class Reader:
             self.at += 1
         return name
 
-    def skip_variable(self):
+    def skip_variable(self, begin):
+        first = self.at
         while not self.is_at(";"):
             if self.tokens[self.at] in "([{":
                 self.skip_group()
             else:
                 self.at += 1
+        initializer = self.tokens[first : self.at]
+        if any(token == "[" and before in ("=", "{", "(", ",") for before, token in zip(initializer, initializer[1:])):
+            self.fail(begin, "a variable that can be called")
         self.at += 1
 
     def rest_of_function(self, begin):
