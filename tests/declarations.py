@@ -30,12 +30,14 @@ class Function:
     returns: list  # tokens, those of a trailing result behind `auto ->`
     parameters: list
     template: list  # the parameters of the template
+    class_template: list  # of that of its class
     is_public: bool  # and not in a namespace `detail`
 
 
 @dataclasses.dataclass
 class Class:
     name: str
+    template: list = dataclasses.field(default_factory=list)
     bases: list = dataclasses.field(default_factory=list)
     members: set = dataclasses.field(default_factory=set)  # names of its functions
 
@@ -109,7 +111,7 @@ class Reader:
         elif token in ("using", "typedef", "static_assert", "concept"):
             self.skip_statement(begin)
         elif token in CLASS_KEYS or (token == "friend" and self.tokens[self.at + 1] in CLASS_KEYS):
-            self.a_class(is_public)
+            self.a_class(is_public, template)
         else:
             self.function_or_variable(begin, scope, is_public, template)
 
@@ -166,7 +168,7 @@ class Reader:
             self.into.aliases.setdefault(statement[statement.index("using") + 1], []).extend(statement[at + 1 :])
         self.at += 1
 
-    def a_class(self, is_public):
+    def a_class(self, is_public, template):
         begin = self.at
         name = ""
         key = self.tokens[self.at]
@@ -194,7 +196,7 @@ class Reader:
             if key == "enum":
                 self.skip_group()
             else:
-                made = Class(name, bases)
+                made = Class(name, template, bases)
                 self.into.classes.append(made)
                 self.at += 1
                 self.declarations((made, is_public), is_public and key != "class")
@@ -269,7 +271,8 @@ class Reader:
             scope[0].members.add(name)
         if not returns and name not in (class_name, "~" + class_name) and not name.startswith("operator"):
             self.fail(begin, "a function that returns nothing that can be read")
-        self.into.functions.append(Function(name, class_name, returns, parameters, template, is_public))
+        class_template = scope[0].template if scope else []
+        self.into.functions.append(Function(name, class_name, returns, parameters, template, class_template, is_public))
 
     def ends_behind_group(self):
         """The group here is the last of a declaration: its parameters."""

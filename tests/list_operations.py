@@ -36,6 +36,9 @@ NEVER_WAITED_IN = {
     "at_the_end",  # a task that has ended
     "stop",  # a generator between two values
     "nursery",  # is told of the ends of a group's children
+    "root_task",  # these are told of the ends of tasks that nobody awaits
+    "run_task",
+    "spawned_task",
     "linked_stop_source",  # is told of a cancellation
     "this_scope",  # completes at once
     "scope_query",  # completes at once
@@ -57,6 +60,9 @@ OPEN_TASKS = {"scope"}
 NOT_AWAITED = {
     "executor_run",  # these return what their task has returned
     "runtime_block_on",
+    "run_task_take_value",
+    "task_promise_take_value",
+    "task_waiter_take_value_of",
     "promise_base_final_suspend",
 }
 # Those that return a task, and of which the others are made.
@@ -96,8 +102,8 @@ def check_known(what, names, known):
 
 def is_open(function, returned):
     """Only the compiler knows what it returns."""
-    parameters = {parameter for parameter in function.template if parameter not in ("class", "typename")}
-    whole = [token for token in function.returns if token not in ("const", "&")]
+    parameters = set(function.template + function.class_template) - {"class", "typename"}
+    whole = [token for token in function.returns if token != "const"]
     return bool(returned & OPEN_RESULTS) or (len(whole) == 1 and whole[0] in parameters)
 
 
