@@ -6,6 +6,7 @@
 
 #include <cstdio>
 #include <cstring>
+#include <stdexcept>
 
 namespace chainring::sim {
 
@@ -40,7 +41,7 @@ address address::of_host(const std::string& numeric) {
     if (::inet_pton(AF_INET, numeric.c_str(), &as_v4(four.storage_).sin_addr) == 1) return four;
     address six(AF_INET6);
     if (::inet_pton(AF_INET6, numeric.c_str(), &as_v6(six.storage_).sin6_addr) == 1) return six;
-    return {};
+    throw std::invalid_argument("not a numeric address: " + numeric);
 }
 
 address address::of_number(std::uint32_t number) {

@@ -16,7 +16,7 @@ class address {
     explicit address(int family); // of a socket that was not bound
     address(const sockaddr* given, socklen_t length);
 
-    // An internet address without a port; none, if that is no numeric one.
+    // An internet address without a port. Throws std::invalid_argument if that is no numeric one.
     static address of_host(const std::string& numeric);
     // An abstract name, as the kernel gives it to a unix socket that is bound to none.
     static address of_number(std::uint32_t number);

@@ -120,6 +120,11 @@ int connection_socket::shutdown(int how) {
     return 0;
 }
 
+void connection_socket::vanish() noexcept {
+    state_ = state::gave_up;
+    for (const auto& waiting : std::exchange(backlog_, {})) waiting->vanish();
+}
+
 std::size_t connection_socket::capacity() const noexcept {
     const auto peer = peer_.lock();
     return is_tcp() && peer != nullptr ? send_buffer() + peer->receive_buffer() : send_buffer();

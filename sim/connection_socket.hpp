@@ -27,6 +27,7 @@ class connection_socket final : public socket {
     int may_accept() const override;
     std::shared_ptr<socket> accept() override;
     int shutdown(int how) override;
+    void vanish() noexcept override;
 
     int send(std::span<const iovec> pieces, std::size_t skip, std::size_t most) override;
     int receive(void* target, std::size_t size, int flags, std::size_t most) override;

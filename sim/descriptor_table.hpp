@@ -27,6 +27,10 @@ class descriptor_table {
     void entered() noexcept { shortage_ -= shortage_ != 0 ? 1 : 0; }
     int close(int descriptor);
     void close_all() noexcept;
+    template <class Visitor> void for_each(const Visitor& visit) const {
+        for (const auto& each : files_)
+            if (each != nullptr) visit(*each);
+    }
 
     void set_most_open(std::size_t most) noexcept { most_open_ = most; }
     std::size_t open() const noexcept { return open_; }

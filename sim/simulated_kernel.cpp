@@ -132,6 +132,18 @@ int simulated_kernel::register_event(io_uring& ring, int event) noexcept {
     return rings_.at(&ring)->register_event(std::static_pointer_cast<event_file>(found));
 }
 
+void simulated_kernel::end_process(bool silently) {
+    const auto vanish = [](file& open) {
+        if (socket* const of = open.as_socket()) of->vanish();
+    };
+    if (silently) {
+        files_.for_each(vanish);
+        for (const auto& each : rings_) each.second->for_each_direct(vanish);
+    }
+    files_.close_all();
+    for (const auto& each : rings_) each.second->end_all();
+}
+
 bool simulated_kernel::signalled(int event) {
     for (const auto& each : rings_) each.second->signal_if_ready();
     const std::shared_ptr<file> found = files_.find(event);

@@ -41,6 +41,10 @@ class simulated_kernel final : public kernel {
     };
     pair connected_pair(int family, int type);
 
+    // The program is gone. Its sockets are closed, or `silently` end without their peers' hearing of it, and whatever it waits
+    // for has been cancelled: then its executor can be destroyed.
+    void end_process(bool silently);
+
     // For a loop around executors, in place of poll(2): whether the event has been signalled. What can complete by now signals that
     // of its ring.
     bool signalled(int event);

@@ -84,6 +84,18 @@ int simulated_ring::register_event(std::shared_ptr<event_file> event) {
     return 0;
 }
 
+void simulated_ring::end_all() {
+    for (auto& each : direct_) each.reset();
+    while (!parked_.empty()) {
+        const std::unique_ptr<request> ended = std::move(parked_.back());
+        parked_.pop_back();
+        if (ended->notifies != nullptr)
+            post(ended->sqe.user_data, 0, IORING_CQE_F_NOTIF);
+        else
+            end(*ended, -ECANCELED);
+    }
+}
+
 int simulated_ring::enter(unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout) {
     world_.entered();
     files_.entered();

@@ -36,6 +36,12 @@ class simulated_ring {
     void signal_if_ready() {
         if (!ready_requests().empty()) signal();
     }
+    template <class Visitor> void for_each_direct(const Visitor& visit) const {
+        for (const auto& each : direct_)
+            if (each != nullptr) visit(*each);
+    }
+    // Its process is gone: all requests end, and all direct descriptors are closed.
+    void end_all();
     void forbid_cut_chains() noexcept { cut_chains_forbidden_ = true; }
 
   private:

@@ -63,6 +63,8 @@ class socket : public file, public traveller {
     virtual int may_accept() const;
     virtual std::shared_ptr<socket> accept();
     virtual int shutdown(int how) = 0;
+    // Its machine has lost power: its end is to be heard by nobody.
+    virtual void vanish() noexcept {}
     int set_option(int level, int name, const void* value, socklen_t length);
     int get_option(int level, int name, void* value, socklen_t& length);
 

@@ -1,0 +1,207 @@
+// Programs on several simulated machines.
+#include "simulation.hpp"
+
+#include <chainring/runtime/deadline.hpp>
+#include <chainring/runtime/sleep.hpp>
+#include <chainring/sim/partition.hpp>
+#include <chainring/sim/simulation.hpp>
+
+using namespace chainring;
+using namespace chainring::test;
+using namespace std::literals;
+
+namespace {
+
+constexpr std::uint16_t echo_port = 7000;
+
+task<> echo_to(tcp_stream peer) {
+    for (;;) {
+        auto received = co_await peer.receive();
+        if (!received || received->empty()) co_return;
+        const auto sent = co_await peer.send(std::move(*received));
+        if (!sent) co_return;
+    }
+}
+
+task<> serve_echo() {
+    auto listener = must(tcp_listener::bind({"0.0.0.0", echo_port}));
+    co_await scope([&](task_group& group) -> task<> {
+        for (;;) {
+            auto peer = co_await listener.accept();
+            if (!peer) co_return;
+            group.spawn(echo_to(std::move(*peer)));
+        }
+    });
+}
+
+// Sends one letter after another, each when the one before it has come back. Tells how far it came.
+task<> ask_for_echo(const char* server, unsigned letters, unsigned& echoed, std::error_code& error) {
+    auto stream = co_await tcp_stream::connect({server, echo_port});
+    while (!stream && stream.error() == std::errc::connection_refused) { // the server has not started yet
+        co_await sleep(10ms);
+        stream = co_await tcp_stream::connect({server, echo_port});
+    }
+    if (!stream) {
+        error = stream.error();
+        co_return;
+    }
+    for (; echoed < letters; ++echoed) {
+        const auto sent = co_await stream->send(std::string(1, static_cast<char>('a' + echoed % 26)));
+        if (!sent) {
+            error = sent.error();
+            co_return;
+        }
+        const auto received = co_await stream->receive();
+        if (!received || received->empty()) {
+            error = received ? make_error_code(errc::closed) : received.error();
+            co_return;
+        }
+        CHECK(received->text() == std::string(1, static_cast<char>('a' + echoed % 26)));
+    }
+}
+
+// A client and a server, each on its machine.
+struct echo_pair {
+    sim::simulation play;
+    unsigned echoed = 0;
+    std::error_code error;
+    sim::host& server;
+    sim::host& client;
+
+    echo_pair(sim::world& world, unsigned letters, const sim::latency& way = {})
+        : play(world)
+        , server(play.add("10.0.0.1", serve_echo, small_options(world)))
+        , client(play.add(
+              "10.0.0.2", [this, letters] { return ask_for_echo("10.0.0.1", letters, echoed, error); },
+              small_options(world))) {
+        play.traffic().set_latency(way);
+    }
+};
+
+} // namespace
+
+TEST_CASE("programs_on_two_machines_talk_to_each_other") {
+    each_seed(500, [](std::uint64_t seed) {
+        world_of_seed world(seed);
+        echo_pair pair(world, 20);
+        pair.play.run_until([&] { return pair.client.ended(); });
+        CHECK(pair.echoed == 20);
+    });
+}
+
+TEST_CASE("what_is_sent_takes_its_latency_there_and_back") {
+    sim::world world(1, sim::faults{});
+    echo_pair pair(world, 10, {.least = 20ms, .most = 20ms});
+    pair.client.end(sim::death::killed);
+    pair.play.run_for(1s);
+    pair.client.start();
+    const time_point begun = world.now();
+    pair.play.run_until([&] { return pair.client.ended(); });
+    CHECK(pair.echoed == 10);
+    const duration round_trip = 40ms;
+    // One for the connection and one for each letter.
+    CHECK(world.now() - begun >= 11 * round_trip);
+    CHECK(world.now() - begun < 12 * round_trip);
+}
+
+TEST_CASE("the_same_seed_takes_several_machines_the_same_way") {
+    each_seed(50, [](std::uint64_t seed) {
+        sim::run_twice(seed, [](sim::world& world) {
+            echo_pair pair(world, 10, {.least = 0ms, .most = 30ms});
+            pair.play.run_until([&] { return pair.client.ended(); });
+        });
+    });
+}
+
+TEST_CASE("a_host_that_nobody_has_set_up_cannot_be_reached") {
+    sim::world world(1, sim::faults{});
+    sim::simulation play(world);
+    unsigned echoed = 0;
+    std::error_code error;
+    auto& client = play.add("10.0.0.2", [&] { return ask_for_echo("10.0.0.9", 1, echoed, error); });
+    play.run_until([&] { return client.ended(); });
+    CHECK(error == std::errc::host_unreachable);
+}
+
+TEST_CASE("each_machine_has_ports_and_names_of_its_own") {
+    sim::world world(1, sim::faults{});
+    sim::simulation play(world);
+    unsigned bound = 0;
+    const auto bind_both = [&bound]() -> task<> {
+        auto inet = must(tcp_listener::bind({"0.0.0.0", echo_port}));
+        auto loop = must(tcp_listener::bind({"127.0.0.1", echo_port + 1}));
+        auto local = must(unix_listener::bind(endpoint::from_abstract_name("same").value()));
+        CHECK(error_of(tcp_listener::bind({"10.0.0.7", echo_port})) == std::errc::address_not_available);
+        ++bound;
+        co_await sleep(1s);
+    };
+    auto& one = play.add("10.0.0.1", bind_both);
+    auto& other = play.add("10.0.0.2", bind_both);
+    play.run_until([&] { return one.ended() && other.ended(); });
+    CHECK(bound == 2);
+}
+
+TEST_CASE("the_peers_of_a_killed_program_hear_of_it_and_it_can_be_started_again") {
+    each_seed(300, [](std::uint64_t seed) {
+        world_of_seed world(seed);
+        echo_pair pair(world, 1000, {.least = 0ms, .most = 5ms});
+        pair.play.run_until([&] { return pair.echoed >= 5 || pair.client.ended(); });
+        REQUIRE_FALSE(pair.client.ended());
+        pair.server.restart();
+        pair.play.run_until([&] { return pair.client.ended(); });
+        CHECK(pair.echoed < 1000);
+        CHECK(pair.error);
+        pair.echoed = 990;
+        pair.error = {};
+        pair.client.restart();
+        pair.play.run_until([&] { return pair.client.ended(); });
+        CHECK(pair.echoed == 1000);
+        CHECK_FALSE(pair.error);
+    });
+}
+
+TEST_CASE("a_program_may_be_killed_in_the_middle_of_anything") {
+    each_seed(300, [](std::uint64_t seed) {
+        world_of_seed world(seed);
+        echo_pair pair(world, 1000, {.least = 0ms, .most = 5ms});
+        sim::world& within = world;
+        for (unsigned kills = 0; kills < 6; ++kills) {
+            pair.play.run_for(1ms * within.choose(20, "until a kill"));
+            sim::host& victim = within.choose(2, "who is killed") == 0 ? pair.server : pair.client;
+            victim.restart(within.choose(2, "how") == 0 ? sim::death::killed : sim::death::power_cut);
+        }
+        within.heal();
+        pair.echoed = 995;
+        pair.error = {};
+        pair.server.restart();
+        pair.client.restart();
+        pair.play.run_until([&] { return pair.client.ended(); });
+        CHECK(pair.echoed == 1000);
+    });
+}
+
+TEST_CASE("the_peers_of_a_machine_without_power_hear_nothing_until_they_send") {
+    sim::world world(1, sim::faults{});
+    echo_pair pair(world, 1000, {.least = 1ms, .most = 1ms});
+    pair.play.run_until([&] { return pair.echoed == 5; });
+    pair.server.end(sim::death::power_cut);
+    pair.play.run_for(1h);
+    CHECK_FALSE(pair.client.ended());
+}
+
+TEST_CASE("two_hosts_that_are_cut_off_from_each_other_go_on_when_they_are_not") {
+    each_seed(300, [](std::uint64_t seed) {
+        world_of_seed world(seed);
+        echo_pair pair(world, 50, {.least = 1ms, .most = 5ms});
+        unsigned before = 0;
+        {
+            const sim::partition cut(pair.play.traffic(), "10.0.0.1", "10.0.0.2");
+            pair.play.run_for(1min);
+            before = pair.echoed;
+            CHECK(before == 0);
+            CHECK_FALSE(pair.client.ended());
+        }
+        pair.play.run_until([&] { return pair.client.ended(); });
+        CHECK(pair.echoed == 50);
+    });
+}
