@@ -22,6 +22,7 @@ class kernel_under_test {
     kernel_under_test(const kernel_under_test&) = delete;
     kernel_under_test& operator=(const kernel_under_test&) = delete;
 
+    sim::world* world() { return world_ ? &*world_ : nullptr; } // nullptr: it is Linux
     kernel& get() { return kernel_ ? static_cast<kernel&>(*kernel_) : linux_kernel(); }
 
     // Of the test that runs; nullptr: it runs on Linux.
@@ -33,5 +34,17 @@ class kernel_under_test {
 
     static inline sim::simulated_kernel* simulation_ = nullptr;
 };
+
+// For tests that make their executors themselves: one for all of them.
+inline kernel_under_test& shared_test_kernel() {
+    static kernel_under_test instance;
+    return instance;
+}
+inline kernel& test_kernel() {
+    return shared_test_kernel().get();
+}
+inline sim::simulated_kernel* simulated_test_kernel() {
+    return dynamic_cast<sim::simulated_kernel*>(&test_kernel()); // nullptr: it is Linux
+}
 
 } // namespace chainring::test

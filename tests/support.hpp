@@ -1,6 +1,8 @@
 // What tests of the runtime and of net/ share.
 #pragma once
 
+#include "kernel_under_test.hpp"
+
 #include <chainring/chainring.hpp>
 
 #include <catch2/catch_test_macros.hpp>

@@ -76,8 +76,8 @@ TEST_CASE("the_counter_sees_allocations") {
     std::free(two);
 }
 
-TEST_CASE("awaiting_tasks_allocates_nothing_in_steady_state") {
-    executor used(options_for(GENERATE(both_modes())));
+TEST_CASE("awaiting_tasks_allocates_nothing_in_steady_state", "[linux]") {
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     const unsigned long counted = used.run(allocations_when_warm([]() -> task<> {
         for (int i = 0; i < 1000; ++i) {
             (void)co_await value_of(i);
@@ -87,8 +87,8 @@ TEST_CASE("awaiting_tasks_allocates_nothing_in_steady_state") {
     CHECK(counted == 0);
 }
 
-TEST_CASE("operations_allocate_nothing_in_steady_state") {
-    executor used(options_for(GENERATE(both_modes())));
+TEST_CASE("operations_allocate_nothing_in_steady_state", "[linux]") {
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     const unsigned long counted = used.run(allocations_when_warm([]() -> task<> {
         for (int i = 0; i < 1000; ++i) (void)co_await no_operation();
     }));
@@ -96,15 +96,15 @@ TEST_CASE("operations_allocate_nothing_in_steady_state") {
 }
 
 TEST_CASE("sleeping_allocates_nothing_in_steady_state") {
-    executor used(options_for(GENERATE(both_modes())));
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     const unsigned long counted = used.run(allocations_when_warm([]() -> task<> {
         for (int i = 0; i < 20; ++i) (void)co_await sleep(std::chrono::microseconds(i * 5));
     }));
     CHECK(counted == 0);
 }
 
-TEST_CASE("scopes_and_spawned_tasks_allocate_nothing_in_steady_state") {
-    executor used(options_for(GENERATE(both_modes())));
+TEST_CASE("scopes_and_spawned_tasks_allocate_nothing_in_steady_state", "[linux]") {
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     const unsigned long counted = used.run(allocations_when_warm([]() -> task<> {
         for (int round = 0; round < 10; ++round) {
             co_await scope([](task_group& group) -> task<> {
@@ -117,8 +117,8 @@ TEST_CASE("scopes_and_spawned_tasks_allocate_nothing_in_steady_state") {
     CHECK(counted == 0);
 }
 
-TEST_CASE("cancelling_allocates_nothing_in_steady_state") {
-    executor used(options_for(GENERATE(both_modes())));
+TEST_CASE("cancelling_allocates_nothing_in_steady_state", "[linux]") {
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     pipe_ends pipe;
     const unsigned long counted = used.run(allocations_when_warm([&]() -> task<> {
         task_group group(co_await this_scope{});
@@ -137,8 +137,8 @@ TEST_CASE("cancelling_allocates_nothing_in_steady_state") {
     CHECK(counted == 0);
 }
 
-TEST_CASE("offloading_allocates_nothing_on_the_executors_thread_in_steady_state") {
-    executor used(options_for(GENERATE(both_modes())));
+TEST_CASE("offloading_allocates_nothing_on_the_executors_thread_in_steady_state", "[linux]") {
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     blocking_pool pool({.threads = 1});
     const unsigned long counted = used.run(allocations_when_warm([&]() -> task<> {
         for (int i = 0; i < 100; ++i) (void)co_await offload(pool, [i] { return i; });
@@ -151,7 +151,7 @@ TEST_CASE("intrusive_posts_allocate_nothing") {
         int runs = 0;
         void run() noexcept override { ++runs; }
     };
-    executor used;
+    executor used({}, test_kernel());
     const unsigned long counted = used.run(allocations_when_warm([&]() -> task<> {
         counting work;
         for (int i = 0; i < 100; ++i) {

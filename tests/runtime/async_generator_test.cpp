@@ -74,7 +74,7 @@ TEST_CASE("a_generator_yields_its_values_one_by_one_and_then_nothing") {
 }
 
 TEST_CASE("a_value_may_be_changed_and_temporaries_live_until_the_next_call") {
-    executor used;
+    executor used({}, test_kernel());
     used.run([]() -> task<> {
         auto all = words();
         std::string* word = co_await all.next();
@@ -94,7 +94,7 @@ TEST_CASE("a_value_may_be_changed_and_temporaries_live_until_the_next_call") {
 }
 
 TEST_CASE("an_exception_of_a_generator_ends_it_and_is_the_consumers") {
-    executor used;
+    executor used({}, test_kernel());
     used.run([]() -> task<> {
         auto throwing = throws_after(2);
         int got = 0;
@@ -128,7 +128,7 @@ TEST_CASE("cancellation_and_deadlines_of_the_consumer_reach_the_generator") {
 }
 
 TEST_CASE("a_generator_of_millions_of_values_neither_grows_the_stack_nor_memory") {
-    executor used;
+    executor used({}, test_kernel());
     used.run([]() -> task<> {
         constexpr int millions = with_sanitizer ? 1'000'000 : 10'000'000;
         long sum = 0;

@@ -90,7 +90,7 @@ TEST_CASE("each_invariant_that_does_not_hold_is_named") {
 }
 
 TEST_CASE("what_an_audit_finds_is_counted") {
-    executor home;
+    executor home({}, test_kernel());
     ++home.counters().descriptors_closed;
     CHECK(home.broken_invariants().size() == 1);
     CHECK(home.stats().broken_invariants == 1);
@@ -100,7 +100,7 @@ TEST_CASE("what_an_audit_finds_is_counted") {
 }
 
 #ifdef NDEBUG // others assert it
-TEST_CASE("a_second_resumption_is_counted_and_comes_to_nothing") {
+TEST_CASE("a_second_resumption_is_counted_and_comes_to_nothing", "[linux]") {
     struct twice final : waiter {
         bool await_ready() const noexcept { return false; }
         void await_suspend(std::coroutine_handle<task_promise<void>> caller) noexcept {
@@ -110,7 +110,7 @@ TEST_CASE("a_second_resumption_is_counted_and_comes_to_nothing") {
         void cancel() noexcept override {}
     };
     std::thread([] { // the count is the thread's
-        executor home;
+        executor home({}, test_kernel());
         twice outside;
         int resumed = 0;
         home.run([](executor& here, twice& waits, int& count) -> task<> {
@@ -129,15 +129,15 @@ TEST_CASE("a_second_resumption_is_counted_and_comes_to_nothing") {
 }
 #endif
 
-TEST_CASE("an_operation_in_flight_is_reported_with_its_descriptor_and_its_time") {
-    executor home;
+TEST_CASE("an_operation_in_flight_is_reported_with_its_descriptor_and_its_time", "[linux]") {
+    executor home({}, test_kernel());
     home.run([](executor& running) -> task<> {
         int ends[2];
         REQUIRE(::pipe(ends) == 0);
         char byte = 0;
         co_await scope([&](task_group& group) -> task<> {
             group.spawn([](int from, char& into) -> task<> {
-                (void)co_await uring([&](io_uring_sqe& sqe) { io_uring_prep_read(&sqe, from, &into, 1, 0); });
+                (void)co_await uring([&](io_uring_sqe& sqe) { prepare_read(sqe, from, &into, 1); });
             }(ends[0], byte));
             (void)co_await chainring::sleep(std::chrono::milliseconds(1));
             const std::vector<std::string> held = running.holdings_report();
@@ -163,7 +163,7 @@ TEST_CASE("what_is_held_at_shutdown_is_reported_whose_it_is_and_since_when") {
         std::optional<tcp_listener> listener; // outlives the executor
         std::string at;
         {
-            executor home;
+            executor home({}, test_kernel());
             home.run([](std::optional<tcp_listener>& kept, std::string& where) -> task<> {
                 kept = tcp_listener::bind({"127.0.0.1", 0}).value();
                 where = kept->local().value().to_string();
@@ -175,7 +175,7 @@ TEST_CASE("what_is_held_at_shutdown_is_reported_whose_it_is_and_since_when") {
     }
     text.str("");
     {
-        executor clean;
+        executor clean({}, test_kernel());
         clean.run([]() -> task<> { co_return; }());
     }
     CHECK(text.str().empty());

@@ -16,8 +16,8 @@
 using namespace chainring;
 using namespace chainring::test;
 
-TEST_CASE("a_full_queue_refuses_work_at_once_and_takes_it_again_when_there_is_room") {
-    executor used(options_for(GENERATE(both_modes())));
+TEST_CASE("a_full_queue_refuses_work_at_once_and_takes_it_again_when_there_is_room", "[linux]") {
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     const std::size_t limit = GENERATE(0U, 1U, 5U);
     blocking_pool pool({.threads = 1, .queue_limit = limit});
     held_work first;
@@ -42,8 +42,8 @@ TEST_CASE("a_full_queue_refuses_work_at_once_and_takes_it_again_when_there_is_ro
     check_baseline(used);
 }
 
-TEST_CASE("threads_are_started_when_work_finds_none_idle_and_never_more_than_the_limit") {
-    executor used;
+TEST_CASE("threads_are_started_when_work_finds_none_idle_and_never_more_than_the_limit", "[linux]") {
+    executor used({}, test_kernel());
     blocking_pool pool({.threads = 3});
     CHECK(pool.threads() == 0);
     used.run([](blocking_pool& pool_) -> task<> {
@@ -70,8 +70,8 @@ TEST_CASE("threads_are_started_when_work_finds_none_idle_and_never_more_than_the
     check_baseline(used);
 }
 
-TEST_CASE("a_pool_has_at_least_one_thread") {
-    executor used;
+TEST_CASE("a_pool_has_at_least_one_thread", "[linux]") {
+    executor used({}, test_kernel());
     blocking_pool pool({.threads = 0, .queue_limit = 0});
     used.run([](blocking_pool& pool_) -> task<> {
         const result<int> returned = co_await offload(pool_, [] { return 1; });
@@ -79,8 +79,8 @@ TEST_CASE("a_pool_has_at_least_one_thread") {
     }(pool));
 }
 
-TEST_CASE("a_pools_threads_take_no_signals_and_their_starter_takes_them_as_before") {
-    executor used;
+TEST_CASE("a_pools_threads_take_no_signals_and_their_starter_takes_them_as_before", "[linux]") {
+    executor used({}, test_kernel());
     blocking_pool pool;
     used.run([](blocking_pool& pool_) -> task<> {
         sigset_t before;
@@ -101,8 +101,8 @@ TEST_CASE("a_pools_threads_take_no_signals_and_their_starter_takes_them_as_befor
     }(pool));
 }
 
-TEST_CASE("a_pool_that_ends_lets_its_work_end_and_refuses_what_waits") {
-    executor used(options_for(GENERATE(both_modes())));
+TEST_CASE("a_pool_that_ends_lets_its_work_end_and_refuses_what_waits", "[linux]") {
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     held_work work;
     used.run([](held_work& work_) -> task<> {
         auto pool = std::make_unique<blocking_pool>(blocking_pool_options{.threads = 1});

@@ -87,12 +87,13 @@ const std::vector<std::pair<std::string, endless>> all_endless = {
 
 } // namespace
 
-TEST_CASE("a_task_whose_awaits_all_complete_at_once_starves_neither_tasks_nor_timers_nor_operations") {
+TEST_CASE(
+    "a_task_whose_awaits_all_complete_at_once_starves_neither_tasks_nor_timers_nor_operations", "[linux]") {
     executor_options options = options_for(GENERATE(both_modes()));
     options.budget = GENERATE(1U, 256U);
     for (const auto& [what, run_endlessly] : all_endless) {
         CAPTURE(what);
-        executor used(options);
+        executor used(options, test_kernel());
         used.run([](const endless& run) -> task<> {
             bool stop = false;
             co_await scope([&](task_group& group) -> task<> {
@@ -115,7 +116,7 @@ TEST_CASE("a_task_whose_awaits_all_complete_at_once_starves_neither_tasks_nor_ti
 TEST_CASE("sixteen_awaits_that_complete_at_once_take_as_much_of_the_budget_as_a_resumption") {
     executor_options options;
     options.budget = 10;
-    executor used(options);
+    executor used(options, test_kernel());
     used.run([](executor& home) -> task<> {
         co_await next_turn{};
         const statistics before = home.stats();
@@ -126,11 +127,11 @@ TEST_CASE("sixteen_awaits_that_complete_at_once_take_as_much_of_the_budget_as_a_
     }(used));
 }
 
-TEST_CASE("ten_million_operations_that_are_refused_need_neither_stack_nor_a_wait") {
+TEST_CASE("ten_million_operations_that_are_refused_need_neither_stack_nor_a_wait", "[linux]") {
     constexpr int times = address_sanitizer ? 1'000'000 : 10'000'000;
     int refused = 0;
     run_on_small_stack([&] {
-        executor used;
+        executor used({}, test_kernel());
         used.run([](int& count) -> task<> {
             task_group group(co_await this_scope{});
             group.cancel();
@@ -149,7 +150,7 @@ TEST_CASE("ten_million_operations_that_are_refused_need_neither_stack_nor_a_wait
 TEST_CASE("a_task_that_is_destroyed_when_the_budget_held_it_up_leaves_nothing") {
     executor_options options;
     options.budget = 1;
-    executor used(options);
+    executor used(options, test_kernel());
     for (const auto& [what, run_endlessly] : all_endless) {
         CAPTURE(what);
         used.run([](const endless& run) -> task<> {
@@ -167,7 +168,7 @@ TEST_CASE("a_task_that_is_destroyed_when_the_budget_held_it_up_leaves_nothing") 
 TEST_CASE("the_value_of_a_child_and_a_signal_are_for_the_one_that_found_them") {
     executor_options options;
     options.budget = 1;
-    executor used(options);
+    executor used(options, test_kernel());
     used.run([]() -> task<> {
         task_group children(co_await this_scope{});
         child<int> answer = children.start([]() -> task<int> { co_return 7; }());

@@ -14,7 +14,7 @@ using namespace chainring;
 using namespace chainring::test;
 
 TEST_CASE("a_lease_holds_what_was_received_and_its_block_goes_home") {
-    executor used(small_pool(8));
+    executor used(small_pool(8), test_kernel());
     pipe_ends pipe;
     used.run([](executor& home, pipe_ends& from) -> task<> {
         buffer_pool& pool = home.buffers();
@@ -35,7 +35,7 @@ TEST_CASE("a_lease_holds_what_was_received_and_its_block_goes_home") {
 }
 
 TEST_CASE("a_lease_can_be_moved_narrowed_and_dropped_early") {
-    executor used(small_pool(4));
+    executor used(small_pool(4), test_kernel());
     pipe_ends pipe;
     used.run([](executor& home, pipe_ends& from) -> task<> {
         buffer_pool& pool = home.buffers();
@@ -71,7 +71,7 @@ TEST_CASE("a_lease_can_be_moved_narrowed_and_dropped_early") {
 }
 
 TEST_CASE("an_exhausted_pool_is_reported_and_serves_again_when_a_lease_ends") {
-    executor used(small_pool(GENERATE(1U, 3U, 4U)));
+    executor used(small_pool(GENERATE(1U, 3U, 4U)), test_kernel());
     pipe_ends pipe;
     used.run([](executor& home, pipe_ends& from) -> task<> {
         buffer_pool& pool = home.buffers();
@@ -98,7 +98,7 @@ TEST_CASE("an_exhausted_pool_is_reported_and_serves_again_when_a_lease_ends") {
 }
 
 TEST_CASE("a_starving_receiver_is_told_when_blocks_have_come_home") {
-    executor used(small_pool(2));
+    executor used(small_pool(2), test_kernel());
     pipe_ends pipe;
     used.run([](executor& home, pipe_ends& from) -> task<> {
         buffer_pool& pool = home.buffers();
@@ -120,8 +120,8 @@ TEST_CASE("a_starving_receiver_is_told_when_blocks_have_come_home") {
     }(used, pipe));
 }
 
-TEST_CASE("a_starving_receiver_is_told_when_a_lease_ends_on_another_thread") {
-    executor used(small_pool(1));
+TEST_CASE("a_starving_receiver_is_told_when_a_lease_ends_on_another_thread", "[linux]") {
+    executor used(small_pool(1), test_kernel());
     pipe_ends pipe;
     used.run([](executor& home, pipe_ends& from) -> task<> {
         hungry receiver;
@@ -135,8 +135,8 @@ TEST_CASE("a_starving_receiver_is_told_when_a_lease_ends_on_another_thread") {
     check_baseline(used);
 }
 
-TEST_CASE("leases_come_home_from_other_threads") {
-    executor used(small_pool(64));
+TEST_CASE("leases_come_home_from_other_threads", "[linux]") {
+    executor used(small_pool(64), test_kernel());
     pipe_ends pipe;
     used.run([](executor& home, pipe_ends& from) -> task<> {
         buffer_pool& pool = home.buffers();
@@ -158,12 +158,12 @@ TEST_CASE("leases_come_home_from_other_threads") {
     check_baseline(used);
 }
 
-TEST_CASE("a_lease_may_outlive_its_executor") {
+TEST_CASE("a_lease_may_outlive_its_executor", "[linux]") {
     pipe_ends pipe;
     std::vector<buffer> held;
     const bool elsewhere = GENERATE(false, true);
     {
-        executor used(small_pool(4));
+        executor used(small_pool(4), test_kernel());
         used.run([](executor& home, pipe_ends& from, std::vector<buffer>& out) -> task<> {
             out.push_back(co_await receive(home, from, "first"));
             out.push_back(co_await receive(home, from, "second"));
@@ -178,7 +178,7 @@ TEST_CASE("a_lease_may_outlive_its_executor") {
         held.clear();
 }
 
-TEST_CASE("leases_may_end_on_other_threads_while_the_executor_ends") {
+TEST_CASE("leases_may_end_on_other_threads_while_the_executor_ends", "[linux]") {
     for (int round = 0; round < 50; ++round) {
         pipe_ends pipe;
         std::vector<buffer> held;
@@ -200,8 +200,8 @@ TEST_CASE("leases_may_end_on_other_threads_while_the_executor_ends") {
 }
 
 TEST_CASE("a_lease_of_one_executor_ends_in_the_run_of_another_on_the_same_thread") {
-    executor first(small_pool(2));
-    executor second(small_pool(2));
+    executor first(small_pool(2), test_kernel());
+    executor second(small_pool(2), test_kernel());
     pipe_ends pipe;
     buffer held = first.run(receive(first, pipe, "from the first"));
     second.run([](buffer given) -> task<> {
@@ -217,7 +217,7 @@ TEST_CASE("a_lease_of_one_executor_ends_in_the_run_of_another_on_the_same_thread
 
 TEST_CASE("no_block_is_lost_or_leased_twice_whatever_is_received_and_dropped") {
     const std::uint32_t blocks = GENERATE(1U, 7U, 256U, 300U, 1000U);
-    executor used(small_pool(blocks));
+    executor used(small_pool(blocks), test_kernel());
     pipe_ends pipe;
     used.run([](executor& home, pipe_ends& from) -> task<> {
         buffer_pool& pool = home.buffers();

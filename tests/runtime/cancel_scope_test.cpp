@@ -31,7 +31,7 @@ task<> reads(const pipe_ends& from, std::span<char> memory, result<int>& outcome
 } // namespace
 
 TEST_CASE("an_operation_in_a_cancelled_scope_is_not_started") {
-    executor used(options_for(GENERATE(both_modes())));
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     pipe_ends pipe;
     pipe.write("data");
     used.run([](executor& home, pipe_ends& from) -> task<> {
@@ -54,7 +54,7 @@ TEST_CASE("an_operation_in_a_cancelled_scope_is_not_started") {
 }
 
 TEST_CASE("an_operation_that_waits_is_cancelled_without_effect") {
-    executor used(options_for(GENERATE(both_modes())));
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     pipe_ends pipe;
     used.run([](executor& home, pipe_ends& from) -> task<> {
         task_group group(co_await this_scope{});
@@ -79,7 +79,7 @@ TEST_CASE("an_operation_that_waits_is_cancelled_without_effect") {
 }
 
 TEST_CASE("an_operation_cancelled_between_its_start_and_its_submission_reports_what_the_kernel_did") {
-    executor used(options_for(GENERATE(both_modes())));
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     pipe_ends pipe;
     const bool has_data = GENERATE(false, true);
     if (has_data) pipe.write("data");
@@ -104,7 +104,7 @@ TEST_CASE("an_operation_cancelled_between_its_start_and_its_submission_reports_w
 }
 
 TEST_CASE("an_operation_that_is_complete_before_its_coroutine_runs_is_not_cancelled_any_more") {
-    executor used(options_for(GENERATE(both_modes())));
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     pipe_ends pipe;
     pipe.write("data");
     used.run([](pipe_ends& from) -> task<> {
@@ -124,7 +124,7 @@ TEST_CASE("an_operation_that_is_complete_before_its_coroutine_runs_is_not_cancel
 }
 
 TEST_CASE("a_sleep_whose_time_has_come_is_not_cancelled_any_more") {
-    executor used;
+    executor used({}, test_kernel());
     used.run([]() -> task<> {
         task_group group(co_await this_scope{});
         const time_point deadline = linux_kernel().now() + 1ms;
@@ -144,7 +144,7 @@ TEST_CASE("a_sleep_whose_time_has_come_is_not_cancelled_any_more") {
 }
 
 TEST_CASE("cancelling_twice_is_cancelling_once") {
-    executor used;
+    executor used({}, test_kernel());
     pipe_ends pipe;
     used.run([](executor& home, pipe_ends& from) -> task<> {
         task_group group(co_await this_scope{});
@@ -165,7 +165,7 @@ TEST_CASE("cancelling_twice_is_cancelling_once") {
 }
 
 TEST_CASE("cancellation_goes_down_and_not_up_or_sideways") {
-    executor used;
+    executor used({}, test_kernel());
     used.run([]() -> task<> {
         cancel_scope& parent = co_await this_scope{};
         task_group outer(parent);
@@ -207,7 +207,7 @@ TEST_CASE("cancellation_goes_down_and_not_up_or_sideways") {
 }
 
 TEST_CASE("a_scope_that_is_gone_is_not_reached_by_its_parents_cancellation") {
-    executor used;
+    executor used({}, test_kernel());
     used.run([]() -> task<> {
         task_group outer(co_await this_scope{});
         auto gone = std::make_unique<task_group>(outer.scope());
@@ -223,7 +223,7 @@ TEST_CASE("a_scope_that_is_gone_is_not_reached_by_its_parents_cancellation") {
 }
 
 TEST_CASE("cancelling_the_root_scope_ends_every_task_of_the_executor") {
-    executor used(options_for(GENERATE(both_modes())));
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     pipe_ends pipe;
     int ended = 0;
     used.run([](executor& home, pipe_ends& from, int& count) -> task<> {
@@ -257,7 +257,7 @@ TEST_CASE("cancelling_the_root_scope_ends_every_task_of_the_executor") {
 TEST_CASE("more_cancellations_than_the_submission_queue_holds_reach_everybody") {
     executor_options options = options_for(GENERATE(both_modes()));
     options.ring.submission_entries = 4;
-    executor used(options);
+    executor used(options, test_kernel());
     pipe_ends pipe;
     int cancelled = 0;
     used.run([](pipe_ends& from, int& count) -> task<> {
@@ -279,7 +279,7 @@ TEST_CASE("more_cancellations_than_the_submission_queue_holds_reach_everybody") 
 }
 
 TEST_CASE("a_task_may_cancel_the_scope_that_it_runs_in") {
-    executor used;
+    executor used({}, test_kernel());
     used.run([]() -> task<> {
         co_await scope([](task_group& group) -> task<> {
             group.spawn([](task_group& own) -> task<> {
@@ -354,8 +354,8 @@ TEST_CASE("a_cancellation_that_the_kernel_loses_is_repeated") {
     check_baseline(used);
 }
 
-TEST_CASE("a_tree_of_scopes_as_deep_as_memory_goes_is_listed_and_cancelled_on_a_small_stack") {
-    executor used;
+TEST_CASE("a_tree_of_scopes_as_deep_as_memory_goes_is_listed_and_cancelled_on_a_small_stack", "[linux]") {
+    executor used({}, test_kernel());
     run_on_small_stack([&used] {
         used.run([]() -> task<> {
             constexpr std::size_t depth = 200'000;

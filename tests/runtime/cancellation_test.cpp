@@ -21,7 +21,7 @@ task<result<int>> reads(const pipe_ends& from, std::span<char> memory) {
 } // namespace
 
 TEST_CASE("a_task_can_ask_whether_it_was_cancelled") {
-    executor used;
+    executor used({}, test_kernel());
     used.run([]() -> task<> {
         bool before = true;
         bool after = false;
@@ -101,8 +101,8 @@ TEST_CASE("a_shield_keeps_deadlines_out_and_can_have_its_own") {
     check_baseline(used);
 }
 
-TEST_CASE("a_stop_token_cancels_from_any_thread") {
-    executor used(options_for(GENERATE(both_modes())));
+TEST_CASE("a_stop_token_cancels_from_any_thread", "[linux]") {
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     pipe_ends pipe;
     const bool of_a_task = GENERATE(false, true);
     for (int round = 0; round < 50; ++round) {
@@ -131,7 +131,7 @@ TEST_CASE("a_stop_token_cancels_from_any_thread") {
 }
 
 TEST_CASE("a_stopped_token_starts_nothing") {
-    executor used;
+    executor used({}, test_kernel());
     pipe_ends pipe;
     pipe.write("data");
     used.run([](auto& from) -> task<> {
@@ -146,8 +146,8 @@ TEST_CASE("a_stopped_token_starts_nothing") {
     check_baseline(used);
 }
 
-TEST_CASE("a_token_that_is_stopped_too_late_does_nothing") {
-    executor used;
+TEST_CASE("a_token_that_is_stopped_too_late_does_nothing", "[linux]") {
+    executor used({}, test_kernel());
     pipe_ends pipe;
     pipe.write("data");
     std::stop_source source;
@@ -171,7 +171,7 @@ TEST_CASE("a_token_that_is_stopped_too_late_does_nothing") {
 }
 
 TEST_CASE("a_task_hands_its_cancellation_to_code_that_takes_a_stop_token") {
-    executor used;
+    executor used({}, test_kernel());
     const bool cancelled_before = GENERATE(false, true);
     used.run([](bool before) -> task<> {
         bool called = false;

@@ -84,7 +84,7 @@ TEST_CASE("a_child_whose_handle_is_dropped_is_joined_all_the_same") {
 }
 
 TEST_CASE("the_error_of_a_child_with_a_handle_is_for_the_handle_alone") {
-    executor used;
+    executor used({}, test_kernel());
     used.run([]() -> task<> {
         const result<void> outcome = co_await scope([](task_group& group) -> task<result<void>> {
             child<result<int>> failing = group.start([]() -> task<result<int>> {
@@ -101,7 +101,7 @@ TEST_CASE("the_error_of_a_child_with_a_handle_is_for_the_handle_alone") {
 }
 
 TEST_CASE("the_exception_of_a_child_with_a_handle_is_the_groups") {
-    executor used;
+    executor used({}, test_kernel());
     used.run([]() -> task<> {
         bool thrown = false;
         result<int> seen = 0;
@@ -145,7 +145,7 @@ TEST_CASE("a_wait_for_a_child_can_be_cancelled_and_repeated_and_is_one_at_a_time
 }
 
 TEST_CASE("the_value_of_a_child_is_handed_out_once") {
-    executor used;
+    executor used({}, test_kernel());
     used.run([]() -> task<> {
         task_group group(co_await this_scope{});
         child<std::unique_ptr<std::string>> text = group.start(makes("text"));
@@ -165,7 +165,7 @@ TEST_CASE("the_value_of_a_child_is_handed_out_once") {
 }
 
 TEST_CASE("a_limit_on_children_makes_spawning_wait_for_a_place") {
-    executor used;
+    executor used({}, test_kernel());
     const std::size_t limit = GENERATE(1U, 3U, 100U);
     used.run([](std::size_t most) -> task<> {
         load counted;
@@ -186,7 +186,7 @@ TEST_CASE("a_limit_on_children_makes_spawning_wait_for_a_place") {
 }
 
 TEST_CASE("those_who_wait_for_a_place_get_it_in_their_order") {
-    executor used;
+    executor used({}, test_kernel());
     used.run([]() -> task<> {
         std::vector<int> order;
         co_await scope(group_options{.max_children = 1}, [&](task_group& group) -> task<> {
@@ -228,10 +228,10 @@ TEST_CASE("a_cancelled_wait_for_a_place_spawns_nothing") {
     check_baseline(used);
 }
 
-TEST_CASE("other_threads_spawn_children_and_the_scope_waits_for_them") {
+TEST_CASE("other_threads_spawn_children_and_the_scope_waits_for_them", "[linux]") {
     constexpr int threads = 4;
     constexpr int each = 500;
-    executor used(options_for(GENERATE(both_modes())));
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     std::vector<std::thread> spawners;
     int ran = 0;
     used.run([](auto& started, int& count) -> task<> {
@@ -255,8 +255,8 @@ TEST_CASE("other_threads_spawn_children_and_the_scope_waits_for_them") {
     check_baseline(used);
 }
 
-TEST_CASE("an_error_of_a_child_from_another_thread_is_the_groups") {
-    executor used(options_for(GENERATE(both_modes())));
+TEST_CASE("an_error_of_a_child_from_another_thread_is_the_groups", "[linux]") {
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     std::thread spawner;
     used.run([](std::thread& started) -> task<> {
         const result<void> ended = co_await scope([&](task_group& group) -> task<result<void>> {
@@ -272,7 +272,7 @@ TEST_CASE("an_error_of_a_child_from_another_thread_is_the_groups") {
 }
 
 TEST_CASE("a_group_is_open_as_long_as_a_remote_handle_is") {
-    executor used;
+    executor used({}, test_kernel());
     used.run([](executor& home) -> task<> {
         std::vector<int> order;
         co_await scope([&](task_group& group) -> task<> {
@@ -293,8 +293,8 @@ TEST_CASE("a_group_is_open_as_long_as_a_remote_handle_is") {
     check_baseline(used);
 }
 
-TEST_CASE("a_child_that_is_spawned_from_elsewhere_into_a_cancelled_group_is_born_cancelled") {
-    executor used;
+TEST_CASE("a_child_that_is_spawned_from_elsewhere_into_a_cancelled_group_is_born_cancelled", "[linux]") {
+    executor used({}, test_kernel());
     used.run([]() -> task<> {
         result<void> slept;
         co_await scope([&](task_group& group) -> task<> {
@@ -310,8 +310,8 @@ TEST_CASE("a_child_that_is_spawned_from_elsewhere_into_a_cancelled_group_is_born
     check_baseline(used);
 }
 
-TEST_CASE("a_child_that_is_spawned_from_elsewhere_into_a_destroyed_group_never_runs") {
-    executor used;
+TEST_CASE("a_child_that_is_spawned_from_elsewhere_into_a_destroyed_group_never_runs", "[linux]") {
+    executor used({}, test_kernel());
     bool ran = false;
     used.run([](bool& flag) -> task<> {
         auto group = std::make_unique<task_group>(co_await this_scope{});
@@ -330,11 +330,11 @@ TEST_CASE("a_child_that_is_spawned_from_elsewhere_into_a_destroyed_group_never_r
     check_baseline(used);
 }
 
-TEST_CASE("a_remote_handle_may_outlive_its_group_and_its_executor") {
+TEST_CASE("a_remote_handle_may_outlive_its_group_and_its_executor", "[linux]") {
     std::optional<remote_spawner> kept;
     bool ran = false;
     {
-        executor used;
+        executor used({}, test_kernel());
         used.run([](std::optional<remote_spawner>& remote) -> task<> {
             task_group group(co_await this_scope{});
             remote.emplace(group.remote());
@@ -351,8 +351,8 @@ TEST_CASE("a_remote_handle_may_outlive_its_group_and_its_executor") {
     CHECK_FALSE(ran);
 }
 
-TEST_CASE("another_thread_cancels_a_group") {
-    executor used;
+TEST_CASE("another_thread_cancels_a_group", "[linux]") {
+    executor used({}, test_kernel());
     used.run([]() -> task<> {
         std::thread other;
         result<void> slept;
@@ -368,7 +368,7 @@ TEST_CASE("another_thread_cancels_a_group") {
 }
 
 TEST_CASE("a_group_without_a_limit_has_a_place_for_everybody") {
-    executor used;
+    executor used({}, test_kernel());
     used.run([]() -> task<> {
         int ran = 0;
         co_await scope(group_options{.max_children = 0}, [&](task_group& group) -> task<> {

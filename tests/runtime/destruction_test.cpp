@@ -169,7 +169,7 @@ TEST_CASE("a_task_suspended_in_a_ring_operation_can_be_destroyed_at_any_stage") 
     CAPTURE(chosen.name, static_cast<int>(at));
     executor_options options = options_for(mode);
     options.budget = 100'000; // all that happens before the submission happens in one turn
-    executor used(options);
+    executor used(options, test_kernel());
     probe watched(used);
     used.run(destroy_at(chosen, at, watched));
     check_baseline(used);
@@ -186,7 +186,7 @@ task<> in_sleep(probe& used, time_point until) {
 } // namespace
 
 TEST_CASE("a_sleeping_task_can_be_destroyed_before_and_after_a_turn") {
-    executor used(options_for(GENERATE(both_modes())));
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     const auto at = GENERATE(stage::before_submission, stage::in_flight);
     probe watched(used);
     used.run([](probe& probed, stage stage_) -> task<> {
@@ -205,8 +205,9 @@ TEST_CASE("a_sleeping_task_can_be_destroyed_before_and_after_a_turn") {
     check_baseline(used);
 }
 
-TEST_CASE("a_sleeping_task_can_be_destroyed_when_its_timer_has_fired_and_it_has_not_been_resumed") {
-    executor used(options_for(GENERATE(both_modes())));
+TEST_CASE(
+    "a_sleeping_task_can_be_destroyed_when_its_timer_has_fired_and_it_has_not_been_resumed", "[linux]") {
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     probe watched(used);
     used.run([](probe& probed) -> task<> {
         auto group = std::make_unique<task_group>(co_await this_scope{});
@@ -264,7 +265,7 @@ class answer_from_elsewhere final : public waiter {
 } // namespace
 
 TEST_CASE("a_task_that_waits_for_a_post_can_be_destroyed_before_and_after_the_post_arrives") {
-    executor used(options_for(GENERATE(both_modes())));
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     const bool arrived = GENERATE(false, true);
     probe watched(used);
     used.run([](probe& probed, bool arrived_) -> task<> {
@@ -290,7 +291,7 @@ TEST_CASE("a_task_that_awaits_one_that_has_not_been_started_can_be_destroyed") {
     executor_options options;
     options.budget =
         2; // this task and the child's start; what is nested too deeply is left for the next turn
-    executor used(options);
+    executor used(options, test_kernel());
     probe watched(used);
     used.run([](probe& probed) -> task<> {
         co_await next_turn{};
@@ -307,7 +308,7 @@ TEST_CASE("a_task_that_awaits_one_that_has_not_been_started_can_be_destroyed") {
 }
 
 TEST_CASE("memory_inside_a_hand_made_operation_outlives_the_kernels_use_of_it") {
-    executor used(options_for(GENERATE(both_modes())));
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     const auto at = GENERATE(stage::before_submission, stage::in_flight);
     struct owned_memory {
         explicit owned_memory(executor& given, std::uint32_t& seen)
@@ -330,7 +331,7 @@ TEST_CASE("memory_inside_a_hand_made_operation_outlives_the_kernels_use_of_it") 
         auto group = std::make_unique<task_group>(co_await this_scope{});
         group->spawn([](executor& own, pipe_ends& from_, std::uint32_t& seen_) -> task<> {
             auto prepare = [memory = owned_memory(own, seen_), &from_](io_uring_sqe& sqe) mutable {
-                io_uring_prep_read(&sqe, from_.reading(), memory.bytes.data(), 64, 0);
+                prepare_read(sqe, from_.reading(), memory.bytes.data(), 64);
             };
             (void)co_await uring(std::move(prepare));
         }(home, from, seen));
@@ -346,8 +347,8 @@ TEST_CASE("memory_inside_a_hand_made_operation_outlives_the_kernels_use_of_it") 
     check_baseline(used);
 }
 
-TEST_CASE("a_descriptor_that_a_destroyed_operation_opened_is_closed") {
-    executor used(options_for(GENERATE(both_modes())));
+TEST_CASE("a_descriptor_that_a_destroyed_operation_opened_is_closed", "[linux]") {
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     const auto at = GENERATE(stage::before_submission, stage::reaped);
     const int opener = GENERATE(0, 1, 2);
     used.run([]() -> task<> { (void)co_await no_operation(); }());

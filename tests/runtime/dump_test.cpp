@@ -130,7 +130,7 @@ TEST_CASE("a_dump_shows_names_and_the_nearest_deadline") {
 }
 
 TEST_CASE("a_dump_says_which_tasks_run_and_which_have_not_started") {
-    executor home;
+    executor home({}, test_kernel());
     std::vector<std::string> lines;
     home.run([](executor& shown, std::vector<std::string>& dumped) -> task<> {
         task_group group(co_await this_scope{});
@@ -149,14 +149,14 @@ TEST_CASE("a_dump_says_which_tasks_run_and_which_have_not_started") {
 }
 
 TEST_CASE("a_name_stays_on_one_line_whatever_is_in_it") {
-    executor home;
+    executor home({}, test_kernel());
     const auto lines = lines_of_child(home, named("two\nlines, a \"quote\", a \\ and a \x1b", calls()));
     REQUIRE(lines.size() == 4);
     CHECK_THAT(lines[1], EndsWith(", in \"two\\nlines, a \\\"quote\\\", a \\\\ and a \\x1b\""));
 }
 
 TEST_CASE("a_dump_says_who_is_about_to_go_on") {
-    executor home;
+    executor home({}, test_kernel());
     std::vector<std::string> lines;
     home.run([](executor& shown, std::vector<std::string>& dumped) -> task<> {
         task_group group(co_await this_scope{});
@@ -174,7 +174,7 @@ TEST_CASE("a_dump_says_who_is_about_to_go_on") {
 }
 
 TEST_CASE("a_dump_of_an_executor_without_a_task_is_empty") {
-    const executor home;
+    const executor home({}, test_kernel());
     std::ostringstream text;
     home.dump(text);
     CHECK(text.str().empty());
@@ -232,10 +232,10 @@ task<> recurses(int levels) {
 
 } // namespace
 
-TEST_CASE("of_a_recursion_a_hundred_thousand_deep_the_first_levels_are_printed_on_a_small_stack") {
+TEST_CASE("of_a_recursion_a_hundred_thousand_deep_the_first_levels_are_printed_on_a_small_stack", "[linux]") {
     std::vector<std::string> lines;
     run_on_small_stack([&lines] {
-        executor home;
+        executor home({}, test_kernel());
         lines = lines_of_child(home, recurses(100'000));
     });
     REQUIRE(lines.size() == 101);

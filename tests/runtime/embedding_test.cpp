@@ -4,8 +4,6 @@
 
 #include <chainring/runtime/sleep.hpp>
 
-#include <sys/socket.h>
-
 #include <random>
 #include <stdexcept>
 #include <thread>
@@ -21,27 +19,16 @@ const auto ignore_end = [](const ended_task<void>&) {};
 task<> count_reads(int descriptor, unsigned& count) {
     for (;;) {
         char byte = 0;
-        const auto got =
-            co_await uring([&](io_uring_sqe& sqe) { io_uring_prep_recv(&sqe, descriptor, &byte, 1, 0); });
+        const auto got = co_await uring([&](io_uring_sqe& sqe) { prepare_read(sqe, descriptor, &byte, 1); });
         if (!got || *got != 1) co_return;
         ++count;
     }
 }
 
-struct byte_pair {
-    int ends[2];
-    byte_pair() { REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0); }
-    ~byte_pair() {
-        ::close(ends[0]);
-        ::close(ends[1]);
-    }
-    void write_byte() const { REQUIRE(::write(ends[1], "x", 1) == 1); }
-};
-
 } // namespace
 
 TEST_CASE("a_spawned_task_runs_within_another_loop_and_tells_its_value") {
-    executor home(options_for(GENERATE(both_modes())));
+    executor home(options_for(GENERATE(both_modes())), test_kernel());
     host_loop host(home);
     int value = 0;
     spawn(
@@ -59,7 +46,7 @@ TEST_CASE("a_spawned_task_runs_within_another_loop_and_tells_its_value") {
 }
 
 TEST_CASE("an_exception_of_a_spawned_task_is_told") {
-    executor home;
+    executor home({}, test_kernel());
     host_loop host(home);
     std::exception_ptr thrown;
     spawn(
@@ -86,7 +73,7 @@ TEST_CASE("a_spawned_task_that_has_not_ended_dies_with_its_executor") {
         co_await sleep(24h);
     };
     {
-        executor home;
+        executor home({}, test_kernel());
         spawn(home, forever(destroyed), [&](const ended_task<void>&) { told = true; });
         while (started && home.pump()) {
         }
@@ -97,24 +84,23 @@ TEST_CASE("a_spawned_task_that_has_not_ended_dies_with_its_executor") {
 }
 
 TEST_CASE("spawned_tasks_go_on_during_a_run_and_after_it") {
-    executor home(options_for(GENERATE(both_modes())));
+    executor home(options_for(GENERATE(both_modes())), test_kernel());
     host_loop host(home);
-    const byte_pair pair;
+    const pipe_ends pipe;
     unsigned count = 0;
-    spawn(home, count_reads(pair.ends[0], count), ignore_end);
-    pair.write_byte();
+    spawn(home, count_reads(pipe.reading(), count), ignore_end);
+    pipe.write("x");
     host.run_until([&] { return count == 1; });
-    pair.write_byte();
+    pipe.write("x");
     home.run([](const unsigned& counted) -> task<> {
         while (counted < 2) co_await sleep(1ms);
     }(count));
-    pair.write_byte();
+    pipe.write("x");
     host.run_until([&] { return count == 3; });
-    ::shutdown(pair.ends[1], SHUT_RDWR);
 }
 
-TEST_CASE("the_handle_is_readable_once_there_is_work_and_rests_afterwards") {
-    executor home(options_for(GENERATE(both_modes())));
+TEST_CASE("the_handle_is_readable_once_there_is_work_and_rests_afterwards", "[linux]") {
+    executor home(options_for(GENERATE(both_modes())), test_kernel());
     host_loop host(home);
     host.come_to_rest();
     CHECK_FALSE(home.next_deadline());
@@ -135,19 +121,18 @@ TEST_CASE("the_handle_is_readable_once_there_is_work_and_rests_afterwards") {
         CHECK(ran);
     }
     SECTION("a completion") {
-        const byte_pair pair;
+        const pipe_ends pipe;
         unsigned count = 0;
-        spawn(home, count_reads(pair.ends[0], count), ignore_end);
+        spawn(home, count_reads(pipe.reading(), count), ignore_end);
         host.come_to_rest();
         CHECK(count == 0);
         CHECK_FALSE(host.is_readable());
         for (unsigned burst = 1; burst < 20; ++burst) {
-            pair.write_byte();
+            pipe.write("x");
             CHECK(host.is_readable());
             CHECK(host.come_to_rest() <= 1);
             CHECK(count == burst);
         }
-        ::shutdown(pair.ends[1], SHUT_RDWR);
     }
     SECTION("a timer") {
         spawn(home, []() -> task<> { co_await sleep(24h); }(), ignore_end);
@@ -159,7 +144,7 @@ TEST_CASE("the_handle_is_readable_once_there_is_work_and_rests_afterwards") {
 }
 
 TEST_CASE("a_pump_carries_out_no_more_turns_than_asked_for") {
-    executor home;
+    executor home({}, test_kernel());
     host_loop host(home);
     bool ended = false;
     spawn(
@@ -185,8 +170,8 @@ TEST_CASE("a_pump_carries_out_no_more_turns_than_asked_for") {
     CHECK_FALSE(again);
 }
 
-TEST_CASE("a_pump_on_another_thread_or_within_a_turn_is_refused") {
-    executor home;
+TEST_CASE("a_pump_on_another_thread_or_within_a_turn_is_refused", "[linux]") {
+    executor home({}, test_kernel());
     host_loop host(home);
     std::thread([&] {
         CHECK_THROWS_AS(home.pump(), std::logic_error);
@@ -201,13 +186,13 @@ TEST_CASE("a_pump_on_another_thread_or_within_a_turn_is_refused") {
     host.run_until([&] { return refused; });
 }
 
-TEST_CASE("no_wake_up_is_lost_among_posts_completions_timers_and_the_loops_own_work") {
+TEST_CASE("no_wake_up_is_lost_among_posts_completions_timers_and_the_loops_own_work", "[linux]") {
     constexpr unsigned rounds = 100'000;
-    executor home(options_for(GENERATE(both_modes())));
+    executor home(options_for(GENERATE(both_modes())), test_kernel());
     host_loop host(home);
-    const byte_pair pair;
+    const pipe_ends pipe;
     unsigned received = 0;
-    spawn(home, count_reads(pair.ends[0], received), ignore_end);
+    spawn(home, count_reads(pipe.reading(), received), ignore_end);
     std::atomic<unsigned> wanted = 0; // what the other thread is to post for
     std::atomic<bool> stop = false;
     std::atomic<unsigned> posted = 0;
@@ -229,7 +214,7 @@ TEST_CASE("no_wake_up_is_lost_among_posts_completions_timers_and_the_loops_own_w
         for (unsigned each = 0; each < burst; ++each) {
             switch (random() % 4) {
             case 0:
-                pair.write_byte();
+                pipe.write("x");
                 ++sent;
                 break;
             case 1:
@@ -255,6 +240,5 @@ TEST_CASE("no_wake_up_is_lost_among_posts_completions_timers_and_the_loops_own_w
     ++wanted;
     wanted.notify_one();
     poster.join();
-    ::shutdown(pair.ends[1], SHUT_RDWR);
     CHECK(host.come_to_rest() <= 2);
 }

@@ -22,7 +22,7 @@ task<> empty_task() {
 } // namespace
 
 TEST_CASE("run_returns_when_the_task_has_ended_and_can_be_called_again") {
-    executor used(options_for(GENERATE(both_modes())));
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     for (int i = 0; i < 3; ++i) {
         const int value = used.run([](int given) -> task<int> {
             (void)co_await no_operation();
@@ -34,7 +34,7 @@ TEST_CASE("run_returns_when_the_task_has_ended_and_can_be_called_again") {
 }
 
 TEST_CASE("an_exception_comes_out_of_run_and_the_executor_goes_on") {
-    executor used;
+    executor used({}, test_kernel());
     const bool suspends = GENERATE(false, true);
     auto thrower = [](bool first_suspends) -> task<> {
         if (first_suspends) (void)co_await no_operation();
@@ -46,7 +46,7 @@ TEST_CASE("an_exception_comes_out_of_run_and_the_executor_goes_on") {
 }
 
 TEST_CASE("run_within_its_own_run_is_refused") {
-    executor used;
+    executor used({}, test_kernel());
     used.run([](executor& home) -> task<> {
         CHECK_THROWS_AS(home.run(empty_task()), std::logic_error);
         (void)co_await no_operation();
@@ -55,8 +55,8 @@ TEST_CASE("run_within_its_own_run_is_refused") {
     check_baseline(used);
 }
 
-TEST_CASE("run_on_another_thread_than_the_first_is_refused") {
-    executor used;
+TEST_CASE("run_on_another_thread_than_the_first_is_refused", "[linux]") {
+    executor used({}, test_kernel());
     used.run(empty_task());
     bool refused = false;
     std::thread([&] {
@@ -70,7 +70,7 @@ TEST_CASE("run_on_another_thread_than_the_first_is_refused") {
     used.run(empty_task());
 }
 
-TEST_CASE("an_executor_made_on_one_thread_can_run_on_another") {
+TEST_CASE("an_executor_made_on_one_thread_can_run_on_another", "[linux]") {
     auto made_here = std::make_unique<executor>();
     int value = 0;
     std::thread([&] {
@@ -84,8 +84,8 @@ TEST_CASE("an_executor_made_on_one_thread_can_run_on_another") {
 }
 
 TEST_CASE("an_executor_may_run_within_another_ones_task") {
-    executor outer;
-    executor inner;
+    executor outer({}, test_kernel());
+    executor inner({}, test_kernel());
     CHECK(executor::current() == nullptr);
     outer.run([](executor& outer_, executor& inner_) -> task<> {
         (void)co_await no_operation();
@@ -103,7 +103,7 @@ TEST_CASE("an_executor_may_run_within_another_ones_task") {
 TEST_CASE("an_executor_that_never_ran_can_be_destroyed") {
     const std::size_t before = open_descriptors();
     {
-        executor unused(options_for(GENERATE(both_modes())));
+        executor unused(options_for(GENERATE(both_modes())), test_kernel());
     }
     CHECK(open_descriptors() == before);
 }
@@ -111,14 +111,14 @@ TEST_CASE("an_executor_that_never_ran_can_be_destroyed") {
 TEST_CASE("an_executor_leaves_no_descriptor_behind") {
     const std::size_t before = open_descriptors();
     {
-        executor used(options_for(GENERATE(both_modes())));
+        executor used(options_for(GENERATE(both_modes())), test_kernel());
         used.run([]() -> task<> { (void)co_await sleep(std::chrono::microseconds(1)); }());
     }
     CHECK(open_descriptors() == before);
 }
 
-TEST_CASE("run_waits_for_the_closes_that_its_task_left_behind") {
-    executor used(options_for(GENERATE(both_modes())));
+TEST_CASE("run_waits_for_the_closes_that_its_task_left_behind", "[linux]") {
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     pipe_ends watched;
     const int dropped = ::fcntl(watched.writing(), F_DUPFD_CLOEXEC, 0);
     const std::size_t before = open_descriptors();
@@ -130,13 +130,13 @@ TEST_CASE("run_waits_for_the_closes_that_its_task_left_behind") {
     check_baseline(used);
 }
 
-TEST_CASE("run_waits_for_the_closes_of_what_a_root_task_held_when_it_ended_at_a_try") {
+TEST_CASE("run_waits_for_the_closes_of_what_a_root_task_held_when_it_ended_at_a_try", "[linux]") {
     struct dropping {
         executor& home;
         int descriptor;
         ~dropping() { home.dispose({.number = descriptor}, {}); }
     };
-    executor used(options_for(GENERATE(both_modes())));
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     pipe_ends watched;
     const int dropped = ::fcntl(watched.writing(), F_DUPFD_CLOEXEC, 0);
     const std::size_t before = open_descriptors();
@@ -153,7 +153,7 @@ TEST_CASE("run_waits_for_the_closes_of_what_a_root_task_held_when_it_ended_at_a_
 TEST_CASE("many_descriptors_are_closed_through_a_small_queue") {
     executor_options options = options_for(GENERATE(both_modes()));
     options.ring.submission_entries = 4;
-    executor used(options);
+    executor used(options, test_kernel());
     pipe_ends watched;
     std::vector<int> dropped;
     const std::size_t before = open_descriptors();

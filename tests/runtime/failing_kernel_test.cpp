@@ -69,7 +69,7 @@ TEST_CASE("an_enter_that_takes_only_some_of_the_sqes_loses_nothing") {
     check_baseline(used);
 }
 
-TEST_CASE("an_enter_that_is_refused_as_the_task_ends_does_not_put_run_to_sleep_for_ever") {
+TEST_CASE("an_enter_that_is_refused_as_the_task_ends_does_not_put_run_to_sleep_for_ever", "[linux]") {
     // Until the task has ended and once more, so that the read for wake-ups is left to be submitted.
     struct refusing final : forwarding_kernel {
         bool task_ended = false;

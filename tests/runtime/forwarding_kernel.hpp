@@ -1,7 +1,7 @@
-// Linux with something changed: tests override what they want to see or to play.
+// The kernel under test with something changed: tests override what they want to see or to play.
 #pragma once
 
-#include <chainring/runtime/kernel.hpp>
+#include "../kernel_under_test.hpp"
 
 namespace chainring::test {
 
@@ -61,7 +61,7 @@ class forwarding_kernel : public kernel {
     std::string explain_refusal(int error) override { return real_.explain_refusal(error); }
 
   private:
-    kernel& real_ = linux_kernel();
+    kernel& real_ = test_kernel();
 };
 
 // Time passes only when an executor sleeps, and then at once: a sleep of an hour takes no time and ends

@@ -66,7 +66,7 @@ TEST_CASE("live_frames_are_counted") {
     CHECK(frame_pool::live() == before);
 }
 
-TEST_CASE("a_frame_may_be_freed_on_another_thread") {
+TEST_CASE("a_frame_may_be_freed_on_another_thread", "[linux]") {
     std::vector<void*> frames;
     std::thread([&] {
         for (int i = 0; i < 100; ++i) frames.push_back(frame_pool::allocate(200));
@@ -91,7 +91,7 @@ TEST_CASE("trimming_gives_the_kept_memory_back_and_the_pool_goes_on") {
 
 TEST_CASE("tasks_leave_no_frames_behind") {
     const auto before = frame_pool::live();
-    executor used;
+    executor used({}, test_kernel());
     used.run([]() -> task<> {
         co_await scope([](task_group& group) -> task<> {
             for (int i = 0; i < 100; ++i) {

@@ -207,7 +207,7 @@ TEST_CASE("ignored_failures_change_nothing") {
 }
 
 TEST_CASE("an_exception_of_a_type_that_nobody_knows_comes_out_of_the_scope") {
-    executor used;
+    executor used({}, test_kernel());
     used.run([]() -> task<> {
         bool thrown = false;
         try {
@@ -248,7 +248,7 @@ TEST_CASE("a_scope_that_was_cut_short_does_not_say_that_all_is_well") {
 }
 
 TEST_CASE("a_body_that_has_cancelled_its_children_says_what_it_likes") {
-    executor used;
+    executor used({}, test_kernel());
     used.run([]() -> task<> {
         const result<int> answer = co_await timeout(1h, scope([](task_group& group) -> task<result<int>> {
                                                         group.spawn(sleeps_for(1h));

@@ -22,10 +22,10 @@ task<> wait_for(gate& opened) {
 
 } // namespace
 
-TEST_CASE("posts_of_eight_threads_arrive_once_each_and_in_order_for_each_thread") {
+TEST_CASE("posts_of_eight_threads_arrive_once_each_and_in_order_for_each_thread", "[linux]") {
     constexpr unsigned threads = 8;
     constexpr unsigned posts = 5000;
-    executor used(options_for(GENERATE(both_modes())));
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     gate finished;
     std::array<std::vector<unsigned>, threads> arrived;
     unsigned count = 0;
@@ -56,11 +56,11 @@ TEST_CASE("posts_of_eight_threads_arrive_once_each_and_in_order_for_each_thread"
     check_baseline(used);
 }
 
-TEST_CASE("every_post_wakes_a_sleeping_executor") {
+TEST_CASE("every_post_wakes_a_sleeping_executor", "[linux]") {
     // Ping-pong: nobody goes on before the other one has answered, so the executor sleeps, or is about to, at
     // each post.
     constexpr int rounds = 2000;
-    executor used(options_for(GENERATE(both_modes())));
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     gate finished;
     std::binary_semaphore answered(0);
     std::thread poster([&] {
@@ -76,8 +76,8 @@ TEST_CASE("every_post_wakes_a_sleeping_executor") {
     check_baseline(used);
 }
 
-TEST_CASE("an_executor_that_waits_for_a_timer_is_woken_by_a_post") {
-    executor used(options_for(GENERATE(both_modes())));
+TEST_CASE("an_executor_that_waits_for_a_timer_is_woken_by_a_post", "[linux]") {
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     used.run([](executor& home) -> task<> {
         task_group group(co_await this_scope{});
         result<void> outcome;
@@ -90,7 +90,7 @@ TEST_CASE("an_executor_that_waits_for_a_timer_is_woken_by_a_post") {
 }
 
 TEST_CASE("posts_from_the_executors_own_thread_run_in_a_later_step_and_in_order") {
-    executor used;
+    executor used({}, test_kernel());
     std::vector<int> order;
     used.run([](executor& home, std::vector<int>& to) -> task<> {
         for (int i = 0; i < 5; ++i) home.post([&to, i] { to.push_back(i); });
@@ -101,7 +101,7 @@ TEST_CASE("posts_from_the_executors_own_thread_run_in_a_later_step_and_in_order"
 }
 
 TEST_CASE("what_was_posted_before_run_runs_in_it") {
-    executor used;
+    executor used({}, test_kernel());
     gate opened;
     used.post([&] { opened.open(); });
     used.run(wait_for(opened));
@@ -113,7 +113,7 @@ TEST_CASE("an_intrusive_post_can_be_posted_again_once_it_has_run") {
         int runs = 0;
         void run() noexcept override { ++runs; }
     } work;
-    executor used;
+    executor used({}, test_kernel());
     used.run([](executor& home, counting& posted) -> task<> {
         for (int i = 1; i <= 3; ++i) {
             home.post(posted);
@@ -124,7 +124,7 @@ TEST_CASE("an_intrusive_post_can_be_posted_again_once_it_has_run") {
 }
 
 TEST_CASE("posts_between_two_runs_run_in_the_second_one") {
-    executor used;
+    executor used({}, test_kernel());
     int runs = 0;
     used.run([]() -> task<> { co_return; }());
     used.post([&] { ++runs; });
@@ -141,7 +141,7 @@ TEST_CASE("posts_after_the_last_run_run_when_the_executor_is_destroyed") {
     bool ran = false;
     const bool has_run = GENERATE(false, true);
     {
-        executor used;
+        executor used({}, test_kernel());
         if (has_run) used.run([]() -> task<> { co_return; }());
         used.post([captured, &ran] { ran = true; });
         used.post(intrusive);
@@ -151,7 +151,7 @@ TEST_CASE("posts_after_the_last_run_run_when_the_executor_is_destroyed") {
     CHECK(captured.use_count() == 1);
 }
 
-TEST_CASE("a_sleeping_executor_is_signalled_once_however_many_threads_post") {
+TEST_CASE("a_sleeping_executor_is_signalled_once_however_many_threads_post", "[linux]") {
     struct counting final : forwarding_kernel {
         std::atomic<int> signals = 0;
         void signal_event(int descriptor) noexcept override {

@@ -17,8 +17,8 @@ using namespace chainring;
 using namespace chainring::test;
 using namespace std::chrono_literals;
 
-TEST_CASE("what_a_function_returns_on_another_thread_comes_back_to_the_executors_own") {
-    executor used(options_for(GENERATE(both_modes())));
+TEST_CASE("what_a_function_returns_on_another_thread_comes_back_to_the_executors_own", "[linux]") {
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     blocking_pool pool;
     used.run([](blocking_pool& pool_) -> task<> {
         const auto home = std::this_thread::get_id();
@@ -35,8 +35,8 @@ TEST_CASE("what_a_function_returns_on_another_thread_comes_back_to_the_executors
     check_baseline(used);
 }
 
-TEST_CASE("what_is_offloaded_and_what_it_returns_need_only_be_movable") {
-    executor used;
+TEST_CASE("what_is_offloaded_and_what_it_returns_need_only_be_movable", "[linux]") {
+    executor used({}, test_kernel());
     used.run([]() -> task<> {
         auto work = [owned = std::make_unique<int>(5)]() mutable { return std::move(owned); };
         result<std::unique_ptr<int>> returned = co_await offload(std::move(work));
@@ -46,8 +46,8 @@ TEST_CASE("what_is_offloaded_and_what_it_returns_need_only_be_movable") {
     check_baseline(used);
 }
 
-TEST_CASE("a_function_that_returns_a_result_decides_how_the_operation_ends") {
-    executor used;
+TEST_CASE("a_function_that_returns_a_result_decides_how_the_operation_ends", "[linux]") {
+    executor used({}, test_kernel());
     used.run([]() -> task<> {
         const result<int> good = co_await offload([]() -> result<int> { return 3; });
         CHECK(good == 3);
@@ -57,8 +57,8 @@ TEST_CASE("a_function_that_returns_a_result_decides_how_the_operation_ends") {
     check_baseline(used);
 }
 
-TEST_CASE("an_exception_of_offloaded_work_comes_out_of_the_await") {
-    executor used;
+TEST_CASE("an_exception_of_offloaded_work_comes_out_of_the_await", "[linux]") {
+    executor used({}, test_kernel());
     used.run([]() -> task<> {
         std::string caught;
         try {
@@ -71,8 +71,8 @@ TEST_CASE("an_exception_of_offloaded_work_comes_out_of_the_await") {
     check_baseline(used);
 }
 
-TEST_CASE("try_takes_an_offloaded_function") {
-    executor used;
+TEST_CASE("try_takes_an_offloaded_function", "[linux]") {
+    executor used({}, test_kernel());
     const result<int> good = used.run([]() -> task<result<int>> {
         const int value = co_await try_(offload([] { return 4; }));
         co_return value + 1;
@@ -89,7 +89,7 @@ TEST_CASE("try_takes_an_offloaded_function") {
     check_baseline(used);
 }
 
-TEST_CASE("a_sleeping_executor_is_woken_by_the_end_of_offloaded_work") {
+TEST_CASE("a_sleeping_executor_is_woken_by_the_end_of_offloaded_work", "[linux]") {
     // Lets the work end when the executor is about to wait in the kernel, for whatever time.
     struct telling : forwarding_kernel {
         std::counting_semaphore<> asleep{0};
@@ -111,13 +111,13 @@ TEST_CASE("a_sleeping_executor_is_woken_by_the_end_of_offloaded_work") {
     check_baseline(used);
 }
 
-TEST_CASE("many_tasks_of_two_executors_share_a_pool") {
+TEST_CASE("many_tasks_of_two_executors_share_a_pool", "[linux]") {
     constexpr int tasks = 300;
     blocking_pool pool({.threads = 3});
     std::atomic<int> executed = 0;
     std::atomic<int> returned = 0;
     const auto serve = [&] {
-        executor used;
+        executor used({}, test_kernel());
         used.run([](blocking_pool& pool_, std::atomic<int>& there, std::atomic<int>& here) -> task<> {
             co_await scope([&](task_group& group) -> task<> {
                 for (int i = 0; i < tasks; ++i) {
@@ -147,8 +147,8 @@ TEST_CASE("many_tasks_of_two_executors_share_a_pool") {
     CHECK(pool.queued() == 0);
 }
 
-TEST_CASE("work_that_waits_for_a_thread_is_withdrawn_when_it_is_cancelled") {
-    executor used(options_for(GENERATE(both_modes())));
+TEST_CASE("work_that_waits_for_a_thread_is_withdrawn_when_it_is_cancelled", "[linux]") {
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     blocking_pool pool({.threads = 1});
     held_work first;
     bool second_ran = false;
@@ -180,8 +180,8 @@ TEST_CASE("work_that_waits_for_a_thread_is_withdrawn_when_it_is_cancelled") {
     check_baseline(used);
 }
 
-TEST_CASE("work_that_runs_when_it_is_cancelled_goes_on_and_its_result_is_the_outcome") {
-    executor used(options_for(GENERATE(both_modes())));
+TEST_CASE("work_that_runs_when_it_is_cancelled_goes_on_and_its_result_is_the_outcome", "[linux]") {
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     blocking_pool pool;
     held_work work;
     used.run([](blocking_pool& pool_, held_work& work_) -> task<> {
@@ -201,7 +201,7 @@ TEST_CASE("work_that_runs_when_it_is_cancelled_goes_on_and_its_result_is_the_out
 }
 
 TEST_CASE("work_that_is_offloaded_in_a_cancelled_scope_does_not_run") {
-    executor used;
+    executor used({}, test_kernel());
     blocking_pool pool;
     bool ran = false;
     used.run([](blocking_pool& pool_, bool& ran_) -> task<> {
@@ -221,9 +221,9 @@ TEST_CASE("work_that_is_offloaded_in_a_cancelled_scope_does_not_run") {
     check_baseline(used);
 }
 
-TEST_CASE("a_task_that_waits_for_offloaded_work_can_be_destroyed") {
+TEST_CASE("a_task_that_waits_for_offloaded_work_can_be_destroyed", "[linux]") {
     enum class stage { queued, runs, posted, resumable };
-    executor used(options_for(GENERATE(both_modes())));
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     const stage at = GENERATE(stage::queued, stage::runs, stage::posted, stage::resumable);
     CAPTURE(static_cast<int>(at));
     blocking_pool pool({.threads = 1});
@@ -273,7 +273,7 @@ TEST_CASE("a_task_that_waits_for_offloaded_work_can_be_destroyed") {
     check_baseline(used);
 }
 
-TEST_CASE("an_executor_that_ends_waits_for_its_offloaded_work") {
+TEST_CASE("an_executor_that_ends_waits_for_its_offloaded_work", "[linux]") {
     const task_work_mode mode = GENERATE(both_modes());
     blocking_pool pool({.threads = 1});
     held_work work;
@@ -282,7 +282,7 @@ TEST_CASE("an_executor_that_ends_waits_for_its_offloaded_work") {
     std::unique_ptr<task_group> group;
     std::thread letting_it_end;
     {
-        executor used(options_for(mode));
+        executor used(options_for(mode), test_kernel());
         group = std::make_unique<task_group>(used.root_scope());
         group->spawn(store(pool, running(work), of_work));
         group->spawn(store(pool, [] { return 1; }, of_queued));
@@ -304,7 +304,7 @@ TEST_CASE("an_executor_that_ends_waits_for_its_offloaded_work") {
     letting_it_end.join();
 }
 
-TEST_CASE("a_task_goes_on_only_when_the_pools_thread_has_left_its_executor") {
+TEST_CASE("a_task_goes_on_only_when_the_pools_thread_has_left_its_executor", "[linux]") {
     // Whose inbox may be gone as soon as the task has ended.
     struct slow_waker : forwarding_kernel {
         std::counting_semaphore<> asleep{0};
@@ -338,8 +338,8 @@ TEST_CASE("a_task_goes_on_only_when_the_pools_thread_has_left_its_executor") {
     check_baseline(used);
 }
 
-TEST_CASE("cancelling_offloaded_work_at_any_time_resumes_its_task_once") {
-    executor used(options_for(GENERATE(both_modes())));
+TEST_CASE("cancelling_offloaded_work_at_any_time_resumes_its_task_once", "[linux]") {
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     blocking_pool pool({.threads = 1});
     used.run([](blocking_pool& pool_) -> task<> {
         int executed = 0; // by the one thread, or read when it has no work

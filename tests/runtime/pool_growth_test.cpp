@@ -18,7 +18,7 @@ task<> keep(std::vector<buffer>& kept, executor& home, const pipe_ends& from, st
 } // namespace
 
 TEST_CASE("a_receiver_that_has_starved_for_long_is_fed_with_one_more_block") {
-    executor used(small_pool(2, 5));
+    executor used(small_pool(2, 5), test_kernel());
     pipe_ends pipe;
     used.run([](executor& home, pipe_ends& from) -> task<> {
         buffer_pool& pool = home.buffers();
@@ -54,7 +54,7 @@ TEST_CASE("a_receiver_that_has_starved_for_long_is_fed_with_one_more_block") {
 }
 
 TEST_CASE("a_receiver_that_blocks_come_home_for_makes_no_pool_grow") {
-    executor used(small_pool(1, 5));
+    executor used(small_pool(1, 5), test_kernel());
     pipe_ends pipe;
     used.run([](executor& home, pipe_ends& from) -> task<> {
         for (int round = 0; round < 100; ++round) {
@@ -72,7 +72,7 @@ TEST_CASE("a_receiver_that_blocks_come_home_for_makes_no_pool_grow") {
 
 TEST_CASE("blocks_that_were_added_in_a_shortage_go_when_it_is_over") {
     const std::uint32_t base = GENERATE(1U, 2U, 8U, 300U);
-    executor used(small_pool(base, 1000));
+    executor used(small_pool(base, 1000), test_kernel());
     pipe_ends pipe;
     used.run([](executor& home, pipe_ends& from, std::uint32_t blocks) -> task<> {
         buffer_pool& pool = home.buffers();

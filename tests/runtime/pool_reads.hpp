@@ -31,7 +31,7 @@ class pool_read final : public waiter, private completion {
         std::coroutine_handle<Promise> caller, std::source_location where = std::source_location::current()) {
         suspend(caller, where);
         home_.submit(*this, [this](io_uring_sqe& sqe) {
-            io_uring_prep_read(&sqe, descriptor_, nullptr, home_.buffers().block_size(), 0);
+            prepare_read(sqe, descriptor_, nullptr, home_.buffers().block_size());
             sqe.flags |= IOSQE_BUFFER_SELECT;
             sqe.buf_group = buffer_pool::group;
         });

@@ -123,7 +123,7 @@ TEST_CASE("block_on_returns_what_the_task_returned") {
     CHECK(used.block_on(fails(errc::broken)) == failure(errc::broken));
 }
 
-TEST_CASE("a_stop_signal_cancels_what_waits_and_restores_the_handlers") {
+TEST_CASE("a_stop_signal_cancels_what_waits_and_restores_the_handlers", "[linux]") {
     const own_handlers before;
     const int signal = GENERATE(SIGTERM, SIGINT);
     runtime_options options;
@@ -175,7 +175,7 @@ TEST_CASE("a_duplicate_of_a_stop_signal_changes_nothing_and_a_second_one_is_for_
     CHECK(handler_of(SIGINT) == own_handler);
 }
 
-TEST_CASE("a_stop_signal_wakes_a_sleeping_executor") {
+TEST_CASE("a_stop_signal_wakes_a_sleeping_executor", "[linux]") {
     runtime_options options;
     options.shutdown.soft = {};
     runtime used(options);

@@ -30,7 +30,7 @@ void ignoring_handler(int) {}
 } // namespace
 
 TEST_CASE("a_signal_is_awaited_and_the_handler_before_is_put_back") {
-    executor used(options_for(GENERATE(both_modes())));
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     used.run([]() -> task<> {
         {
             signal_set set = opened({SIGUSR1, SIGUSR2});
@@ -58,8 +58,8 @@ TEST_CASE("a_signal_is_awaited_and_the_handler_before_is_put_back") {
     check_baseline(used);
 }
 
-TEST_CASE("a_signal_wakes_a_sleeping_executor_from_any_thread") {
-    executor used(options_for(GENERATE(both_modes())));
+TEST_CASE("a_signal_wakes_a_sleeping_executor_from_any_thread", "[linux]") {
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     std::optional<std::thread> sender;
     used.run([](auto& other) -> task<> {
         signal_set set = opened({SIGUSR1});
@@ -74,7 +74,7 @@ TEST_CASE("a_signal_wakes_a_sleeping_executor_from_any_thread") {
 }
 
 TEST_CASE("signals_that_arrive_while_nobody_waits_are_kept_one_of_each") {
-    executor used;
+    executor used({}, test_kernel());
     used.run([]() -> task<> {
         signal_set set = opened({SIGUSR1, SIGUSR2, SIGRTMAX});
         for (int count = 0; count < 3; ++count) {
@@ -97,7 +97,7 @@ TEST_CASE("signals_that_arrive_while_nobody_waits_are_kept_one_of_each") {
 }
 
 TEST_CASE("a_wait_for_a_signal_can_be_cancelled_without_losing_one_and_is_one_at_a_time") {
-    executor used;
+    executor used({}, test_kernel());
     used.run([]() -> task<> {
         signal_set set = opened({SIGUSR1});
         result<int> first = 0;
@@ -122,7 +122,7 @@ TEST_CASE("a_wait_for_a_signal_can_be_cancelled_without_losing_one_and_is_one_at
 }
 
 TEST_CASE("a_signal_that_somebody_handles_already_is_refused") {
-    executor used;
+    executor used({}, test_kernel());
     used.run([]() -> task<> {
         {
             signal_set set = opened({SIGUSR1});
@@ -155,7 +155,7 @@ TEST_CASE("a_signal_that_somebody_handles_already_is_refused") {
 }
 
 TEST_CASE("what_is_no_signal_or_cannot_be_handled_is_refused") {
-    executor used;
+    executor used({}, test_kernel());
     used.run([]() -> task<> {
         for (const int signal :
              std::vector<int>{0, -1, 65, 1000, SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGFPE, SIGILL}) {
@@ -168,7 +168,7 @@ TEST_CASE("what_is_no_signal_or_cannot_be_handled_is_refused") {
 }
 
 TEST_CASE("a_set_of_no_signals_is_refused_and_one_that_is_named_twice_counts_once") {
-    executor used;
+    executor used({}, test_kernel());
     used.run([]() -> task<> {
         CHECK(refusal({}) == std::errc::invalid_argument);
         CHECK(refusal({SIGUSR1, SIGUSR1, SIGKILL}) == std::errc::invalid_argument);
@@ -188,7 +188,7 @@ TEST_CASE("a_set_of_no_signals_is_refused_and_one_that_is_named_twice_counts_onc
 }
 
 TEST_CASE("a_set_that_dies_with_a_signal_on_its_way_is_no_ones") {
-    executor used;
+    executor used({}, test_kernel());
     used.run([]() -> task<> {
         {
             signal_set set = opened({SIGUSR1});
@@ -213,7 +213,7 @@ TEST_CASE("a_set_that_dies_with_a_signal_on_its_way_is_no_ones") {
 
 // A blocked signal is somebody else's: it would never arrive here.
 TEST_CASE("a_signal_that_the_thread_blocks_is_refused") {
-    executor used;
+    executor used({}, test_kernel());
     used.run([]() -> task<> {
         sigset_t blocked;
         sigemptyset(&blocked);

@@ -32,8 +32,8 @@ TEST_CASE("a_sleep_ends_not_before_its_time_and_within_a_tick_of_it") {
     check_baseline(used);
 }
 
-TEST_CASE("on_the_real_clock_a_sleep_is_not_too_short") {
-    executor used(options_for(GENERATE(both_modes())));
+TEST_CASE("on_the_real_clock_a_sleep_is_not_too_short", "[linux]") {
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     used.run([]() -> task<> {
         const time_point begin = linux_kernel().now();
         const result<void> slept = co_await sleep(2ms);

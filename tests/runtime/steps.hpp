@@ -5,6 +5,8 @@
 // of them.
 #pragma once
 
+#include "kernel_under_test.hpp"
+
 #include <chainring/runtime/executor.hpp>
 #include <chainring/runtime/scope.hpp>
 #include <chainring/runtime/uring.hpp>
@@ -104,13 +106,20 @@ class gate {
     waiter_list waiting_;
 };
 
-// Both ends of a pipe; reads wait until something was written.
+// Both ends of a pipe; reads wait until something was written. On the simulated kernel, which has no pipes, those of a unix stream.
 class pipe_ends {
   public:
-    pipe_ends() { REQUIRE(::pipe2(ends_, O_CLOEXEC) == 0); }
+    pipe_ends() {
+        if (simulation_ != nullptr) {
+            const auto [near, far] = simulation_->connected_pair(AF_UNIX, SOCK_STREAM);
+            ends_[0] = near;
+            ends_[1] = far;
+        } else {
+            REQUIRE(::pipe2(ends_, O_CLOEXEC) == 0);
+        }
+    }
     ~pipe_ends() {
-        ::close(ends_[0]);
-        ::close(ends_[1]);
+        for (const int end : ends_) simulation_ != nullptr ? simulation_->close(end) : ::close(end);
     }
     pipe_ends(const pipe_ends&) = delete;
     pipe_ends& operator=(const pipe_ends&) = delete;
@@ -118,24 +127,41 @@ class pipe_ends {
     int reading() const noexcept { return ends_[0]; }
     int writing() const noexcept { return ends_[1]; }
     void write(std::string_view text) const {
-        REQUIRE(::write(ends_[1], text.data(), text.size()) == static_cast<ssize_t>(text.size()));
+        const ssize_t written = simulation_ != nullptr ? simulation_->send(ends_[1], text.data(), text.size())
+                                                       : ::write(ends_[1], text.data(), text.size());
+        REQUIRE(written == static_cast<ssize_t>(text.size()));
     }
     // What nobody has read.
     std::string left() const {
-        ::fcntl(ends_[0], F_SETFL, O_NONBLOCK);
         char text[256];
-        const ssize_t size = ::read(ends_[0], text, sizeof text);
-        ::fcntl(ends_[0], F_SETFL, 0);
+        const ssize_t size = simulation_ != nullptr ? simulation_->receive(ends_[0], text, sizeof text)
+                                                    : read_what_is_there(text);
         return {text, static_cast<std::size_t>(size < 0 ? 0 : size)};
     }
 
   private:
+    ssize_t read_what_is_there(std::span<char> text) const {
+        ::fcntl(ends_[0], F_SETFL, O_NONBLOCK);
+        const ssize_t size = ::read(ends_[0], text.data(), text.size());
+        ::fcntl(ends_[0], F_SETFL, 0);
+        return size;
+    }
+
+    sim::simulated_kernel* simulation_ = simulated_test_kernel();
     int ends_[2] = {-1, -1};
 };
 
+// Of a pipe.
+inline void prepare_read(io_uring_sqe& sqe, int descriptor, void* memory, std::size_t size) {
+    if (simulated_test_kernel() != nullptr)
+        io_uring_prep_recv(&sqe, descriptor, memory, size, 0);
+    else
+        io_uring_prep_read(&sqe, descriptor, memory, static_cast<unsigned>(size), 0);
+}
+
 inline auto read_into(int descriptor, std::span<char> memory) {
     return uring([descriptor, memory](io_uring_sqe& sqe) {
-        io_uring_prep_read(&sqe, descriptor, memory.data(), static_cast<unsigned>(memory.size()), 0);
+        prepare_read(sqe, descriptor, memory.data(), memory.size());
     });
 }
 

@@ -42,7 +42,7 @@ template <class Work> std::string message_of(Work work) {
 } // namespace
 
 TEST_CASE("a_scope_ends_when_every_child_has_ended") {
-    executor used(options_for(GENERATE(both_modes())));
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     int ended = 0;
     used.run([](int& count) -> task<> {
         co_await scope([&](task_group& group) -> task<> {
@@ -58,7 +58,7 @@ TEST_CASE("a_scope_ends_when_every_child_has_ended") {
 }
 
 TEST_CASE("a_scope_without_children_ends_with_its_body") {
-    executor used;
+    executor used({}, test_kernel());
     const int value = used.run(
         []() -> task<int> { co_return co_await scope([](task_group&) -> task<int> { co_return 5; }); }());
     CHECK(value == 5);
@@ -66,7 +66,7 @@ TEST_CASE("a_scope_without_children_ends_with_its_body") {
 }
 
 TEST_CASE("a_child_starts_when_its_spawner_next_suspends") {
-    executor used;
+    executor used({}, test_kernel());
     used.run([]() -> task<> {
         task_group group(co_await this_scope{});
         int started = 0;
@@ -79,7 +79,7 @@ TEST_CASE("a_child_starts_when_its_spawner_next_suspends") {
 }
 
 TEST_CASE("children_start_in_the_order_in_which_they_were_spawned") {
-    executor used;
+    executor used({}, test_kernel());
     std::vector<int> order;
     used.run([](std::vector<int>& to) -> task<> {
         co_await scope([&](task_group& group) -> task<> {
@@ -97,7 +97,7 @@ TEST_CASE("children_start_in_the_order_in_which_they_were_spawned") {
 }
 
 TEST_CASE("ten_thousand_children_run_and_are_joined") {
-    executor used(options_for(GENERATE(both_modes())));
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     int ended = 0;
     used.run([](int& count) -> task<> {
         co_await scope([&](task_group& group) -> task<> {
@@ -118,7 +118,7 @@ TEST_CASE("children_may_spawn_children") {
             (void)co_await no_operation();
         }
     };
-    executor used;
+    executor used({}, test_kernel());
     int count = 0;
     used.run([](int& to) -> task<> {
         co_await scope([&](task_group& group) -> task<> {
@@ -131,7 +131,7 @@ TEST_CASE("children_may_spawn_children") {
 }
 
 TEST_CASE("a_body_that_throws_cancels_the_children_and_waits_for_them") {
-    executor used;
+    executor used({}, test_kernel());
     int cancelled = 0;
     const std::string message = message_of([&] {
         used.run([](int& count) -> task<> {
@@ -148,7 +148,7 @@ TEST_CASE("a_body_that_throws_cancels_the_children_and_waits_for_them") {
 }
 
 TEST_CASE("a_child_that_throws_cancels_its_siblings_and_the_body_and_the_scope_throws") {
-    executor used;
+    executor used({}, test_kernel());
     int cancelled = 0;
     const int turns = GENERATE(0, 1, 3);
     const std::string message = message_of([&] {
@@ -167,7 +167,7 @@ TEST_CASE("a_child_that_throws_cancels_its_siblings_and_the_body_and_the_scope_t
 }
 
 TEST_CASE("a_body_that_cancels_its_group_goes_on_itself") {
-    executor used;
+    executor used({}, test_kernel());
     int cancelled = 0;
     used.run([](int& count) -> task<> {
         co_await scope([&](task_group& group) -> task<> {
@@ -183,7 +183,7 @@ TEST_CASE("a_body_that_cancels_its_group_goes_on_itself") {
 }
 
 TEST_CASE("the_first_of_several_exceptions_comes_out_of_the_scope") {
-    executor used;
+    executor used({}, test_kernel());
     SECTION("of two children") {
         CHECK(message_of([&] {
                   used.run([]() -> task<> {
@@ -221,7 +221,7 @@ TEST_CASE("the_first_of_several_exceptions_comes_out_of_the_scope") {
 }
 
 TEST_CASE("a_body_that_returns_an_error_cancels_the_children_and_the_error_is_the_scopes") {
-    executor used;
+    executor used({}, test_kernel());
     int cancelled = 0;
     const result<int> outcome = used.run([](int& count) -> task<result<int>> {
         co_return co_await scope([&](task_group& group) -> task<result<int>> {
@@ -237,7 +237,7 @@ TEST_CASE("a_body_that_returns_an_error_cancels_the_children_and_the_error_is_th
 }
 
 TEST_CASE("a_body_that_returns_a_value_lets_its_children_finish") {
-    executor used;
+    executor used({}, test_kernel());
     int ended = 0;
     const result<std::string> outcome = used.run([](int& count) -> task<result<std::string>> {
         co_return co_await scope([&](task_group& group) -> task<result<std::string>> {
@@ -252,7 +252,7 @@ TEST_CASE("a_body_that_returns_a_value_lets_its_children_finish") {
 // The body has a name because GCC 12 destroys a closure that is a temporary of a co_await expression twice,
 // which only shows when it owns something.
 TEST_CASE("the_body_lives_in_the_scope_until_it_ends") {
-    executor used;
+    executor used({}, test_kernel());
     used.run([]() -> task<> {
         auto body = [own = std::make_unique<std::string>("captured")](task_group& group) -> task<> {
             group.spawn([](const std::string& text) -> task<> {
@@ -278,7 +278,7 @@ TEST_CASE("scopes_nest_ten_deep_and_end_from_the_inside_out") {
             ends.push_back(level);
         }
     };
-    executor used;
+    executor used({}, test_kernel());
     std::vector<int> ends;
     used.run(nested::open(0, ends));
     CHECK(ends == std::vector<int>{9, 8, 7, 6, 5, 4, 3, 2, 1, 0});
@@ -296,7 +296,7 @@ TEST_CASE("an_exception_ten_scopes_down_ends_all_of_them") {
             });
         }
     };
-    executor used;
+    executor used({}, test_kernel());
     int cancelled = 0;
     CHECK(message_of([&] { used.run(nested::open(0, cancelled)); }) == "innermost");
     CHECK(cancelled == 10);
@@ -304,7 +304,7 @@ TEST_CASE("an_exception_ten_scopes_down_ends_all_of_them") {
 }
 
 TEST_CASE("destroying_a_suspended_scope_destroys_its_children_where_they_stand") {
-    executor used(options_for(GENERATE(both_modes())));
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     pipe_ends pipe;
     int destroyed = 0;
     int resumed = 0;
@@ -340,7 +340,7 @@ TEST_CASE("destroying_a_suspended_scope_destroys_its_children_where_they_stand")
 }
 
 TEST_CASE("destroying_a_group_frees_children_that_have_not_started") {
-    executor used;
+    executor used({}, test_kernel());
     int ran = 0;
     auto argument = std::make_shared<int>(1);
     used.run([](std::shared_ptr<int>& held, int& count) -> task<> {
@@ -362,7 +362,7 @@ TEST_CASE("destroying_a_group_frees_children_that_have_not_started") {
 }
 
 TEST_CASE("a_joined_group_can_be_used_again") {
-    executor used;
+    executor used({}, test_kernel());
     int ended = 0;
     used.run([](int& count) -> task<> {
         task_group group(co_await this_scope{});
@@ -376,7 +376,7 @@ TEST_CASE("a_joined_group_can_be_used_again") {
 }
 
 TEST_CASE("an_exception_is_thrown_by_the_join_after_it_and_by_no_other") {
-    executor used;
+    executor used({}, test_kernel());
     used.run([]() -> task<> {
         task_group group(co_await this_scope{});
         group.spawn(throws("once"));
@@ -394,7 +394,7 @@ TEST_CASE("an_exception_is_thrown_by_the_join_after_it_and_by_no_other") {
 TEST_CASE("a_join_covers_children_that_were_spawned_while_it_waited") {
     executor_options options;
     options.budget = 1; // so that a post comes between the last child's end and the joiner's resumption
-    executor used(options);
+    executor used(options, test_kernel());
     used.run([](executor& home) -> task<> {
         task_group group(co_await this_scope{});
         int ended = 0;

@@ -42,7 +42,7 @@ std::size_t resident_bytes() {
 } // namespace
 
 TEST_CASE("a_task_does_nothing_until_it_is_awaited") {
-    executor used;
+    executor used({}, test_kernel());
     bool ran = false;
     used.run([](bool& ran_) -> task<> {
         auto child = [](bool& flag) -> task<> {
@@ -73,7 +73,7 @@ TEST_CASE("an_unstarted_task_that_is_destroyed_never_runs_and_frees_its_argument
 }
 
 TEST_CASE("the_value_of_a_task_is_the_value_of_the_await") {
-    executor used;
+    executor used({}, test_kernel());
     SECTION("a number") {
         CHECK(used.run(value_of(42)) == 42);
     }
@@ -102,7 +102,7 @@ TEST_CASE("the_value_of_a_task_is_the_value_of_the_await") {
 }
 
 TEST_CASE("a_child_that_ends_at_once_ends_on_its_callers_stack_without_a_turn") {
-    executor used;
+    executor used({}, test_kernel());
     const int sum = used.run([](executor& home) -> task<int> {
         const auto resumed = home.stats().resumptions;
         int total = 0;
@@ -114,7 +114,7 @@ TEST_CASE("a_child_that_ends_at_once_ends_on_its_callers_stack_without_a_turn") 
 }
 
 TEST_CASE("locals_of_a_child_die_before_its_caller_goes_on") {
-    executor used;
+    executor used({}, test_kernel());
     std::vector<std::string> log;
     auto child = [](std::vector<std::string>& to, bool suspends) -> task<int> {
         logged_object local{to, "local"};
@@ -130,7 +130,7 @@ TEST_CASE("locals_of_a_child_die_before_its_caller_goes_on") {
 }
 
 TEST_CASE("arguments_of_a_child_die_before_its_caller_goes_on") {
-    executor used;
+    executor used({}, test_kernel());
     auto argument = std::make_shared<int>(5);
     used.run([](std::shared_ptr<int> given) -> task<> {
         auto child = [](std::shared_ptr<int> kept) -> task<int> { co_return *kept; };
@@ -143,7 +143,7 @@ TEST_CASE("arguments_of_a_child_die_before_its_caller_goes_on") {
 }
 
 TEST_CASE("an_exception_travels_through_awaits") {
-    executor used;
+    executor used({}, test_kernel());
     const bool suspends = GENERATE(false, true);
     auto thrower = [](bool first_suspends) -> task<int> {
         if (first_suspends) (void)co_await no_operation();
@@ -173,7 +173,7 @@ TEST_CASE("an_exception_of_a_destructor_behind_the_value_takes_the_values_place"
     struct throws_at_its_end {
         ~throws_at_its_end() noexcept(false) { throw std::runtime_error("destructor"); }
     };
-    executor used;
+    executor used({}, test_kernel());
     auto value = std::make_shared<int>(1);
     CHECK_THROWS_AS(
         used.run([](std::shared_ptr<int> given) -> task<std::shared_ptr<int>> {
@@ -185,7 +185,7 @@ TEST_CASE("an_exception_of_a_destructor_behind_the_value_takes_the_values_place"
 }
 
 TEST_CASE("a_destroyed_caller_takes_its_suspended_children_along") {
-    executor used;
+    executor used({}, test_kernel());
     std::vector<std::string> log;
     auto bottom = [](std::vector<std::string>& to) -> task<> {
         logged_object local{to, "bottom"};
@@ -208,13 +208,13 @@ TEST_CASE("a_destroyed_caller_takes_its_suspended_children_along") {
 
 // Shorter under the address sanitizer, which takes a microsecond for a frame; its quarantine is no growth of
 // ours.
-TEST_CASE("ten_million_awaits_of_a_child_that_ends_at_once_need_neither_stack_nor_memory") {
+TEST_CASE("ten_million_awaits_of_a_child_that_ends_at_once_need_neither_stack_nor_memory", "[linux]") {
     constexpr int times = address_sanitizer ? 1'000'000 : 10'000'000;
     long long sum = 0;
     std::size_t before = 0;
     std::size_t after = 0;
     run_on_small_stack([&] {
-        executor used;
+        executor used({}, test_kernel());
         sum = used.run([](std::size_t& before_, std::size_t& after_) -> task<long long> {
             long long total = 0;
             for (int i = 0; i < times; ++i) {
@@ -229,7 +229,7 @@ TEST_CASE("ten_million_awaits_of_a_child_that_ends_at_once_need_neither_stack_no
     if (!address_sanitizer) CHECK(after < before + std::size_t{1024} * 1024);
 }
 
-TEST_CASE("a_million_awaits_of_a_child_that_suspends_need_neither_stack_nor_memory") {
+TEST_CASE("a_million_awaits_of_a_child_that_suspends_need_neither_stack_nor_memory", "[linux]") {
     constexpr int times = address_sanitizer ? 100'000 : 1'000'000;
     long long sum = 0;
     std::size_t before = 0;
@@ -239,7 +239,7 @@ TEST_CASE("a_million_awaits_of_a_child_that_suspends_need_neither_stack_nor_memo
         co_return value;
     };
     run_on_small_stack([&] {
-        executor used;
+        executor used({}, test_kernel());
         sum = used.run([](auto& make, std::size_t& before_, std::size_t& after_) -> task<long long> {
             long long total = 0;
             for (int i = 0; i < times; ++i) {
@@ -271,24 +271,24 @@ task<result<int>> descend(int levels, at_the_bottom ending) {
 
 } // namespace
 
-TEST_CASE("a_recursion_of_tasks_a_hundred_thousand_deep_does_not_overflow_a_small_stack") {
+TEST_CASE("a_recursion_of_tasks_a_hundred_thousand_deep_does_not_overflow_a_small_stack", "[linux]") {
     constexpr int depth = 100'000;
     const auto ending = GENERATE(at_the_bottom::nothing, at_the_bottom::a_suspension);
     result<int> reached = 0;
     run_on_small_stack([&] {
-        executor used;
+        executor used({}, test_kernel());
         reached = used.run(descend(depth, ending));
     });
     CHECK(reached == depth);
 }
 
-TEST_CASE("an_exception_from_a_hundred_thousand_tasks_down_does_not_overflow_a_small_stack") {
+TEST_CASE("an_exception_from_a_hundred_thousand_tasks_down_does_not_overflow_a_small_stack", "[linux]") {
     // Under the address sanitizer every unwinding clears the whole shadow of the stack: fewer levels are
     // enough there.
     constexpr int depth = address_sanitizer ? 10'000 : 100'000;
     CHECK_THROWS_AS(
         run_on_small_stack([&] {
-            executor used;
+            executor used({}, test_kernel());
             (void)used.run(descend(depth, at_the_bottom::an_exception));
         }),
         std::out_of_range);
@@ -330,7 +330,8 @@ task<result<int>> wait_below(int levels, levels_seen& seen) {
 
 } // namespace
 
-TEST_CASE("a_recursion_of_tasks_a_hundred_thousand_deep_is_destroyed_from_its_end_on_a_small_stack") {
+TEST_CASE(
+    "a_recursion_of_tasks_a_hundred_thousand_deep_is_destroyed_from_its_end_on_a_small_stack", "[linux]") {
     constexpr int depth = 100'000;
     levels_seen seen;
     run_on_small_stack([&] {
@@ -348,11 +349,11 @@ TEST_CASE("a_recursion_of_tasks_a_hundred_thousand_deep_is_destroyed_from_its_en
     CHECK(seen.in_order);
 }
 
-TEST_CASE("an_error_that_a_hundred_thousand_tasks_pass_on_does_not_overflow_a_small_stack") {
+TEST_CASE("an_error_that_a_hundred_thousand_tasks_pass_on_does_not_overflow_a_small_stack", "[linux]") {
     constexpr int depth = 100'000;
     result<int> reached = 0;
     run_on_small_stack([&] {
-        executor used;
+        executor used({}, test_kernel());
         reached = used.run(descend(depth, at_the_bottom::an_error));
     });
     CHECK(reached == failure(errc::closed));

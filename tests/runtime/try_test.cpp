@@ -22,7 +22,7 @@ task<result<int>> gives(result<int> outcome, bool suspends) {
 } // namespace
 
 TEST_CASE("try_of_a_value_is_the_value") {
-    executor used;
+    executor used({}, test_kernel());
     const bool suspends = GENERATE(false, true);
     const result<int> outcome = used.run([](bool suspends_) -> task<result<int>> {
         const int from_result = co_await try_(result<int>(1));
@@ -37,7 +37,7 @@ TEST_CASE("try_of_a_value_is_the_value") {
 }
 
 TEST_CASE("try_of_a_value_that_can_only_be_moved_moves_it") {
-    executor used;
+    executor used({}, test_kernel());
     auto outcome = used.run([]() -> task<result<std::unique_ptr<int>>> {
         auto child = []() -> task<result<std::unique_ptr<int>>> { co_return std::make_unique<int>(3); };
         std::unique_ptr<int> first = co_await try_(result<std::unique_ptr<int>>(std::make_unique<int>(4)));
@@ -49,7 +49,7 @@ TEST_CASE("try_of_a_value_that_can_only_be_moved_moves_it") {
 }
 
 TEST_CASE("try_of_an_error_ends_the_coroutine_with_that_error") {
-    executor used;
+    executor used({}, test_kernel());
     bool went_on = false;
     result<std::string> outcome;
     SECTION("of a result") {
@@ -86,8 +86,8 @@ TEST_CASE("try_of_an_error_ends_the_coroutine_with_that_error") {
     check_baseline(used);
 }
 
-TEST_CASE("try_of_an_operation_ends_the_coroutine_with_the_errno") {
-    executor used;
+TEST_CASE("try_of_an_operation_ends_the_coroutine_with_the_errno", "[linux]") {
+    executor used({}, test_kernel());
     const result<void> outcome = used.run([]() -> task<result<void>> {
         co_await try_(uring([](io_uring_sqe& sqe) { io_uring_prep_fsync(&sqe, -1, 0); }));
         FAIL("went on behind a failed operation");
@@ -98,7 +98,7 @@ TEST_CASE("try_of_an_operation_ends_the_coroutine_with_the_errno") {
 }
 
 TEST_CASE("try_of_an_operation_in_a_cancelled_scope_ends_the_coroutine_at_once") {
-    executor used;
+    executor used({}, test_kernel());
     used.root_scope().cancel();
     const result<void> outcome = used.run([]() -> task<result<void>> {
         co_await try_(sleep(std::chrono::hours(1)));
@@ -109,7 +109,7 @@ TEST_CASE("try_of_an_operation_in_a_cancelled_scope_ends_the_coroutine_at_once")
 }
 
 TEST_CASE("locals_die_before_the_caller_learns_of_the_error") {
-    executor used;
+    executor used({}, test_kernel());
     const bool suspends = GENERATE(false, true);
     int ends = 0;
     used.run([](int& count, bool suspends_) -> task<> {
@@ -127,7 +127,7 @@ TEST_CASE("locals_die_before_the_caller_learns_of_the_error") {
 }
 
 TEST_CASE("an_exception_of_a_tried_task_is_thrown_where_it_was_tried") {
-    executor used;
+    executor used({}, test_kernel());
     const bool suspends = GENERATE(false, true);
     const result<int> outcome = used.run([](bool suspends_) -> task<result<int>> {
         auto child = [](bool child_suspends) -> task<result<int>> {
@@ -146,7 +146,7 @@ TEST_CASE("an_exception_of_a_tried_task_is_thrown_where_it_was_tried") {
 }
 
 TEST_CASE("a_chain_of_tries_passes_the_error_up") {
-    executor used;
+    executor used({}, test_kernel());
     const bool suspends = GENERATE(false, true);
     auto bottom = [](bool bottom_suspends) -> task<result<int>> {
         if (bottom_suspends) (void)co_await no_operation();
@@ -164,7 +164,7 @@ TEST_CASE("a_chain_of_tries_passes_the_error_up") {
 }
 
 TEST_CASE("a_spawned_task_that_ends_at_a_try_is_over_for_its_group") {
-    executor used;
+    executor used({}, test_kernel());
     const bool suspends = GENERATE(false, true);
     int ends = 0;
     used.run([](int& count, bool suspends_) -> task<> {
@@ -188,7 +188,7 @@ TEST_CASE("a_spawned_task_that_ends_at_a_try_is_over_for_its_group") {
 }
 
 TEST_CASE("a_root_task_that_ends_at_a_try_has_destroyed_its_locals_when_run_returns") {
-    executor used;
+    executor used({}, test_kernel());
     int ends = 0;
     const result<void> outcome = used.run([](int& count) -> task<result<void>> {
         counts_its_end local(count);

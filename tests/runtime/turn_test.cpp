@@ -15,7 +15,7 @@ using namespace chainring;
 using namespace chainring::test;
 
 TEST_CASE("ready_coroutines_run_in_the_order_in_which_they_became_ready") {
-    executor used;
+    executor used({}, test_kernel());
     std::vector<std::string> order;
     used.run([](std::vector<std::string>& to) -> task<> {
         co_await scope([&](task_group& group) -> task<> {
@@ -42,14 +42,14 @@ TEST_CASE("ready_coroutines_run_in_the_order_in_which_they_became_ready") {
 }
 
 TEST_CASE("completions_make_their_coroutines_ready_in_the_order_of_the_cqes") {
-    executor used(options_for(GENERATE(both_modes())));
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     const std::vector<int> order = completion_order(used, 50);
     REQUIRE(order.size() == 50);
     CHECK(std::ranges::is_sorted(order));
 }
 
 TEST_CASE("operations_of_one_turn_share_one_enter") {
-    executor used(options_for(GENERATE(both_modes())));
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     used.run([](executor& home) -> task<> {
         (void)co_await no_operation();
         const statistics before = home.stats();
@@ -102,10 +102,10 @@ TEST_CASE("a_turn_enters_the_kernel_once") {
     CHECK(end.submit_retries == 0);
 }
 
-TEST_CASE("a_task_that_is_always_ready_does_not_starve_operations") {
+TEST_CASE("a_task_that_is_always_ready_does_not_starve_operations", "[linux]") {
     executor_options options = options_for(GENERATE(both_modes()));
     options.budget = GENERATE(1U, 16U, 256U);
-    executor used(options);
+    executor used(options, test_kernel());
     bool done = false;
     used.run([](bool& done_) -> task<> {
         co_await scope([&](task_group& group) -> task<> {
@@ -126,8 +126,8 @@ TEST_CASE("a_task_that_is_always_ready_does_not_starve_operations") {
     CHECK(done);
 }
 
-TEST_CASE("a_post_that_posts_itself_for_ever_does_not_starve_operations_and_tasks") {
-    executor used;
+TEST_CASE("a_post_that_posts_itself_for_ever_does_not_starve_operations_and_tasks", "[linux]") {
+    executor used({}, test_kernel());
     struct endless final : posted_work {
         explicit endless(executor& given)
             : home(given) {}
@@ -153,7 +153,7 @@ TEST_CASE("a_post_that_posts_itself_for_ever_does_not_starve_operations_and_task
 TEST_CASE("the_budget_bounds_the_coroutines_of_a_turn") {
     executor_options options;
     options.budget = 10;
-    executor used(options);
+    executor used(options, test_kernel());
     used.run([](executor& home) -> task<> {
         co_await next_turn{};
         co_await yield(); // the second resumption of a turn, whose counters are written when it ends
@@ -170,7 +170,7 @@ TEST_CASE("more_operations_than_the_submission_queue_holds_are_all_done") {
     executor_options options = options_for(GENERATE(both_modes()));
     options.ring.submission_entries = 8;
     options.ring.completion_entries = 16;
-    executor used(options);
+    executor used(options, test_kernel());
     int done = 0;
     used.run([](int& count) -> task<> {
         co_await scope([&](task_group& group) -> task<> {
@@ -191,7 +191,7 @@ TEST_CASE("completions_that_overflow_the_queue_are_not_lost") {
     executor_options options = options_for(GENERATE(both_modes()));
     options.ring.submission_entries = 4;
     options.ring.completion_entries = 4;
-    executor used(options);
+    executor used(options, test_kernel());
     std::vector<std::unique_ptr<pipe_ends>> pipes;
     for (int i = 0; i < 64; ++i) pipes.push_back(std::make_unique<pipe_ends>());
     int done = 0;

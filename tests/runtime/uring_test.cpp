@@ -17,8 +17,8 @@ using namespace chainring;
 using namespace chainring::test;
 using namespace std::chrono_literals;
 
-TEST_CASE("a_hand_made_operation_yields_the_result_of_its_cqe") {
-    executor used(options_for(GENERATE(both_modes())));
+TEST_CASE("a_hand_made_operation_yields_the_result_of_its_cqe", "[linux]") {
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     used.run([]() -> task<> {
         const result<int> done = co_await no_operation();
         CHECK(done == 0);
@@ -29,8 +29,8 @@ TEST_CASE("a_hand_made_operation_yields_the_result_of_its_cqe") {
     check_baseline(used);
 }
 
-TEST_CASE("a_file_can_be_opened_written_read_and_closed") {
-    executor used(options_for(GENERATE(both_modes())));
+TEST_CASE("a_file_can_be_opened_written_read_and_closed", "[linux]") {
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     const std::size_t before = open_descriptors();
     std::FILE* const temporary = std::tmpfile();
     REQUIRE(temporary != nullptr);
@@ -60,7 +60,7 @@ TEST_CASE("a_file_can_be_opened_written_read_and_closed") {
 }
 
 TEST_CASE("flags_that_the_executor_cannot_account_for_are_refused_and_nothing_is_done") {
-    executor used(options_for(GENERATE(both_modes())));
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     pipe_ends pipe;
     pipe.write("data");
     const unsigned flag = GENERATE(
@@ -69,7 +69,7 @@ TEST_CASE("flags_that_the_executor_cannot_account_for_are_refused_and_nothing_is
     used.run([](pipe_ends& from, unsigned flag_) -> task<> {
         std::array<char, 16> memory{};
         const result<int> outcome = co_await uring([&](io_uring_sqe& sqe) {
-            io_uring_prep_read(&sqe, from.reading(), memory.data(), memory.size(), 0);
+            prepare_read(sqe, from.reading(), memory.data(), memory.size());
             sqe.flags |= static_cast<unsigned char>(flag_);
             sqe.rw_flags = 0xff; // of the refused operation, and no business of whatever takes its place
         });
@@ -82,7 +82,7 @@ TEST_CASE("flags_that_the_executor_cannot_account_for_are_refused_and_nothing_is
 }
 
 TEST_CASE("a_multishot_operation_is_refused_because_it_is_awaited_once") {
-    executor used(options_for(GENERATE(both_modes())));
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     pipe_ends pipe;
     pipe.write("data"); // a poll of it would have a CQE at once
     used.run([](pipe_ends& from) -> task<> {
@@ -107,14 +107,14 @@ TEST_CASE("a_multishot_operation_is_refused_because_it_is_awaited_once") {
     check_baseline(used);
 }
 
-TEST_CASE("forcing_an_operation_to_a_worker_thread_is_allowed") {
-    executor used(options_for(GENERATE(both_modes())));
+TEST_CASE("forcing_an_operation_to_a_worker_thread_is_allowed", "[linux]") {
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     pipe_ends pipe;
     pipe.write("data");
     used.run([](pipe_ends& from) -> task<> {
         std::array<char, 16> memory{};
         const result<int> read = co_await uring([&](io_uring_sqe& sqe) {
-            io_uring_prep_read(&sqe, from.reading(), memory.data(), memory.size(), 0);
+            prepare_read(sqe, from.reading(), memory.data(), memory.size());
             sqe.flags |= IOSQE_ASYNC;
         });
         CHECK(read == 4);
@@ -123,7 +123,7 @@ TEST_CASE("forcing_an_operation_to_a_worker_thread_is_allowed") {
 }
 
 TEST_CASE("an_exception_while_the_sqe_is_prepared_is_thrown_by_the_await_and_nothing_is_done") {
-    executor used(options_for(GENERATE(both_modes())));
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     pipe_ends pipe;
     used.run([](executor& home, pipe_ends& to) -> task<> {
         for (int i = 0; i < 3; ++i) {
@@ -146,8 +146,8 @@ TEST_CASE("an_exception_while_the_sqe_is_prepared_is_thrown_by_the_await_and_not
     check_baseline(used);
 }
 
-TEST_CASE("a_destroyed_operation_in_flight_is_waited_for") {
-    executor used(options_for(GENERATE(both_modes())));
+TEST_CASE("a_destroyed_operation_in_flight_is_waited_for", "[linux]") {
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     pipe_ends pipe;
     used.run([](executor& home, pipe_ends& from) -> task<> {
         auto group = std::make_unique<task_group>(co_await this_scope{});
@@ -155,7 +155,7 @@ TEST_CASE("a_destroyed_operation_in_flight_is_waited_for") {
         // A worker thread has it, so the cancellation takes more than one enter.
         group->spawn([](pipe_ends& from_, std::array<char, 16>& to) -> task<> {
             (void)co_await uring([&](io_uring_sqe& sqe) {
-                io_uring_prep_read(&sqe, from_.reading(), to.data(), to.size(), 0);
+                prepare_read(sqe, from_.reading(), to.data(), to.size());
                 sqe.flags |= IOSQE_ASYNC;
             });
         }(from, memory));
@@ -172,8 +172,8 @@ TEST_CASE("a_destroyed_operation_in_flight_is_waited_for") {
     check_baseline(used);
 }
 
-TEST_CASE("an_operation_on_a_worker_thread_is_cancelled") {
-    executor used(options_for(GENERATE(both_modes())));
+TEST_CASE("an_operation_on_a_worker_thread_is_cancelled", "[linux]") {
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     pipe_ends pipe;
     used.run([](pipe_ends& from) -> task<> {
         task_group group(co_await this_scope{});
@@ -181,7 +181,7 @@ TEST_CASE("an_operation_on_a_worker_thread_is_cancelled") {
         result<int> outcome = 0;
         group.spawn([](pipe_ends& from_, std::array<char, 16>& to, result<int>& report) -> task<> {
             report = co_await uring([&](io_uring_sqe& sqe) {
-                io_uring_prep_read(&sqe, from_.reading(), to.data(), to.size(), 0);
+                prepare_read(sqe, from_.reading(), to.data(), to.size());
                 sqe.flags |= IOSQE_ASYNC;
             });
         }(from, memory, outcome));
@@ -199,8 +199,8 @@ TEST_CASE("an_operation_on_a_worker_thread_is_cancelled") {
     check_baseline(used);
 }
 
-TEST_CASE("the_result_of_a_zero_copy_send_is_the_bytes_and_not_the_notification") {
-    executor used(options_for(GENERATE(both_modes())));
+TEST_CASE("the_result_of_a_zero_copy_send_is_the_bytes_and_not_the_notification", "[linux]") {
+    executor used(options_for(GENERATE(both_modes())), test_kernel());
     // Zero-copy sends exist for internet sockets only.
     const int receiver = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     const int sender = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -224,7 +224,7 @@ TEST_CASE("the_result_of_a_zero_copy_send_is_the_bytes_and_not_the_notification"
 }
 
 TEST_CASE("an_operation_can_be_made_first_and_awaited_later") {
-    executor used;
+    executor used({}, test_kernel());
     pipe_ends pipe;
     used.run([](executor& home, pipe_ends& from) -> task<> {
         std::array<char, 16> memory{};
