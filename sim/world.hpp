@@ -6,7 +6,7 @@
 //     home.run(serve());
 //
 // Every choice that Linux might make one way or another is drawn here, as a numbered decision, from one generator.
-// So a run is repeated by its seed; the hash over all decisions and completions tells whether it really was. It is
+// So a run is repeated by its seed; the hash over all decisions, completions and resumptions tells whether it really was. It is
 // repeated by the log of its decisions too, which can be shortened: the first alternative is always the harmless one.
 #pragma once
 
@@ -49,8 +49,9 @@ class world {
     // From here on nothing goes wrong: no fault of its knobs occurs any more.
     void heal();
 
-    // For the hash: what a ring has told its user.
+    // For the hash: what a ring has told its user, and how many coroutines an executor has resumed by now.
     void completed(const io_uring_cqe& cqe);
+    void resumed(std::uint64_t in_all) noexcept { mix(in_all); }
 
     // An executor enters its kernel. A program that has not ended after very many of them goes round in a circle.
     void entered();

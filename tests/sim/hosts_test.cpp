@@ -113,6 +113,51 @@ TEST_CASE("the_same_seed_takes_several_machines_the_same_way") {
     });
 }
 
+TEST_CASE("what_is_resumed_belongs_to_the_hash") {
+    const auto hash_with = [](int yields) {
+        sim::world world(1, sim::faults{});
+        sim::simulation play(world);
+        auto& only = play.add("10.0.0.1", [yields]() -> task<> {
+            for (int i = 0; i < yields; ++i) co_await yield();
+        });
+        play.run_until([&] { return only.ended(); });
+        CHECK(world.completions() == 0);
+        return world.hash();
+    };
+    CHECK(hash_with(3) == hash_with(3));
+    CHECK(hash_with(3) != hash_with(4));
+}
+
+TEST_CASE("executors_that_sleep_are_woken_by_each_others_posts") {
+    each_seed(300, [](std::uint64_t seed) {
+        world_of_seed world(seed);
+        sim::simulation play(world);
+        struct player {
+            sim::host* at = nullptr;
+            player* other = nullptr;
+            unsigned hits = 0;
+
+            task<> play(unsigned to) {
+                while (hits < to) co_await sleep(24h * 365); // until it is cancelled
+            }
+            void hit(unsigned to) {
+                if (++hits == to) at->home().root_scope().cancel();
+                if (other->hits < to) other->at->home().post([to, next = other] { next->hit(to); });
+            }
+        } one, two;
+        one.other = &two;
+        two.other = &one;
+        constexpr unsigned hits = 50;
+        one.at = &play.add("10.0.0.1", [&] { return one.play(hits); }, small_options(world));
+        two.at = &play.add("10.0.0.2", [&] { return two.play(hits); }, small_options(world));
+        play.run_for(1s);
+        one.at->home().post([&] { one.hit(hits); });
+        play.run_until([&] { return one.at->ended() && two.at->ended(); });
+        CHECK(one.hits == hits);
+        CHECK(two.hits == hits);
+    });
+}
+
 TEST_CASE("a_host_that_nobody_has_set_up_cannot_be_reached") {
     sim::world world(1, sim::faults{});
     sim::simulation play(world);

@@ -103,6 +103,7 @@ template <class Body> course in_world(sim::world& world, Body body) {
     {
         executor home(small_options(world), kernel);
         world.at_each_enter([&] {
+            world.resumed(home.stats().resumptions);
             for (const std::string& broken : home.broken_invariants())
                 world.fail("broken invariant: " + broken);
         });
