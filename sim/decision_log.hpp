@@ -13,6 +13,7 @@ struct decision {
     std::uint32_t alternatives; // 2 at least
     std::uint32_t chosen;       // of them, from 0 on
     std::uint64_t before;       // the hash over all that had happened by then
+    bool is_chance = false;     // yes or no: the first alternative is a no, the last one a yes
 
     bool operator==(const decision& other) const noexcept;
 };

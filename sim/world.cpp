@@ -60,11 +60,11 @@ void world::mix(std::uint64_t value) noexcept {
     hash_ ^= hash_ >> 29;
 }
 
-std::uint32_t world::choose(std::uint32_t alternatives, const char* what) {
+std::uint32_t world::decide(std::uint32_t alternatives, const char* what, bool is_chance) {
     assert(alternatives > 0);
     if (alternatives == 1) return 0;
     const std::uint32_t chosen = next_choice(alternatives);
-    decided({what, alternatives, chosen, hash_});
+    decided({what, alternatives, chosen, hash_, is_chance});
     return chosen;
 }
 

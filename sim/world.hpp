@@ -39,13 +39,18 @@ class world {
     const faults& knobs() const noexcept { return faults_; }
 
     // The next decision: a number below `alternatives`, which is 1 at least. One alternative is no decision.
-    std::uint32_t choose(std::uint32_t alternatives, const char* what);
-    // True in `thousandths` of a thousand cases, the last ones.
+    std::uint32_t choose(std::uint32_t alternatives, const char* what) {
+        return decide(alternatives, what, false);
+    }
+    // True in `thousandths` of a thousand cases, the last ones. Never and always are no decisions.
     bool chance(unsigned thousandths, const char* what) {
-        return thousandths != 0 && choose(1000, what) + thousandths >= 1000;
+        if (thousandths == 0 || thousandths >= 1000) return thousandths != 0;
+        return decide(1000, what, true) + thousandths >= 1000;
     }
     // From here on a fault occurs that often, in thousandths.
     void set(unsigned faults::* fault, unsigned thousandths) noexcept { faults_.*fault = thousandths; }
+    // From here on these occur, and no others.
+    void set(const faults& from_now_on) noexcept { faults_ = from_now_on; }
     // From here on nothing goes wrong: no fault of its knobs occurs any more.
     void heal();
 
@@ -89,6 +94,7 @@ class world {
     // given == nullptr: the choices begin with those of the faults.
     world(replay, std::uint64_t seed, const faults* given, std::vector<std::uint32_t> choices);
 
+    std::uint32_t decide(std::uint32_t alternatives, const char* what, bool is_chance);
     void draw_knobs();
     std::uint64_t next() noexcept;
     std::uint32_t next_choice(std::uint32_t alternatives) noexcept;

@@ -93,7 +93,7 @@ class world_of_seed {
 
 // Runs a test's body as a task and checks that nothing of it is left; in every turn the executor's invariants must
 // hold. `Body`: (sim::world&) -> task<>, or (sim::world&, sim::simulated_kernel&) -> task<>.
-template <class Body> course in_world(sim::world& world, Body body) {
+template <class Body> course in_world(sim::world& world, const executor_options& options, Body body) {
     CAPTURE(world.seed(), world.knobs().to_string());
     const running_world failing_here(world);
     sim::simulated_kernel kernel(world);
@@ -101,7 +101,7 @@ template <class Body> course in_world(sim::world& world, Body body) {
     kernel.forbid_cut_chains();
     const time_point begun = world.now();
     {
-        executor home(small_options(world), kernel);
+        executor home(options, kernel);
         world.at_each_enter([&] {
             world.resumed(home.stats().resumptions);
             for (const std::string& broken : home.broken_invariants())
@@ -121,6 +121,10 @@ template <class Body> course in_world(sim::world& world, Body body) {
     }
     CHECK(kernel.open_descriptors() == 0);
     return {world.hash(), world.decisions(), world.completions(), world.now() - begun};
+}
+
+template <class Body> course in_world(sim::world& world, Body body) {
+    return in_world(world, small_options(world), std::move(body));
 }
 
 template <class Body> course in_world(std::uint64_t seed, Body body) {

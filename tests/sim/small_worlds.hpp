@@ -1,0 +1,65 @@
+// Worlds of a handful of operations, all of them.
+#pragma once
+
+#include "simulation.hpp"
+
+#include <chainring/sim/exhaustive.hpp>
+
+namespace chainring::test {
+
+// No sizes are drawn, and nothing is larger than it must be.
+inline executor_options smallest_options() {
+    executor_options options;
+    options.ring = {.submission_entries = 8, .completion_entries = 16};
+    options.buffers = {.block_size = 256, .blocks = 4, .most_blocks = 16};
+    options.budget = 32;
+    return options;
+}
+
+// Runs the body in each world of such faults, and checks that these were all, and at least so many that something was
+// tried. CHAINRING_SIM_REPLAY runs the world of a log alone, for scripts/shrink.
+template <class Body>
+void in_every_world(
+    std::uint64_t at_least, const sim::faults& given, const sim::exploration_limits& limits, Body body) {
+    if (std::getenv("CHAINRING_SIM_REPLAY") != nullptr) {
+        world_of_seed world(0, &given);
+        in_world(world, smallest_options(), body);
+        return;
+    }
+    const char* const log = std::getenv("CHAINRING_SIM_LOG");
+    const sim::explored all = sim::explore(given, limits, [&](sim::world& world) {
+        std::ofstream file;
+        if (log != nullptr) file.open(log); // the last world's in the end
+        if (log != nullptr) world.log_to(&file);
+        in_world(world, smallest_options(), body);
+        world.log_to(nullptr);
+        return !a_world_has_failed;
+    });
+    CAPTURE(all.runs);
+    CHECK(all.complete);
+    CHECK_FALSE(all.thinned);
+    CHECK(all.runs >= at_least);
+}
+
+template <class Over> endpoint small_address() {
+    if constexpr (Over::tcp)
+        return {"127.0.0.1", 7000};
+    else
+        return endpoint::from_abstract_name("small").value();
+}
+
+template <class Over> task<stream_pair<Over>> small_pair() {
+    auto listener = must(Over::listener::bind(small_address<Over>()));
+    auto near = must(co_await Over::stream::connect(small_address<Over>()));
+    auto far = must(co_await listener.accept());
+    must(co_await listener.close());
+    co_return stream_pair<Over>{std::move(near), std::move(far)};
+}
+
+// Some turns, of which the world says how many.
+inline task<> some_turns(sim::world& world, std::uint32_t most) {
+    const std::uint32_t turns = world.choose(most + 1, "turns");
+    for (std::uint32_t turn = 0; turn < turns; ++turn) co_await turn_begin();
+}
+
+} // namespace chainring::test
