@@ -15,6 +15,7 @@ namespace {
 
 // What the kernel counts of a record besides its bytes.
 constexpr std::size_t record_overhead = 256;
+constexpr std::size_t least_overhead = 32;
 
 } // namespace
 
@@ -147,8 +148,9 @@ unsigned connection_socket::events() const noexcept {
     const bool no_more_to_receive = receiving_ended_ || in_.end_arrived;
     unsigned ready = 0;
     if (in_.arrived != 0 || !in_.records.empty() || no_more_to_receive || error() != 0) ready |= POLLIN;
-    if (writable() || sending_ended_) ready |= POLLOUT;
+    if (writable() || (is_tcp() && sending_ended_)) ready |= POLLOUT;
     if (error() != 0) ready |= POLLERR;
+    if (no_more_to_receive) ready |= POLLRDHUP;
     if (no_more_to_receive && sending_ended_) ready |= POLLHUP;
     return ready;
 }
@@ -179,8 +181,8 @@ int connection_socket::send(std::span<const iovec> pieces, std::size_t skip, std
         else
             peer->in_.arrived = peer->in_.bytes.size();
     } else {
-        if (wanted + record_overhead > send_buffer()) return -EMSGSIZE;
-        set_full(wanted + record_overhead > room() || most < wanted);
+        if (wanted + least_overhead > send_buffer()) return -EMSGSIZE;
+        set_full(room() == 0 || most < wanted); // whoever finds some room may send any record
         if (full()) return -EAGAIN;
         append(peer->in_.records.emplace_back(), pieces, 0, wanted);
         peer->in_.size_of_records += wanted + record_overhead;
@@ -228,6 +230,7 @@ int connection_socket::receive_record(void* target, std::size_t size, int flags)
 }
 
 int connection_socket::nothing_to_receive() noexcept {
+    if (is_tcp() && in_.end_arrived) return 0; // whatever came behind the end
     if (error() != 0) return -take_error();
     return receiving_ended_ || in_.end_arrived ? 0 : -EAGAIN;
 }
@@ -296,6 +299,11 @@ void connection_socket::arrive() {
     const bool alone = due_bytes == 0 && !end_due;
     if (reset_due && (within.choose(2, "reset or what was sent before it") == 0 || alone)) {
         become_reset();
+    } else if (due_bytes != 0 && receiving_ended_ && sending_ended_) {
+        // Nobody will ever receive it, and the sender is told.
+        const auto peer = peer_.lock();
+        become_reset();
+        if (peer != nullptr) peer->send_reset();
     } else if (due_bytes != 0) {
         constexpr std::size_t slowly = 100; // bytes at a time
         const auto all = static_cast<std::uint32_t>(slow_ ? std::min(due_bytes, slowly) : due_bytes);
@@ -303,11 +311,6 @@ void connection_socket::arrive() {
                            ? all
                            : 1 + within.choose(all, "how many bytes arrive");
         while (!in_.segments.empty() && in_.segments.front().due <= now()) in_.segments.pop_front();
-        if (receiving_ended_ && sending_ended_) { // nobody will ever receive it, and the sender is told
-            const auto peer = peer_.lock();
-            become_reset();
-            if (peer != nullptr) peer->send_reset();
-        }
     } else if (end_due) {
         in_.end_arrived = true;
         state_changed();

@@ -31,6 +31,7 @@ unsigned datagram_socket::events() const noexcept {
     if (!queue_.empty() || receiving_ended_ || error() != 0) ready |= POLLIN;
     if (writable()) ready |= POLLOUT;
     if (error() != 0) ready |= POLLERR;
+    if (receiving_ended_) ready |= POLLRDHUP;
     if (receiving_ended_ && sending_ended_) ready |= POLLHUP;
     return ready;
 }

@@ -9,7 +9,11 @@ namespace chainring::sim {
 
 simulated_ring::attempt simulated_ring::close(request& tried) {
     if (tried.sqe.file_index != 0) return end(tried, close_direct(tried.sqe.file_index - 1));
-    check_close(files_.find(tried.sqe.fd));
+    std::shared_ptr<file> closed = files_.find(tried.sqe.fd);
+    check_close(closed);
+    // What is submitted behind it may come before the file's end.
+    if (closed != nullptr && world_.chance(world_.knobs().later, "a closed file ends later"))
+        closed_.push_back(closed);
     return end(tried, files_.close(tried.sqe.fd));
 }
 

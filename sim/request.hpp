@@ -34,7 +34,11 @@ struct request {
     std::shared_ptr<file> target; // from its first attempt on, whatever becomes of the descriptor
     std::size_t done = 0;         // bytes, of a send
     bool due = false;             // to be attempted, ready or not
-    std::uint64_t seen_wakes = 0; // of a poll
+    // Its turn has come, or its end, and task work will see to it: no cancel finds it.
+    enum class task_work : unsigned char { none, begins, is_cancelled, ends_with_chain };
+    task_work queued = task_work::none;
+    std::uint64_t seen_wakes = 0;              // of a poll, and of a send that waits
+    bool connected = false;                    // of a connect: and not told so yet
     std::deque<std::unique_ptr<request>> next; // the rest of its chain
 
     std::unique_ptr<notification> notifies; // instead of being attempted

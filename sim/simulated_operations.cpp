@@ -13,7 +13,8 @@ namespace chainring::sim {
 namespace {
 
 constexpr std::size_t everything = std::numeric_limits<std::size_t>::max();
-constexpr int shots_at_a_time = 32; // then others get their turn
+constexpr unsigned always_polled = POLLERR | POLLHUP | POLLRDHUP; // whatever a poll asks for
+constexpr int shots_at_a_time = 32;                               // then others get their turn
 
 bool may_wait(const request& tried) noexcept {
     return (tried.sqe.msg_flags & MSG_DONTWAIT) == 0;
@@ -24,20 +25,26 @@ bool is_send(const request& shown) noexcept {
            shown.sqe.opcode == IORING_OP_SEND_ZC;
 }
 
+// The half-close of a peer wakes who waits for room again and again, until a worker thread waits in its place.
+bool waits_in_worker(const request& waiting) {
+    return is_send(waiting) && may_wait(waiting) && (waiting.target->as_socket()->events() & POLLRDHUP) != 0;
+}
+
 } // namespace
 
 bool simulated_ring::is_ready(const request& parked) const {
-    if (parked.due) return true;
+    if (parked.due || parked.queued != request::task_work::none) return true;
     if (parked.notifies != nullptr) return parked.notifies->sent.let_go();
     if (const event_file* const event = parked.target->as_event()) return event->count != 0;
     const socket& of = *parked.target->as_socket();
     switch (parked.sqe.opcode) {
     case IORING_OP_CONNECT: return of.may_connect(parked.to);
     case IORING_OP_POLL_ADD:
-        return of.write_wakes() != parked.seen_wakes && (of.events() & (POLLOUT | POLLERR | POLLHUP)) != 0;
+        return of.write_wakes() != parked.seen_wakes && (of.events() & (POLLOUT | always_polled)) != 0;
     case IORING_OP_SEND:
     case IORING_OP_SENDMSG:
-    case IORING_OP_SEND_ZC: return (of.events() & (POLLOUT | POLLERR | POLLHUP)) != 0;
+    case IORING_OP_SEND_ZC: // tries again at any wake
+        return of.write_wakes() != parked.seen_wakes || (of.events() & (POLLOUT | POLLERR | POLLHUP)) != 0;
     default: return (of.events() & (POLLIN | POLLERR | POLLHUP)) != 0;
     }
 }
@@ -79,7 +86,7 @@ simulated_ring::attempt simulated_ring::attempt_once(request& tried) {
 // may wait; one that falls short all the same reports what moved, not why, and ends its chain.
 simulated_ring::attempt simulated_ring::send(request& tried, socket& to) {
     const bool zero_copy = tried.sqe.opcode == IORING_OP_SEND_ZC;
-    if (zero_copy && !(to.is_internet() && to.is_stream())) return end(tried, -EOPNOTSUPP);
+    if (zero_copy && !(to.is_internet() && to.is_stream())) return end_send(tried, -EOPNOTSUPP);
     const std::size_t wanted = tried.size() - tried.done;
     std::size_t most = everything;
     if (wanted != 0 && world_.chance(world_.knobs().short_send, "short send"))
@@ -90,9 +97,14 @@ simulated_ring::attempt simulated_ring::send(request& tried, socket& to) {
     if (sent > 0) tried.done += static_cast<std::size_t>(sent);
 
     const bool all = sent >= 0 && tried.done == tried.size();
-    const bool wants_all = (tried.sqe.msg_flags & MSG_WAITALL) != 0;
+    bool wants_all = (tried.sqe.msg_flags & MSG_WAITALL) != 0;
+    if (sent > 0 && !all && !wants_all && waits_in_worker(tried))
+        wants_all = world_.chance(world_.knobs().elusive, "a worker thread sends all");
     if (all || (sent > 0 && !wants_all)) return end_send(tried, static_cast<int>(tried.done));
-    if ((sent > 0 || sent == -EAGAIN) && may_wait(tried)) return attempt::parked;
+    if ((sent > 0 || sent == -EAGAIN) && may_wait(tried)) {
+        tried.seen_wakes = to.write_wakes();
+        return attempt::parked;
+    }
     if (tried.done != 0) return end_send(tried, static_cast<int>(tried.done), true);
     return end_send(tried, sent);
 }
@@ -117,6 +129,9 @@ simulated_ring::attempt simulated_ring::receive(request& tried, socket& from) {
         unsigned flags = 0;
         if (selects) { // before it is known whether there is something to receive
             const auto found = buffers_.find(sqe.buf_group);
+            // Linux may know that it has received all there was, and needs no buffer then.
+            const bool seems_done = shot != 0 && from.received() == 0 && found->second.empty();
+            if (seems_done && world_.choose(2, "a buffer for nothing") == 0) return attempt::parked;
             if (found == buffers_.end() || found->second.empty()) return end(tried, -ENOBUFS);
             provided = &found->second;
             const io_uring_buf& taken = provided->front();
@@ -154,13 +169,25 @@ simulated_ring::attempt simulated_ring::accept(request& tried, socket& from) {
     }
 }
 
+// Who connects over TCP may be told later than who accepts, or never, if it is cancelled in between.
 simulated_ring::attempt simulated_ring::connect(request& tried, socket& from) {
+    if (tried.connected) {
+        int error = 0;
+        socklen_t length = sizeof error;
+        from.get_option(SOL_SOCKET, SO_ERROR, &error, length);
+        return end(tried, -error);
+    }
     const int connected = from.connect(tried.to);
-    return connected == -EAGAIN ? attempt::parked : end(tried, connected);
+    if (connected == -EAGAIN) return attempt::parked;
+    const bool told_later = connected == 0 && from.is_internet() && from.is_stream() &&
+                            world_.chance(world_.knobs().later, "told later of its connection");
+    if (!told_later) return end(tried, connected);
+    tried.connected = tried.due = true;
+    return attempt::parked;
 }
 
 simulated_ring::attempt simulated_ring::poll(request& tried, socket& of) {
-    const unsigned asked = tried.sqe.poll32_events | POLLERR | POLLHUP;
+    const unsigned asked = tried.sqe.poll32_events | always_polled;
     const unsigned ready = of.events() & asked;
     tried.seen_wakes = of.write_wakes();
     if (ready == 0) {
@@ -185,11 +212,16 @@ simulated_ring::attempt simulated_ring::read(request& tried, event_file& of) {
 simulated_ring::attempt simulated_ring::cancel(request& tried) {
     const auto find = [&] {
         const auto at = std::ranges::find_if(parked_, [&](const auto& each) {
-            return each->sqe.user_data == tried.sqe.addr && each->notifies == nullptr;
+            const bool there =
+                each->queued == request::task_work::none || each->queued == request::task_work::is_cancelled;
+            return there && each->sqe.user_data == tried.sqe.addr && each->notifies == nullptr;
         });
         return static_cast<std::size_t>(at - parked_.begin());
     };
     std::size_t which = find();
+    const bool is_cancelled =
+        which < parked_.size() && parked_[which]->queued == request::task_work::is_cancelled;
+    if (is_cancelled) return end(tried, 0); // once more
     if (which < parked_.size() && is_ready(*parked_[which]) &&
         world_.choose(2, "a cancelled operation is faster") == 0) {
         resume(which);
@@ -200,28 +232,40 @@ simulated_ring::attempt simulated_ring::cancel(request& tried) {
     const io_uring_sqe& target = parked_[which]->sqe;
     const unsigned char opcode = target.opcode;
     const bool single_receive = opcode == IORING_OP_RECV && (target.ioprio & IORING_RECV_MULTISHOT) == 0;
-    const bool may_be_elusive = opcode == IORING_OP_CONNECT || single_receive;
+    const bool may_be_elusive =
+        opcode == IORING_OP_CONNECT || single_receive || waits_in_worker(*parked_[which]);
     if (may_be_elusive && world_.chance(world_.knobs().elusive, "an elusive target")) {
         // Between two polls a connect to a full backlog is nowhere.
-        if (opcode == IORING_OP_CONNECT && world_.choose(2, "not found") == 0) return end(tried, -ENOENT);
+        if (opcode == IORING_OP_CONNECT && !parked_[which]->connected && world_.choose(2, "not found") == 0)
+            return end(tried, -ENOENT);
         end(tried, -EALREADY);
-        if (world_.choose(2, "it ends") == 0) end_by_cancel(which, -EINTR);
+        if (world_.choose(2, "it ends") == 0) end_by_cancel(*take_out(which), -EINTR);
         return attempt::ended;
     }
-    const bool answer_first = world_.choose(2, "the answer or its target comes first") == 0;
-    if (answer_first) end(tried, 0);
-    end_by_cancel(which, -ECANCELED);
-    return answer_first ? attempt::ended : end(tried, 0);
+    enum { answer_first, target_first, target_later };
+    const std::uint32_t order = world_.choose(3, "the answer or its target comes first");
+    if (order == target_later) {
+        parked_[which]->queued = request::task_work::is_cancelled;
+        return end(tried, 0);
+    }
+    if (order == answer_first) end(tried, 0);
+    end_by_cancel(*take_out(which), -ECANCELED);
+    return order == answer_first ? attempt::ended : end(tried, 0);
 }
 
-void simulated_ring::end_by_cancel(std::size_t which, int result) {
-    const std::unique_ptr<request> cancelled = std::move(parked_[which]);
+std::unique_ptr<request> simulated_ring::take_out(std::size_t which) {
+    std::unique_ptr<request> taken = std::move(parked_[which]);
     parked_.erase(parked_.begin() + static_cast<std::ptrdiff_t>(which));
-    if (cancelled->sqe.opcode == IORING_OP_CONNECT) cancelled->target->as_socket()->give_up_connect();
-    if (is_send(*cancelled))
-        end_send(*cancelled, cancelled->done != 0 ? static_cast<int>(cancelled->done) : result, true);
+    return taken;
+}
+
+void simulated_ring::end_by_cancel(request& cancelled, int result) {
+    if (cancelled.sqe.opcode == IORING_OP_CONNECT && !cancelled.connected)
+        cancelled.target->as_socket()->give_up_connect();
+    if (is_send(cancelled))
+        end_send(cancelled, cancelled.done != 0 ? static_cast<int>(cancelled.done) : result, true);
     else
-        end(*cancelled, result);
+        end(cancelled, result);
 }
 
 } // namespace chainring::sim

@@ -103,10 +103,16 @@ int simulated_ring::enter(unsigned to_submit, unsigned wait_for, const __kernel_
     if (to_submit != 0 && world_.chance(world_.knobs().refused, "enter refused"))
         return world_.choose(2, "again or busy") == 0 ? -EAGAIN : -EBUSY;
     flush_overflow();
+    if (to_submit != 0) complete_in_passing(); // before anything is submitted
     const unsigned takes = how_many_to_take(to_submit);
     submit(takes);
+    const int returned = takes < to_submit ? static_cast<int>(takes) : run(takes, wait_for, timeout);
+    closed_.clear();
+    return returned;
+}
+
+int simulated_ring::run(unsigned takes, unsigned wait_for, const __kernel_timespec* timeout) {
     const int taken = static_cast<int>(takes);
-    if (takes < to_submit) return taken;
     const time_point end = timeout == nullptr ? time_point::max()
                                               : world_.now() + std::chrono::seconds(timeout->tv_sec) +
                                                     std::chrono::nanoseconds(timeout->tv_nsec);
@@ -160,7 +166,10 @@ void simulated_ring::start(std::unique_ptr<request> begun, by whom) {
         sqe.opcode != IORING_OP_NOP && sqe.opcode != IORING_OP_ASYNC_CANCEL && sqe.opcode != IORING_OP_CLOSE;
     if (needs_file) begun->target = find(sqe);
     if (needs_file && begun->target == nullptr) {
-        end(*begun, -EBADF);
+        if (sqe.opcode == IORING_OP_SEND_ZC)
+            end_send(*begun, -EBADF);
+        else
+            end(*begun, -EBADF);
         return;
     }
     // A close and a cancel are always done at once.
@@ -170,9 +179,17 @@ void simulated_ring::start(std::unique_ptr<request> begun, by whom) {
 }
 
 void simulated_ring::resume(std::size_t which) {
-    std::unique_ptr<request> resumed = std::move(parked_[which]);
-    parked_.erase(parked_.begin() + static_cast<std::ptrdiff_t>(which));
+    std::unique_ptr<request> resumed = take_out(which);
     resumed->due = false;
+    switch (std::exchange(resumed->queued, request::task_work::none)) {
+    case request::task_work::begins: start(std::move(resumed)); return;
+    case request::task_work::is_cancelled: end_by_cancel(*resumed, -ECANCELED); return;
+    case request::task_work::ends_with_chain:
+        post(resumed->sqe.user_data, -ECANCELED, 0);
+        for (const auto& each : resumed->next) post(each->sqe.user_data, -ECANCELED, 0);
+        return;
+    case request::task_work::none: break;
+    }
     if (attempt_once(*resumed) == attempt::parked) parked_.push_back(std::move(resumed));
 }
 
@@ -187,13 +204,15 @@ std::vector<std::size_t> simulated_ring::ready_requests() {
 bool simulated_ring::step() {
     const std::vector<std::size_t> ready = ready_requests();
     const std::size_t arrivals = network_.arrivals();
-    if (ready.empty() && arrivals == 0) return false;
-    const std::size_t chosen =
-        world_.choose(static_cast<std::uint32_t>(ready.size() + arrivals), "what happens next");
+    const std::size_t all = ready.size() + arrivals + closed_.size();
+    if (all == 0) return false;
+    const std::size_t chosen = world_.choose(static_cast<std::uint32_t>(all), "what happens next");
     if (chosen < ready.size())
         resume(ready[chosen]);
-    else
+    else if (chosen < ready.size() + arrivals)
         network_.arrive(chosen - ready.size());
+    else
+        closed_.erase(closed_.begin() + static_cast<std::ptrdiff_t>(chosen - ready.size() - arrivals));
     return true;
 }
 
@@ -207,15 +226,15 @@ simulated_ring::attempt simulated_ring::end(request& ended, int result, unsigned
     failed = failed || result < 0;
     const bool silent = ended.skips_success();
     if (!silent || failed) post(ended.sqe.user_data, result, flags);
-    if (!failed || ended.is_hard()) {
-        if (ended.next.empty()) return attempt::ended;
-        std::unique_ptr<request> next = std::move(ended.next.front());
-        ended.next.pop_front();
-        next->next = std::move(ended.next);
-        start(std::move(next));
-    } else if (!silent) { // one that skips its success speaks for the rest of its chain too
-        for (const auto& each : ended.next) post(each->sqe.user_data, -ECANCELED, 0);
-    }
+    if (ended.next.empty()) return attempt::ended;
+    const bool goes_on = !failed || ended.is_hard();
+    if (!goes_on && silent) return attempt::ended; // it has spoken for the rest of its chain too
+    // By task work, which comes after all that is being submitted.
+    std::unique_ptr<request> next = std::move(ended.next.front());
+    ended.next.pop_front();
+    next->next = std::move(ended.next);
+    next->queued = goes_on ? request::task_work::begins : request::task_work::ends_with_chain;
+    parked_.push_back(std::move(next));
     return attempt::ended;
 }
 

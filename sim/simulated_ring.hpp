@@ -23,9 +23,10 @@ class simulated_ring {
     // As kernel::enter.
     int enter(unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout);
 
-    // Another call is under way: one of what is ready may complete meanwhile.
+    // Another call is under way: some of what is ready may complete meanwhile.
     void complete_in_passing() {
-        if (world_.chance(world_.knobs().in_passing, "completed in passing")) step();
+        while (world_.chance(world_.knobs().in_passing, "completed in passing") && step()) {
+        }
     }
 
     int register_buffer_ring(const io_uring_buf_reg& registration);
@@ -78,6 +79,8 @@ class simulated_ring {
     void let_clock_jump();
     void sleep_until(time_point end);
     void submit(unsigned count);
+    // Until as many completions are there, or the timeout has passed. What `enter` returns.
+    int run(unsigned takes, unsigned wait_for, const __kernel_timespec* timeout);
     // By a worker thread it does nothing at once, and whatever comes meanwhile overtakes it.
     enum class by : bool { itself, worker };
     void start(std::unique_ptr<request> begun, by whom = by::itself);
@@ -107,7 +110,8 @@ class simulated_ring {
     void check_close(const std::shared_ptr<file>& closed) const;
     // Ends a multishot operation although it has succeeded, or lets it go on.
     bool posted_last(request& shooting, int result, unsigned flags);
-    void end_by_cancel(std::size_t which, int result);
+    std::unique_ptr<request> take_out(std::size_t which);
+    void end_by_cancel(request& cancelled, int result);
 
     [[noreturn]] void report_deadlock() const;
 
@@ -123,6 +127,7 @@ class simulated_ring {
     std::vector<std::shared_ptr<file>> direct_; // the table of direct descriptors
     bool cut_chains_forbidden_ = false;
     std::vector<std::unique_ptr<request>> parked_;
+    std::vector<std::shared_ptr<file>> closed_; // whose end comes before this enter returns
 };
 
 } // namespace chainring::sim

@@ -74,7 +74,7 @@ class socket : public file, public traveller {
     virtual int receive(void* target, std::size_t size, int flags, std::size_t most) = 0;
     virtual std::size_t received() const noexcept = 0; // bytes, of messages those of the first
 
-    // As poll(2): POLLIN, POLLOUT, POLLERR, POLLHUP.
+    // As poll(2): POLLIN, POLLOUT, POLLERR, POLLHUP, POLLRDHUP.
     virtual unsigned events() const noexcept = 0;
     // Changes whenever Linux would wake who polls for POLLOUT.
     std::uint64_t write_wakes() const noexcept { return write_wakes_; }

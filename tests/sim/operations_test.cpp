@@ -96,7 +96,7 @@ TEST_CASE("unix_sockets_cannot_send_without_a_copy") {
     const auto [near, far] = ring.kernel.connected_pair(AF_UNIX, SOCK_STREAM);
     const std::string text = "message";
     send_without_copy(ring, 1, near, text);
-    CHECK(ring.run(1) == std::vector<completed>{{1, -EOPNOTSUPP}});
+    CHECK(ring.run(1).front().result == -EOPNOTSUPP); // a notification may follow
 }
 
 TEST_CASE("a_connection_that_finds_the_table_of_direct_descriptors_full_is_accepted_and_dropped") {

@@ -160,7 +160,9 @@ template <class Over> task<> connect_and_converse(sim::world& world) {
     if (connected)
         co_await converse_for_a_while(std::move(*connected), world);
     else
-        CHECK((connected.error() == errc::timed_out || connected.error() == std::errc::connection_refused));
+        CHECK(
+            (connected.error() == errc::timed_out || connected.error() == std::errc::connection_refused ||
+             connected.error() == std::errc::connection_reset));
 }
 
 // Its backlog is short, and it closes when it has had enough, whoever waits.
