@@ -15,7 +15,7 @@ namespace {
 
 // What the kernel counts of a record besides its bytes.
 constexpr std::size_t record_overhead = 256;
-constexpr std::size_t least_overhead = 32;
+constexpr std::size_t least_of_a_record = 32;
 
 } // namespace
 
@@ -181,7 +181,7 @@ int connection_socket::send(std::span<const iovec> pieces, std::size_t skip, std
         else
             peer->in_.arrived = peer->in_.bytes.size();
     } else {
-        if (wanted + least_overhead > send_buffer()) return -EMSGSIZE;
+        if (wanted + least_of_a_record > send_buffer()) return -EMSGSIZE;
         set_full(room() == 0 || most < wanted); // whoever finds some room may send any record
         if (full()) return -EAGAIN;
         append(peer->in_.records.emplace_back(), pieces, 0, wanted);

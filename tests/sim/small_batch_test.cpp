@@ -187,8 +187,8 @@ TEST_CASE("a_record_that_is_too_long_fails_alone_wherever_it_stands_in_every_wor
 }
 
 TEST_CASE("a_batch_into_a_reset_says_which_messages_it_cost_in_every_world") {
-    in_every_world(20, {.buffer = 2500}, {.faults = 2}, batch_into_a_reset<over_tcp>);
-    in_every_world(20, {.buffer = 2500}, {.faults = 2}, batch_into_a_reset<over_unix>);
+    in_every_world(20, {.buffer = 2500}, {.faults = up_to(2)}, batch_into_a_reset<over_tcp>);
+    in_every_world(20, {.buffer = 2500}, {.faults = up_to(2)}, batch_into_a_reset<over_unix>);
 }
 
 TEST_CASE("each_datagram_fails_by_itself_in_every_world") {

@@ -93,7 +93,7 @@ template <class Over> task<> close_beside(sim::world& world, meets_close<Over> o
 template <class Over>
 void close_everywhere(std::uint64_t at_least, meets_close<Over> operation, bool greets) {
     const unsigned faults = greets ? 1 : 2;
-    in_every_world(at_least, {}, {.faults = faults}, [&](sim::world& world) {
+    in_every_world(at_least, {}, {.faults = up_to(faults)}, [&](sim::world& world) {
         return close_beside<Over>(world, operation, greets);
     });
 }
@@ -158,5 +158,5 @@ TEMPLATE_TEST_CASE("a_close_beside_a_flush_sends_what_was_written_in_every_world
 
 TEMPLATE_TEST_CASE(
     "a_listener_that_closes_beside_accept_and_connect_ends_both_in_every_world", "", EACH_TRANSPORT) {
-    in_every_world(100, {}, {.faults = 2}, close_listener_beside<TestType>);
+    in_every_world(100, {}, {.faults = up_to(2)}, close_listener_beside<TestType>);
 }
