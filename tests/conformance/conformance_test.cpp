@@ -250,7 +250,7 @@ TEST_CASE("an_outcome_that_no_kernel_has_is_refused") {
     std::uint64_t refused = 0;
     for (std::uint64_t number = 0; number < scripts_at_a_time(80); ++number) {
         const script drawn = random_script(number).make();
-        judge of(drawn, {.seeds = 200, .search = 300});
+        judge of(drawn, {.seeds = scripts_at_a_time(200), .search = scripts_at_a_time(300)});
         const std::string right = perform_simulated(drawn, 0);
         CHECK(of.allows(right));
         for (const std::string& wrong : wrong_outcomes(right)) {
@@ -264,7 +264,7 @@ TEST_CASE("an_outcome_that_no_kernel_has_is_refused") {
 
 TEST_CASE("an_order_that_linked_sends_cannot_have_is_refused_and_explained") {
     const script chain{transport::seqpacket, {linked(sends(near, 10)), sends(near, 20)}};
-    judge of(chain, {.seeds = 200, .search = 300});
+    judge of(chain, {.seeds = scripts_at_a_time(200), .search = scripts_at_a_time(300)});
     const std::string right = perform_simulated(chain, 0);
     CHECK(right == "0 send near 10 -> : 10\n1 send near 20: 20\nnear heard:  0\nfar heard: a10,b20, 0\n");
     CHECK(of.allows(right));
