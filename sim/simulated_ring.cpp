@@ -85,6 +85,7 @@ int simulated_ring::register_event(std::shared_ptr<event_file> event) {
 }
 
 void simulated_ring::end_all() {
+    closed_.clear();
     for (auto& each : direct_) each.reset();
     while (!parked_.empty()) {
         const std::unique_ptr<request> ended = std::move(parked_.back());
