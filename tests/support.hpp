@@ -1,6 +1,7 @@
 // What tests of the runtime and of net/ share.
 #pragma once
 
+#include "build_kind.hpp"
 #include "kernel_under_test.hpp"
 
 #include <chainring/chainring.hpp>
@@ -15,19 +16,6 @@ namespace chainring::test {
 inline auto both_modes() {
     return Catch::Generators::values({task_work_mode::throughput, task_work_mode::latency});
 }
-
-inline constexpr bool with_sanitizer =
-#ifdef __has_feature
-    __has_feature(address_sanitizer) ||
-#endif
-    false;
-// Without it, and with sanitizers, everything takes several times as long.
-inline constexpr bool optimized =
-#ifdef __OPTIMIZE__
-    !with_sanitizer;
-#else
-    false;
-#endif
 
 inline executor_options options_for(task_work_mode mode) {
     executor_options options;

@@ -1,5 +1,6 @@
 // The same scripts on the simulated and on the real kernel: what the real one does must be among what the simulated one may
 // do. docs/simulation.md lists what is known to differ.
+#include "build_kind.hpp"
 #include "judge.hpp"
 #include "random_script.hpp"
 
@@ -171,11 +172,7 @@ std::vector<named_script> chosen_scripts() {
 
 // A few of each are enough where all of them take long.
 std::uint64_t scripts_at_a_time(std::uint64_t all) {
-#if defined(__OPTIMIZE__)
-    return all;
-#else
-    return all / 8;
-#endif
+    return test::optimized ? all : all / 20;
 }
 
 // An outcome that differs in one result, or in the order of two completions; "": there is none such.
