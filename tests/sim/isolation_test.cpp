@@ -54,7 +54,8 @@ task<> connect_to_an_isolated_host(sim::world& world, sim::simulated_kernel& ker
         const auto impatient = co_await timeout(1s, tcp_stream::connect(service()));
         CHECK(error_of(impatient) == errc::timed_out);
         auto other = must(co_await tcp_stream::connect({"10.0.0.2", 7000}));
-        CHECK(world.now() - begun < 10s);
+        // Where a timeout may pass before what is ready, this connect may outlast the isolation.
+        if (world.knobs().silence == 0) CHECK(world.now() - begun < 10s);
         other.abort();
         auto patient = must(co_await tcp_stream::connect(service()));
         CHECK(world.now() - begun >= 10s);
