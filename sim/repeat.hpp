@@ -14,13 +14,13 @@
 
 namespace chainring::sim {
 
-// At the first decision that differs the second world fails, and names it.
+// At the first decision that differs the second world fails, and names it. What `run` uses must begin anew with each call.
 template <std::invocable<world&> Run> void run_twice(std::uint64_t seed, Run run) {
     world first(seed);
     first.record();
     run(first);
     world second(seed);
-    second.expect(first.recorded());
+    second.expect(first);
     run(second);
     second.check_all_expected_came();
 }

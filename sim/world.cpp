@@ -93,13 +93,18 @@ void world::log_to(std::ostream* log) {
         write_decision(*log_, number + 1, recorded_[number]);
 }
 
-void world::expect(std::vector<decision> earlier) noexcept {
+void world::expect(const world& earlier) {
     expecting_ = true;
-    expected_ = std::move(earlier);
+    expected_ = earlier.recorded_;
+    expected_hash_ = earlier.hash_;
 }
 
 void world::check_all_expected_came() {
     if (decisions_ < expected_.size()) report_difference("the end");
+    if (hash_ == expected_hash_) return;
+    fail(
+        "the program is not repeatable: all " + std::to_string(decisions_) +
+        " decisions of both runs were the same, and what was completed after the last one differs");
 }
 
 void world::report_difference(const std::string& now) {
@@ -140,12 +145,16 @@ void world::pass(duration time) {
 }
 
 void world::fail(const std::string& why) {
+    report(why);
+    std::abort();
+}
+
+void world::report(const std::string& why) {
     std::fprintf(
         stderr, "chainring: simulation with seed %llu (%s), after %llu decisions: %s\n",
         static_cast<unsigned long long>(seed_), faults_.to_string().c_str(),
         static_cast<unsigned long long>(decisions_), why.c_str());
     if (const auto explain = std::exchange(at_failure_, {})) explain(std::cerr); // once: it may fail itself
-    std::abort();
 }
 
 } // namespace chainring::sim

@@ -76,10 +76,9 @@ class world {
     void log_to(std::ostream* log);
     // Every decision is kept, to be compared with those of another run. Before the program begins.
     void record() noexcept { recording_ = true; }
-    const std::vector<decision>& recorded() const noexcept { return recorded_; }
-    // The run must make these decisions and no others: the first one that differs is a failure. Without it the
-    // program is not repeatable.
-    void expect(std::vector<decision> earlier) noexcept;
+    // The run must make the decisions that were recorded there and no others: the first one that differs is a failure, and means
+    // that the program is not repeatable.
+    void expect(const world& earlier);
     // It has ended: all that was expected must have come.
     void check_all_expected_came();
 
@@ -88,6 +87,8 @@ class world {
     // The program under simulation has asked for what the simulation lacks, or can never go on: says so, with the
     // seed, and aborts.
     [[noreturn]] void fail(const std::string& why);
+    // Says the same, and goes on.
+    void report(const std::string& why);
 
   private:
     struct replay {};
@@ -119,6 +120,7 @@ class world {
     std::vector<decision> recorded_;
     bool expecting_ = false;
     std::vector<decision> expected_;
+    std::uint64_t expected_hash_ = 0; // in the end
     faults faults_;
 };
 

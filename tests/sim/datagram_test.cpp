@@ -183,11 +183,12 @@ task<> send_empty_datagrams(sim::world&) {
 } // namespace
 
 TEST_CASE("of_udp_datagrams_none_arrives_twice_or_unsent_and_none_overtakes_another_by_the_librarys_doing") {
-    each_seed(datagram_seeds, [](std::uint64_t seed) { in_world(seed, udp_in_one_direction); });
+    sim::each_seed(fewer(datagram_seeds), [](sim::world& world) { in_world(world, udp_in_one_direction); });
 }
 
 TEST_CASE("unix_datagrams_arrive_as_the_results_claim_in_the_order_of_the_calls_however_slow_the_reader") {
-    each_seed(datagram_seeds, [](std::uint64_t seed) { in_world(seed, unix_datagrams_to_a_slow_reader); });
+    sim::each_seed(
+        fewer(datagram_seeds), [](sim::world& world) { in_world(world, unix_datagrams_to_a_slow_reader); });
 }
 
 TEST_CASE("an_absent_udp_peer_is_told_of_once_and_a_datagram_that_is_too_long_fails_alone") {

@@ -40,13 +40,11 @@ task<> expect_each_connect_to_succeed(sim::world&) {
 } // namespace
 
 TEST_CASE("a_world_that_fails_on_purpose", "[.]") {
-    each_seed(100, [](std::uint64_t seed) { in_world(seed, mistake_a_part_for_the_whole); });
+    sim::each_seed(fewer(100), [](sim::world& world) { in_world(world, mistake_a_part_for_the_whole); });
 }
 
 TEST_CASE("a_hostile_world_that_fails_on_purpose", "[.]") {
-    each_seed(100, [](std::uint64_t seed) {
-        const sim::faults given{.later = 500, .failed_operation = 100};
-        world_of_seed world(seed, &given);
-        in_world(static_cast<sim::world&>(world), expect_each_connect_to_succeed);
-    });
+    const auto run = [](sim::world& world) { in_world(world, expect_each_connect_to_succeed); };
+    const auto given = [](std::uint64_t) { return sim::faults{.later = 500, .failed_operation = 100}; };
+    sim::each_seed(fewer(100), run, {.given = given});
 }

@@ -20,12 +20,7 @@ template <class Over> endpoint hostile_address() {
         return endpoint::from_abstract_name("hostile").value();
 }
 
-// Runs in a world with errors too.
-template <class Body> course in_hostile_world(std::uint64_t seed, Body body) {
-    const sim::faults faults = sim::faults::with_errors(seed);
-    world_of_seed world(seed, &faults);
-    return in_world(static_cast<sim::world&>(world), std::move(body));
-}
+const sim::seed_options hostile{.given = sim::faults::with_errors};
 
 template <class Over> task<typename Over::listener> listen_in_the_end() {
     for (;;) {
@@ -170,14 +165,17 @@ task<> hear_of_a_listener(std::errc error, bool& heard) {
 TEMPLATE_TEST_CASE(
     "clients_that_try_again_are_served_in_the_end_whatever_fails", "", EACH_TRANSPORT,
     chainring::test::over_seqpacket) {
-    each_seed(
-        hostile_seeds, [](std::uint64_t seed) { in_hostile_world(seed, serve_stubborn_clients<TestType>); });
+    sim::each_seed(
+        fewer(hostile_seeds), [](sim::world& world) { in_world(world, serve_stubborn_clients<TestType>); },
+        hostile);
 }
 
 TEMPLATE_TEST_CASE(
     "what_arrives_is_what_the_results_claim_although_operations_fail", "", EACH_TRANSPORT,
     chainring::test::over_seqpacket) {
-    each_seed(hostile_seeds, [](std::uint64_t seed) { in_hostile_world(seed, claims_in_danger<TestType>); });
+    sim::each_seed(
+        fewer(hostile_seeds), [](sim::world& world) { in_world(world, claims_in_danger<TestType>); },
+        hostile);
 }
 
 TEST_CASE("a_knob_lets_single_operations_fail_with_errnos_that_linux_may_give_them") {

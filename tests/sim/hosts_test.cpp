@@ -70,10 +70,10 @@ struct echo_pair {
 
     echo_pair(sim::world& world, unsigned letters, const sim::latency& way = {})
         : play(world)
-        , server(play.add("10.0.0.1", serve_echo, small_options(world)))
+        , server(play.add("10.0.0.1", serve_echo, sim::drawn_options(world)))
         , client(play.add(
               "10.0.0.2", [this, letters] { return ask_for_echo("10.0.0.1", letters, echoed, error); },
-              small_options(world))) {
+              sim::drawn_options(world))) {
         play.traffic().set_latency(way);
     }
 };
@@ -81,8 +81,7 @@ struct echo_pair {
 } // namespace
 
 TEST_CASE("programs_on_two_machines_talk_to_each_other") {
-    each_seed(500, [](std::uint64_t seed) {
-        world_of_seed world(seed);
+    sim::each_seed(fewer(500), [](sim::world& world) {
         echo_pair pair(world, 20);
         pair.play.run_until([&] { return pair.client.ended(); });
         CHECK(pair.echoed == 20);
@@ -105,12 +104,11 @@ TEST_CASE("what_is_sent_takes_its_latency_there_and_back") {
 }
 
 TEST_CASE("the_same_seed_takes_several_machines_the_same_way") {
-    each_seed(50, [](std::uint64_t seed) {
-        sim::run_twice(seed, [](sim::world& world) {
-            echo_pair pair(world, 10, {.least = 0ms, .most = 30ms});
-            pair.play.run_until([&] { return pair.client.ended(); });
-        });
-    });
+    const auto run = [](sim::world& world) {
+        echo_pair pair(world, 10, {.least = 0ms, .most = 30ms});
+        pair.play.run_until([&] { return pair.client.ended(); });
+    };
+    sim::each_seed(fewer(50), run, {.twice = true});
 }
 
 TEST_CASE("what_is_resumed_belongs_to_the_hash") {
@@ -187,8 +185,7 @@ TEST_CASE("each_machine_has_ports_and_names_of_its_own") {
 }
 
 TEST_CASE("the_peers_of_a_killed_program_hear_of_it_and_it_can_be_started_again") {
-    each_seed(300, [](std::uint64_t seed) {
-        world_of_seed world(seed);
+    sim::each_seed(fewer(300), [](sim::world& world) {
         echo_pair pair(world, 1000, {.least = 0ms, .most = 5ms});
         pair.play.run_until([&] { return pair.echoed >= 5 || pair.client.ended(); });
         REQUIRE_FALSE(pair.client.ended());
@@ -206,16 +203,14 @@ TEST_CASE("the_peers_of_a_killed_program_hear_of_it_and_it_can_be_started_again"
 }
 
 TEST_CASE("a_program_may_be_killed_in_the_middle_of_anything") {
-    each_seed(300, [](std::uint64_t seed) {
-        world_of_seed world(seed);
+    sim::each_seed(fewer(300), [](sim::world& world) {
         echo_pair pair(world, 1000, {.least = 0ms, .most = 5ms});
-        sim::world& within = world;
         for (unsigned kills = 0; kills < 6; ++kills) {
-            pair.play.run_for(1ms * within.choose(20, "until a kill"));
-            sim::host& victim = within.choose(2, "who is killed") == 0 ? pair.server : pair.client;
-            victim.restart(within.choose(2, "how") == 0 ? sim::death::killed : sim::death::power_cut);
+            pair.play.run_for(1ms * world.choose(20, "until a kill"));
+            sim::host& victim = world.choose(2, "who is killed") == 0 ? pair.server : pair.client;
+            victim.restart(world.choose(2, "how") == 0 ? sim::death::killed : sim::death::power_cut);
         }
-        within.heal();
+        world.heal();
         pair.echoed = 995;
         pair.error = {};
         pair.server.restart();
@@ -235,8 +230,7 @@ TEST_CASE("the_peers_of_a_machine_without_power_hear_nothing_until_they_send") {
 }
 
 TEST_CASE("two_hosts_that_are_cut_off_from_each_other_go_on_when_they_are_not") {
-    each_seed(300, [](std::uint64_t seed) {
-        world_of_seed world(seed);
+    sim::each_seed(fewer(300), [](sim::world& world) {
         echo_pair pair(world, 50, {.least = 1ms, .most = 5ms});
         unsigned before = 0;
         {

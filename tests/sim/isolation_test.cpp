@@ -82,11 +82,13 @@ task<> send_datagrams_to_an_isolated_host(sim::world&, sim::simulated_kernel& ke
 } // namespace
 
 TEST_CASE("what_is_sent_to_and_from_an_isolated_host_arrives_when_it_is_back") {
-    each_seed(isolation_seeds, [](std::uint64_t seed) { in_world(seed, talk_through_an_isolation); });
+    sim::each_seed(
+        fewer(isolation_seeds), [](sim::world& world) { in_world(world, talk_through_an_isolation); });
 }
 
 TEST_CASE("a_connect_to_an_isolated_host_waits_until_it_is_back_or_is_given_up") {
-    each_seed(isolation_seeds, [](std::uint64_t seed) { in_world(seed, connect_to_an_isolated_host); });
+    sim::each_seed(
+        fewer(isolation_seeds), [](sim::world& world) { in_world(world, connect_to_an_isolated_host); });
 }
 
 TEST_CASE("datagrams_to_an_isolated_host_are_lost") {

@@ -10,8 +10,14 @@
 
 namespace chainring::test {
 
-// What a process says that runs `body`, which must abort it.
-template <class Body> std::string last_words(Body body) {
+struct ending {
+    std::string text; // on standard error
+    int status = 0;   // as of waitpid
+};
+
+// Of a process that runs `body`.
+template <class Body> ending ending_of(Body body) {
+    std::fflush(stdout); // once
     std::FILE* const said = std::tmpfile();
     REQUIRE(said != nullptr);
     const pid_t child = ::fork();
@@ -21,14 +27,21 @@ template <class Body> std::string last_words(Body body) {
         body();
         ::_exit(0);
     }
-    int status = 0;
-    ::waitpid(child, &status, 0);
-    std::string text(4096, '\0');
-    text.resize(static_cast<std::size_t>(::pread(::fileno(said), text.data(), text.size(), 0)));
+    ending found;
+    ::waitpid(child, &found.status, 0);
+    found.text.resize(4096);
+    found.text.resize(
+        static_cast<std::size_t>(::pread(::fileno(said), found.text.data(), found.text.size(), 0)));
     std::fclose(said);
-    CHECK(WIFSIGNALED(status));
-    CHECK(WTERMSIG(status) == SIGABRT);
-    return text;
+    return found;
+}
+
+// What a process says that runs `body`, which must abort it.
+template <class Body> std::string last_words(Body body) {
+    const ending found = ending_of(std::move(body));
+    CHECK(WIFSIGNALED(found.status));
+    CHECK(WTERMSIG(found.status) == SIGABRT);
+    return found.text;
 }
 
 } // namespace chainring::test

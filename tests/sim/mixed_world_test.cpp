@@ -108,8 +108,8 @@ task<> mixed_world(sim::world& world, sim::simulated_kernel& kernel) {
 TEST_CASE("in_a_mixed_world_what_was_received_is_what_was_sent_and_nothing_is_left") {
     std::uint64_t operations = 0;
     const auto begun = std::chrono::steady_clock::now();
-    const std::uint64_t worlds = each_seed(mixed_seeds, [&operations](std::uint64_t seed) {
-        operations += in_world(seed, mixed_world).completions;
+    const std::uint64_t worlds = sim::each_seed(fewer(mixed_seeds), [&operations](sim::world& world) {
+        operations += in_world(world, mixed_world).completions;
     });
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begun;
     std::printf(
@@ -119,7 +119,6 @@ TEST_CASE("in_a_mixed_world_what_was_received_is_what_was_sent_and_nothing_is_le
 }
 
 TEST_CASE("a_mixed_world_is_the_same_the_second_time") {
-    const std::uint64_t first = number_of("CHAINRING_SIM_FIRST", 0);
-    for (std::uint64_t seed = first; seed < first + 20; ++seed)
+    for (std::uint64_t seed = 0; seed < 20; ++seed)
         sim::run_twice(seed, [](sim::world& world) { in_world(world, mixed_world); });
 }

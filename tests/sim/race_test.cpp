@@ -265,10 +265,11 @@ template <class Over> task<> racing_world(sim::world& world) {
 } // namespace
 
 TEMPLATE_TEST_CASE("whatever_races_and_is_cancelled_ends_and_loses_nothing", "", EACH_TRANSPORT) {
-    each_seed(racing_seeds, [](std::uint64_t seed) { in_world(seed, racing_world<TestType>); });
+    sim::each_seed(fewer(racing_seeds), [](sim::world& world) { in_world(world, racing_world<TestType>); });
 }
 
 TEMPLATE_TEST_CASE("a_connect_that_waits_for_a_full_backlog_can_be_cancelled", "", EACH_TRANSPORT) {
-    each_seed(
-        racing_seeds, [](std::uint64_t seed) { in_world(seed, connect_where_nobody_accepts<TestType>); });
+    sim::each_seed(fewer(racing_seeds), [](sim::world& world) {
+        in_world(world, connect_where_nobody_accepts<TestType>);
+    });
 }

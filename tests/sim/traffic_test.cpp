@@ -284,34 +284,40 @@ template <class Over> task<> server_at_its_limit(sim::world& world, sim::simulat
 TEMPLATE_TEST_CASE(
     "a_listener_at_its_limit_of_connections_never_needs_a_descriptor_more", "", EACH_TRANSPORT,
     chainring::test::over_seqpacket) {
-    each_seed(traffic_seeds, [](std::uint64_t seed) { in_world(seed, server_at_its_limit<TestType>); });
+    sim::each_seed(
+        fewer(traffic_seeds), [](sim::world& world) { in_world(world, server_at_its_limit<TestType>); });
 }
 
 TEMPLATE_TEST_CASE(
     "what_several_tasks_send_on_a_congested_connection_arrives_in_the_order_of_the_calls", "", EACH_TRANSPORT,
     chainring::test::over_seqpacket) {
-    each_seed(
-        traffic_seeds, [](std::uint64_t seed) { in_world(seed, congested_connection<TestType, false>); });
+    sim::each_seed(fewer(traffic_seeds), [](sim::world& world) {
+        in_world(world, congested_connection<TestType, false>);
+    });
 }
 
 TEMPLATE_TEST_CASE(
     "what_arrives_in_spite_of_cancellations_is_what_the_results_claim", "", EACH_TRANSPORT,
     chainring::test::over_seqpacket) {
-    each_seed(
-        traffic_seeds, [](std::uint64_t seed) { in_world(seed, congested_connection<TestType, true>); });
+    sim::each_seed(fewer(traffic_seeds), [](sim::world& world) {
+        in_world(world, congested_connection<TestType, true>);
+    });
 }
 
 TEMPLATE_TEST_CASE(
     "connections_that_end_at_any_time_in_any_manner_leave_nothing_behind", "", EACH_TRANSPORT,
     chainring::test::over_seqpacket) {
-    each_seed(traffic_seeds, [](std::uint64_t seed) { in_world(seed, server_that_goes_away<TestType>); });
+    sim::each_seed(
+        fewer(traffic_seeds), [](sim::world& world) { in_world(world, server_that_goes_away<TestType>); });
 }
 
 TEST_CASE("who_still_sends_hears_the_last_words_of_a_server_that_closes") {
-    each_seed(traffic_seeds, [](std::uint64_t seed) { in_world(seed, say_goodbye_to_who_still_sends); });
+    sim::each_seed(
+        fewer(traffic_seeds), [](sim::world& world) { in_world(world, say_goodbye_to_who_still_sends); });
 }
 
 TEMPLATE_TEST_CASE("a_half_close_loses_nothing_that_others_have_written", "", EACH_TRANSPORT) {
-    each_seed(
-        traffic_seeds, [](std::uint64_t seed) { in_world(seed, half_close_while_others_write<TestType>); });
+    sim::each_seed(fewer(traffic_seeds), [](sim::world& world) {
+        in_world(world, half_close_while_others_write<TestType>);
+    });
 }

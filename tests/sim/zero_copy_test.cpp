@@ -137,13 +137,15 @@ task<> go_away_through_direct_descriptors(sim::world& world) {
 } // namespace
 
 TEST_CASE("what_is_sent_without_a_copy_arrives_as_claimed_and_its_memory_stays_until_the_notification") {
-    each_seed(owned_seeds, [](std::uint64_t seed) { in_world(seed, send_without_copies); });
+    sim::each_seed(fewer(owned_seeds), [](sim::world& world) { in_world(world, send_without_copies); });
 }
 
 TEST_CASE("a_server_with_fewer_places_for_direct_descriptors_than_clients_serves_all_of_them") {
-    each_seed(owned_seeds, [](std::uint64_t seed) { in_world(seed, echo_through_direct_descriptors); });
+    sim::each_seed(
+        fewer(owned_seeds), [](sim::world& world) { in_world(world, echo_through_direct_descriptors); });
 }
 
 TEST_CASE("connections_in_direct_descriptors_that_end_in_any_manner_give_their_places_back") {
-    each_seed(owned_seeds, [](std::uint64_t seed) { in_world(seed, go_away_through_direct_descriptors); });
+    sim::each_seed(
+        fewer(owned_seeds), [](sim::world& world) { in_world(world, go_away_through_direct_descriptors); });
 }

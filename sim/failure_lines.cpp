@@ -1,0 +1,98 @@
+#include <chainring/sim/failure_lines.hpp>
+
+#include <unistd.h>
+
+#include <exception>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <utility>
+
+// Of a program with the sanitizers of GCC or Clang.
+extern "C" __attribute__((weak)) void
+__sanitizer_set_death_callback(void (*callback)()); // NOLINT(readability-identifier-naming)
+
+namespace chainring::sim {
+
+namespace {
+
+struct failing_test {
+    std::string command; // empty: not asked for yet
+    std::string shrinker = "chainring-shrink";
+    std::string lines; // empty: no world runs
+    bool told = false;
+};
+
+failing_test& test() {
+    static failing_test only;
+    return only;
+}
+
+// For a shell.
+std::string quoted(const std::string& word) {
+    std::string text = "'";
+    for (const char each : word) {
+        if (each == '\'')
+            text += "'\\''";
+        else
+            text += each;
+    }
+    return text + '\'';
+}
+
+std::string command_with(const std::vector<std::string>& arguments) {
+    std::string text = quoted(std::filesystem::read_symlink("/proc/self/exe"));
+    for (const std::string& each : arguments) text += ' ' + quoted(each);
+    return text;
+}
+
+std::vector<std::string> arguments_of_the_process() {
+    std::ifstream file("/proc/self/cmdline", std::ios::binary);
+    std::vector<std::string> words;
+    for (std::string word; std::getline(file, word, '\0');) words.push_back(word);
+    if (!words.empty()) words.erase(words.begin());
+    return words;
+}
+
+} // namespace
+
+running_world::running_world(const world& running)
+    : exceptions_(std::uncaught_exceptions()) {
+    if (test().command.empty()) test_begins();
+    const std::string seed = std::to_string(running.seed());
+    test().lines = "\nrepeat it:  CHAINRING_SIM_SEED=" + seed + ' ' + test().command +
+                   "\nshrink it:  " + test().shrinker + ' ' + seed + ' ' + test().command + '\n';
+}
+
+running_world::~running_world() {
+    // What ends a test by an exception is reported when the world is gone.
+    if (std::uncaught_exceptions() == exceptions_) test().lines.clear();
+}
+
+void tell_how_to_repeat() noexcept {
+    const std::string& lines = test().lines;
+    if (lines.empty() || std::exchange(test().told, true)) return;
+    [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, lines.data(), lines.size());
+}
+
+bool a_world_has_failed() noexcept {
+    return test().told;
+}
+
+void test_begins() {
+    test_begins(arguments_of_the_process());
+}
+
+void test_begins(const std::vector<std::string>& arguments) {
+    // What a sanitizer finds ends the process, too.
+    if (__sanitizer_set_death_callback != nullptr) __sanitizer_set_death_callback(tell_how_to_repeat);
+    test().command = command_with(arguments);
+    test().lines.clear();
+    test().told = false;
+}
+
+void shrink_with(std::string command) {
+    test().shrinker = std::move(command);
+}
+
+} // namespace chainring::sim

@@ -1,0 +1,191 @@
+// Which worlds a test runs, and what it says of one that fails.
+#include "last_words.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <stdexcept>
+
+using namespace chainring;
+using namespace chainring::test;
+
+namespace {
+
+// Of the environment, while it lives; nullptr: not there.
+class variable {
+  public:
+    variable(const char* name, const char* value)
+        : name_(name) {
+        if (const char* const now = std::getenv(name)) before_ = now;
+        set(value);
+    }
+    ~variable() { set(before_ ? before_->c_str() : nullptr); }
+    variable(const variable&) = delete;
+    variable& operator=(const variable&) = delete;
+
+  private:
+    void set(const char* value) {
+        if (value != nullptr)
+            ::setenv(name_, value, 1);
+        else
+            ::unsetenv(name_);
+    }
+
+    const char* name_;
+    std::optional<std::string> before_;
+};
+
+// The environment of somebody who has set nothing.
+struct no_variables {
+    variable seed{"CHAINRING_SIM_SEED", nullptr};
+    variable seeds{"CHAINRING_SIM_SEEDS", nullptr};
+    variable first{"CHAINRING_SIM_FIRST", nullptr};
+    variable twice{"CHAINRING_SIM_TWICE", nullptr};
+    variable log{"CHAINRING_SIM_LOG", nullptr};
+    variable replay{"CHAINRING_SIM_REPLAY", nullptr};
+};
+
+std::vector<std::uint64_t> seeds_of(std::uint64_t count, const sim::seed_options& options = {}) {
+    std::vector<std::uint64_t> all;
+    sim::each_seed(count, [&all](sim::world& world) { all.push_back(world.seed()); }, options);
+    return all;
+}
+
+ending ending_of_program(const sim::world_body& body) {
+    return ending_of([&body] { ::_exit(sim::run_seeds(10, body)); });
+}
+
+// Exited with 1, and told how to repeat the world of seed 3.
+void check_told(const ending& found, const std::string& why) {
+    CAPTURE(found.text);
+    REQUIRE(WIFEXITED(found.status));
+    CHECK(WEXITSTATUS(found.status) == 1);
+    CHECK(found.text.contains("simulation with seed 3"));
+    CHECK(found.text.contains(why));
+    CHECK(found.text.contains("\nrepeat it:  CHAINRING_SIM_SEED=3 '/"));
+    CHECK(found.text.contains("\nshrink it:  scripts/shrink 3 '/"));
+}
+
+} // namespace
+
+TEST_CASE("a_test_runs_as_many_worlds_as_it_says_the_first_of_them_twice") {
+    const no_variables clean;
+    CHECK(seeds_of(3) == std::vector<std::uint64_t>{0, 0, 1, 2});
+    CHECK(seeds_of(1) == std::vector<std::uint64_t>{0});
+    CHECK(seeds_of(2, {.twice = true}) == std::vector<std::uint64_t>{0, 0, 1, 1});
+}
+
+TEST_CASE("the_environment_says_which_worlds_a_test_runs") {
+    const no_variables clean;
+    {
+        const variable only("CHAINRING_SIM_SEED", "64");
+        CHECK(seeds_of(3) == std::vector<std::uint64_t>{64});
+        const variable twice("CHAINRING_SIM_TWICE", "1");
+        CHECK(seeds_of(3) == std::vector<std::uint64_t>{64, 64});
+    }
+    const variable first("CHAINRING_SIM_FIRST", "10");
+    const variable count("CHAINRING_SIM_SEEDS", "2");
+    CHECK(seeds_of(3) == std::vector<std::uint64_t>{10, 10, 11});
+}
+
+TEST_CASE("an_environment_that_says_nothing_sensible_is_refused") {
+    const no_variables clean;
+    for (const char* const wrong : {"", "abc", "-1", "1e3", "99999999999999999999"}) {
+        const variable seed("CHAINRING_SIM_SEED", wrong);
+        CHECK_THROWS_AS(seeds_of(1), std::invalid_argument);
+    }
+    CHECK_THROWS_AS(seeds_of(0), std::invalid_argument);
+    const variable replay("CHAINRING_SIM_REPLAY", "/no/such/file");
+    CHECK_THROWS_AS(seeds_of(1), std::invalid_argument);
+}
+
+TEST_CASE("the_log_of_a_seeds_world_repeats_it") {
+    const no_variables clean;
+    const std::filesystem::path log =
+        std::filesystem::temp_directory_path() / ("chainring-" + std::to_string(::getpid()) + ".log");
+    std::vector<std::uint32_t> chosen;
+    const auto choose = [&chosen](sim::world& world) {
+        chosen.clear();
+        for (int count = 0; count < 10; ++count) chosen.push_back(world.choose(100, "a number"));
+    };
+    {
+        const variable written("CHAINRING_SIM_LOG", log.c_str());
+        const variable seed("CHAINRING_SIM_SEED", "5");
+        sim::each_seed(1, choose);
+    }
+    const std::vector<std::uint32_t> first = chosen;
+    const variable replayed("CHAINRING_SIM_REPLAY", log.c_str());
+    sim::each_seed(1, choose);
+    CHECK(chosen == first);
+    std::filesystem::remove(log);
+}
+
+TEST_CASE("a_plain_program_ends_with_0_where_no_world_fails") {
+    const no_variables clean;
+    const ending found = ending_of_program([](sim::world&) {});
+    CHECK(found.status == 0);
+    CHECK(found.text.empty());
+}
+
+TEST_CASE("a_world_of_a_plain_program_that_fails_is_told_with_the_commands_that_repeat_and_shrink_it") {
+    const no_variables clean;
+    const ending found = ending_of_program([](sim::world& world) {
+        if (world.seed() == 3) world.fail("a message is lost");
+    });
+    check_told(found, "a message is lost");
+}
+
+TEST_CASE("an_exception_of_a_plain_programs_test_is_a_failure_of_its_world") {
+    const no_variables clean;
+    check_told(
+        ending_of_program([](sim::world& world) {
+            if (world.seed() >= 3) throw std::runtime_error("it is the third");
+        }),
+        "it is the third");
+}
+
+TEST_CASE("an_assertion_of_a_plain_program_that_fails_is_told_with_the_commands_that_repeat_it") {
+    const no_variables clean;
+    const ending found = ending_of_program([](sim::world& world) {
+        if (world.seed() == 3) std::abort();
+    });
+    CHECK(WIFEXITED(found.status));
+    CHECK(found.text.contains("repeat it:  CHAINRING_SIM_SEED=3 "));
+}
+
+TEST_CASE("a_plain_program_that_is_asked_for_nonsense_says_so_and_ends_with_1") {
+    const no_variables clean;
+    const variable count("CHAINRING_SIM_SEEDS", "many");
+    const ending found = ending_of_program([](sim::world&) {});
+    CHECK(WEXITSTATUS(found.status) == 1);
+    CHECK(found.text.contains("CHAINRING_SIM_SEEDS is not a number: \"many\""));
+}
+
+TEST_CASE("drawn_sizes_are_small_in_some_worlds_and_big_in_others") {
+    std::vector<unsigned> budgets;
+    for (std::uint64_t seed = 0; seed < 50; ++seed) {
+        sim::world world(seed, sim::faults{});
+        const executor_options drawn = sim::drawn_options(world);
+        CHECK(drawn.ring.completion_entries >= drawn.ring.submission_entries);
+        budgets.push_back(drawn.budget);
+    }
+    CHECK(std::ranges::count(budgets, 1U) > 5);
+    CHECK(std::ranges::count(budgets, 256U) > 5);
+}
+
+CHAINRING_SIM_TEST(20, "a_test_of_several_machines_has_a_world_and_a_simulation") {
+    CHECK(&play.within() == &world);
+    unsigned ended = 0;
+    sim::host& only = play.add("10.0.0.1", [&ended]() -> task<> {
+        must(co_await chainring::sleep(std::chrono::milliseconds(5)));
+        ++ended;
+    });
+    play.run_until([&] { return only.ended(); });
+    CHECK(ended == 1);
+}
+
+CHAINRING_SIM_TEST(20, "a_test_of_several_machines_may_have_tags_and_need_no_world", "[tagged]") {}
