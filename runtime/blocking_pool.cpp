@@ -168,6 +168,7 @@ blocking_pool& default_blocking_pool() {
 
 fault blocking_work::submit(executor& home) noexcept {
     assert(home_ == nullptr);
+    home.behind().about_to_leave("a thread for blocking work (offload, or resolve of a name)");
     home_ = &home; // first: it may be executed and posted before submit returns
     if (const fault refused = workers_->submit(*this)) {
         home_ = nullptr;

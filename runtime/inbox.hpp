@@ -69,6 +69,7 @@ class inbox {
 
     // Any thread, and signal handlers.
     void post(posted_work& work) noexcept {
+        kernel_.about_to_post();
         posted_work* head = head_.load(std::memory_order_relaxed);
         do {
             work.next_ = head;

@@ -98,9 +98,28 @@ class kernel {
 
     // Why a call on a ring failed with -`error`, and what the user can do about it.
     virtual std::string explain_refusal(int error) = 0;
+
+    // What goes past this interface. Linux lets it; a simulated kernel ends the process with its name.
+
+    // Somebody outside of its turns is about to post to an executor: from any thread and any signal handler.
+    virtual void about_to_post() noexcept {}
+    // The program is about to use `what`.
+    virtual void about_to_leave(const char*) noexcept {}
 };
 
 // Linux itself, through liburing. One object serves the whole process; it has no state.
 kernel& linux_kernel() noexcept;
+
+// While it lives, a ring that its thread opens on Linux is about to leave `instead`: an executor that was given no kernel.
+class keeps_off_linux {
+  public:
+    explicit keeps_off_linux(kernel& instead);
+    ~keeps_off_linux();
+    keeps_off_linux(const keeps_off_linux&) = delete;
+    keeps_off_linux& operator=(const keeps_off_linux&) = delete;
+
+  private:
+    kernel& instead_;
+};
 
 } // namespace chainring

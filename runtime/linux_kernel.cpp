@@ -11,6 +11,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <vector>
 
 namespace chainring {
 
@@ -23,9 +24,15 @@ int or_errno(int returned) noexcept {
     return returned < 0 ? -errno : returned;
 }
 
+std::vector<kernel*>& kernels_instead() noexcept {
+    thread_local std::vector<kernel*> of_this_thread;
+    return of_this_thread;
+}
+
 class linux_kernel_calls final : public kernel {
   public:
     int open_ring(io_uring& ring, const ring_options& options) noexcept override {
+        if (!kernels_instead().empty()) kernels_instead().back()->about_to_leave("an executor on Linux");
         const unsigned common =
             IORING_SETUP_R_DISABLED | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL;
         const unsigned mode = options.mode == task_work_mode::throughput
@@ -155,6 +162,15 @@ class linux_kernel_calls final : public kernel {
 kernel& linux_kernel() noexcept {
     static linux_kernel_calls instance;
     return instance;
+}
+
+keeps_off_linux::keeps_off_linux(kernel& instead)
+    : instead_(instead) {
+    kernels_instead().push_back(&instead);
+}
+
+keeps_off_linux::~keeps_off_linux() {
+    std::erase(kernels_instead(), &instead_);
 }
 
 } // namespace chainring

@@ -60,6 +60,7 @@ result<int> signal_operation::await_resume() noexcept {
 result<signal_set> signal_set::open(const std::vector<int>& signals) {
     executor* home = executor::current();
     if (home == nullptr) return failure(from_errno(EPERM));
+    home->behind().about_to_leave("a signal_set");
     signal_set made(new detail::signal_channel(*home));
     if (const result<void> installed = made.channel_->install(signals); !installed)
         return failure(installed.error());

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <string>
 #include <utility>
 
 namespace chainring::sim {
@@ -26,6 +27,10 @@ bool descriptor_table::has_room() {
 }
 
 std::shared_ptr<file> descriptor_table::find(int descriptor) const {
+    if (descriptor >= 0 && descriptor < first_descriptor)
+        world_.fail(
+            "descriptor " + std::to_string(descriptor) +
+            " is a real one, of which the simulation knows nothing");
     const auto at = static_cast<std::size_t>(descriptor - first_descriptor);
     return descriptor >= first_descriptor && at < files_.size() ? files_[at] : nullptr;
 }

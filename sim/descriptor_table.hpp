@@ -21,6 +21,7 @@ class descriptor_table {
 
     // The lowest free number is the next one; -EMFILE when there are as many as there may be.
     int add(std::shared_ptr<file> opened);
+    // nullptr: it is not open. A number that this table has never had fails the world.
     std::shared_ptr<file> find(int descriptor) const;
     // False also while the world lets the program run short of them.
     bool has_room();

@@ -45,6 +45,11 @@ void simulated_kernel::check_thread(const char* call) const {
     world_.fail(std::string(call) + " came from another thread, and what threads do is not repeatable");
 }
 
+void simulated_kernel::about_to_leave(const char* what) noexcept {
+    world_.fail(
+        std::string("the simulation lacks ") + what + ", which goes on outside of it and is not repeatable");
+}
+
 template <class Call> int simulated_kernel::on_socket(int descriptor, Call&& call) {
     const std::shared_ptr<file> found = files_.find(descriptor);
     if (found == nullptr) return -EBADF;

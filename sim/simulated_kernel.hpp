@@ -2,7 +2,8 @@
 // happens in that world's virtual time.
 //
 // For one thread. It must outlive the executors that run on it. What the simulation lacks it refuses by name, and
-// aborts: a test that went on would say nothing.
+// aborts: a test that went on would say nothing. So it does with what is not repeatable: calls and posts of other threads, blocking
+// work, signals, an executor on Linux beside it.
 #pragma once
 
 #include <chainring/sim/descriptor_table.hpp>
@@ -87,6 +88,9 @@ class simulated_kernel final : public kernel {
     time_point now() noexcept override { return world_.now(); }
     std::string explain_refusal(int error) override;
 
+    void about_to_post() noexcept override { check_thread("a post"); }
+    void about_to_leave(const char* what) noexcept override;
+
   private:
     explicit simulated_kernel(std::unique_ptr<network> own);
     simulated_kernel(network& over, const machine& on);
@@ -101,6 +105,7 @@ class simulated_kernel final : public kernel {
     bool cut_chains_forbidden_ = false;
     std::map<const io_uring*, std::unique_ptr<simulated_ring>> rings_;
     std::thread::id thread_;
+    keeps_off_linux all_else_ends_here_{*this};
 };
 
 } // namespace chainring::sim
