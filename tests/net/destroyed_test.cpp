@@ -144,7 +144,7 @@ TEST_CASE("destroying_a_connect_to_a_host_closes_the_sockets_of_all_its_attempts
     });
 }
 
-TEST_CASE("destroying_a_lookup_that_runs_waits_for_it") {
+TEST_CASE("destroying_a_lookup_that_runs_waits_for_it", "[linux]") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         std::binary_semaphore running(0);
         std::binary_semaphore may_end(0);

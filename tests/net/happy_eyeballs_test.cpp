@@ -225,7 +225,7 @@ TEST_CASE("a_connection_to_a_host_can_be_cancelled_while_it_waits_with_the_next_
     });
 }
 
-TEST_CASE("a_connection_to_a_host_in_a_cancelled_scope_opens_nothing") {
+TEST_CASE("a_connection_to_a_host_in_a_cancelled_scope_opens_nothing", "[linux]") {
     const silent_listener first;
     const std::string host = GENERATE(as<std::string>(), "server.test", "127.0.0.1");
     on_executor(task_work_mode::throughput, [&]() -> task<> {
