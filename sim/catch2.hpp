@@ -54,7 +54,7 @@ CATCH_REGISTER_LISTENER(repeat_listener)
 
 template <class Body> void play_each_seed(std::uint64_t count, Body body) {
     each_seed(count, [&body](world& within) {
-        CAPTURE(within.seed(), within.knobs().to_string());
+        INFO("in the world of seed " << within.seed() << ", with " << within.knobs().to_string());
         simulation play(within);
         body(within, play);
     });

@@ -20,7 +20,7 @@ struct decision {
 
 std::string to_string(const decision& shown); // "how many bytes arrive, 3 of 20"
 
-// One line each: its number, counted from 1, and the text. Lines that begin with a space are remarks.
+// One line each: its number, counted from 1, and the text. Lines that begin with a space are remarks (world::remark).
 void write_decision(std::ostream& to, std::uint64_t number, const decision& written);
 
 // What was chosen, from such lines.

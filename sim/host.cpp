@@ -55,6 +55,7 @@ void host::start() {
     kernel_ = std::make_unique<simulated_kernel>(network_, address_);
     kernel_->forbid_close_in_flight();
     kernel_->forbid_cut_chains();
+    network_.within().remark(address_ + " starts");
     home_ = std::make_unique<executor>(options_, *kernel_);
     handle_ = home_->native_handle();
     spawn(*home_, program_(), [this](const ended_task<void>& outcome) {
@@ -69,6 +70,7 @@ void host::end(death how) {
     if (ended()) {
         check_nothing_is_left();
     } else {
+        network_.within().remark(address_ + (how == death::killed ? " is killed" : " loses power"));
         const silent_log quiet;
         kernel_->end_process(how == death::power_cut);
         home_.reset();

@@ -93,6 +93,13 @@ void world::log_to(std::ostream* log) {
         write_decision(*log_, number + 1, recorded_[number]);
 }
 
+void world::remark(const std::string& what) {
+    if (log_ == nullptr) return;
+    *log_ << "   ";
+    for (const char each : what) *log_ << (each == '\n' ? ' ' : each);
+    *log_ << '\n';
+}
+
 void world::expect(const world& earlier) {
     expecting_ = true;
     expected_ = earlier.recorded_;

@@ -74,6 +74,8 @@ class world {
     // Every decision and completion is written there, a line each, and at once: first the decisions that were made
     // already, for the knobs. nullptr: to nowhere.
     void log_to(std::ostream* log);
+    // A line of the log that decides nothing: what the program or the test has done, for who reads it.
+    void remark(const std::string& what);
     // Every decision is kept, to be compared with those of another run. Before the program begins.
     void record() noexcept { recording_ = true; }
     // The run must make the decisions that were recorded there and no others: the first one that differs is a failure, and means

@@ -28,6 +28,7 @@ class bad_day {
             play_.run_for(a_while());
             something_happens();
         }
+        world_.remark("no more troubles");
         play_.run_until([this] { return alice_.ended() && bob_.ended(); });
         return disk_.total;
     }

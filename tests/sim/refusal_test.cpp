@@ -1,13 +1,12 @@
 // What is not repeatable is refused by name, or found when a world is run twice.
+#include "environment.hpp"
 #include "last_words.hpp"
 
 #include <chainring/net/resolve.hpp>
 #include <chainring/runtime/offload.hpp>
 #include <chainring/runtime/signal_set.hpp>
 
-#include <atomic>
 #include <chrono>
-#include <functional>
 #include <thread>
 
 using namespace chainring;
@@ -27,6 +26,7 @@ std::uint64_t real_time() {
 
 // A program that is given a world, twice.
 std::string difference_in(const sim::world_body& body) {
+    const no_variables clean;
     return last_words([&body] { sim::each_seed(1, body, {.twice = true}); });
 }
 
@@ -117,6 +117,7 @@ TEST_CASE("what_differs_after_the_last_decision_is_not_repeatable_either") {
 }
 
 TEST_CASE("the_first_of_several_worlds_is_run_twice_whoever_asks_for_it") {
+    const no_variables clean;
     unsigned runs = 0;
     const std::string text = last_words([&runs] {
         sim::each_seed(2, [&runs](sim::world& world) { (void)world.choose(5 + runs++, "how often it ran"); });

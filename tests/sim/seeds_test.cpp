@@ -1,4 +1,5 @@
 // Which worlds a test runs, and what it says of one that fails.
+#include "environment.hpp"
 #include "last_words.hpp"
 
 #include <unistd.h>
@@ -7,47 +8,13 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <optional>
+#include <sstream>
 #include <stdexcept>
 
 using namespace chainring;
 using namespace chainring::test;
 
 namespace {
-
-// Of the environment, while it lives; nullptr: not there.
-class variable {
-  public:
-    variable(const char* name, const char* value)
-        : name_(name) {
-        if (const char* const now = std::getenv(name)) before_ = now;
-        set(value);
-    }
-    ~variable() { set(before_ ? before_->c_str() : nullptr); }
-    variable(const variable&) = delete;
-    variable& operator=(const variable&) = delete;
-
-  private:
-    void set(const char* value) {
-        if (value != nullptr)
-            ::setenv(name_, value, 1);
-        else
-            ::unsetenv(name_);
-    }
-
-    const char* name_;
-    std::optional<std::string> before_;
-};
-
-// The environment of somebody who has set nothing.
-struct no_variables {
-    variable seed{"CHAINRING_SIM_SEED", nullptr};
-    variable seeds{"CHAINRING_SIM_SEEDS", nullptr};
-    variable first{"CHAINRING_SIM_FIRST", nullptr};
-    variable twice{"CHAINRING_SIM_TWICE", nullptr};
-    variable log{"CHAINRING_SIM_LOG", nullptr};
-    variable replay{"CHAINRING_SIM_REPLAY", nullptr};
-};
 
 std::vector<std::uint64_t> seeds_of(std::uint64_t count, const sim::seed_options& options = {}) {
     std::vector<std::uint64_t> all;
@@ -189,3 +156,21 @@ CHAINRING_SIM_TEST(20, "a_test_of_several_machines_has_a_world_and_a_simulation"
 }
 
 CHAINRING_SIM_TEST(20, "a_test_of_several_machines_may_have_tags_and_need_no_world", "[tagged]") {}
+
+TEST_CASE("the_log_says_when_machines_start_and_end_and_what_the_test_remarks") {
+    sim::world world(1, sim::faults{});
+    std::ostringstream log;
+    world.log_to(&log);
+    sim::simulation play(world);
+    sim::host& only =
+        play.add("10.0.0.1", []() -> task<> { must(co_await chainring::sleep(std::chrono::hours(1))); });
+    only.restart();
+    world.remark("so much\nfor it");
+    only.end(sim::death::power_cut);
+    const std::string text = log.str();
+    CAPTURE(text);
+    CHECK(text.contains("   10.0.0.1 is killed\n   10.0.0.1 starts\n"));
+    CHECK(text.contains("   so much for it\n   10.0.0.1 loses power\n"));
+    std::istringstream again(text);
+    CHECK(sim::read_choices(again).size() == world.decisions());
+}
