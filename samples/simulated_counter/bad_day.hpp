@@ -50,7 +50,13 @@ class bad_day {
         }
     }
 
-    cr::task<> server() { (void)co_await serve(disk_, remembered_); }
+    // It ends when the machine has no descriptor for a listener, and somebody starts it again.
+    cr::task<> server() {
+        for (;;) {
+            (void)co_await serve(disk_, remembered_);
+            co_await cr::sleep(pause);
+        }
+    }
 
     sim::world& world_;
     memory remembered_;
