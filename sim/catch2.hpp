@@ -64,7 +64,7 @@ template <class Body> void play_each_seed(std::uint64_t count, Body body) {
 
 // (seeds, name, and tags where there are some): `world` and `play`, a simulation in it, are there for the body.
 #define CHAINRING_SIM_TEST(seeds, ...)                                                                       \
-    CHAINRING_SIM_TEST_AS(CHAINRING_SIM_JOIN(chainring_sim_test_, __LINE__), seeds, __VA_ARGS__)
+    CHAINRING_SIM_TEST_AS(CHAINRING_SIM_JOIN(chainring_sim_test_, __COUNTER__), seeds, __VA_ARGS__)
 #define CHAINRING_SIM_TEST_AS(function, seeds, ...)                                                          \
     static void function(chainring::sim::world&, chainring::sim::simulation&);                               \
     TEST_CASE(__VA_ARGS__) {                                                                                 \
