@@ -78,6 +78,7 @@ class world {
     void remark(const std::string& what);
     // Every decision is kept, to be compared with those of another run. Before the program begins.
     void record() noexcept { recording_ = true; }
+    const std::vector<decision>& recorded() const noexcept { return recorded_; }
     // The run must make the decisions that were recorded there and no others: the first one that differs is a failure, and means
     // that the program is not repeatable.
     void expect(const world& earlier);

@@ -2,6 +2,8 @@
 // kernel, where a wait takes no time, a loop of its own.
 #pragma once
 
+#include "kernel_under_test.hpp"
+
 #include <chainring/runtime/spawn.hpp>
 
 #include <catch2/catch_test_macros.hpp>

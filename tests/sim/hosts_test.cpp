@@ -127,8 +127,7 @@ TEST_CASE("what_is_resumed_belongs_to_the_hash") {
 }
 
 TEST_CASE("executors_that_sleep_are_woken_by_each_others_posts") {
-    each_seed(300, [](std::uint64_t seed) {
-        world_of_seed world(seed);
+    sim::each_seed(fewer(300), [](sim::world& world) {
         sim::simulation play(world);
         struct player {
             sim::host* at = nullptr;
@@ -146,8 +145,8 @@ TEST_CASE("executors_that_sleep_are_woken_by_each_others_posts") {
         one.other = &two;
         two.other = &one;
         constexpr unsigned hits = 50;
-        one.at = &play.add("10.0.0.1", [&] { return one.play(hits); }, small_options(world));
-        two.at = &play.add("10.0.0.2", [&] { return two.play(hits); }, small_options(world));
+        one.at = &play.add("10.0.0.1", [&] { return one.play(hits); }, sim::drawn_options(world));
+        two.at = &play.add("10.0.0.2", [&] { return two.play(hits); }, sim::drawn_options(world));
         play.run_for(1s);
         one.at->home().post([&] { one.hit(hits); });
         play.run_until([&] { return one.at->ended() && two.at->ended(); });

@@ -5,6 +5,8 @@
 
 #include <chainring/sim/exhaustive.hpp>
 
+#include <fstream>
+
 namespace chainring::test {
 
 // No sizes are drawn, and nothing is larger than it must be.
@@ -28,20 +30,22 @@ template <class Body>
 void in_every_world(
     std::uint64_t at_least, const sim::faults& given, const sim::exploration_limits& limits, Body body) {
     if (std::getenv("CHAINRING_SIM_REPLAY") != nullptr) {
-        world_of_seed world(0, &given);
-        in_world(world, smallest_options(), body);
+        const auto the_same = [&](std::uint64_t) { return given; };
+        sim::each_seed(
+            1, [&](sim::world& world) { in_world(world, smallest_options(), body); }, {.given = the_same});
         return;
     }
     const char* const log = std::getenv("CHAINRING_SIM_LOG");
     sim::exploration_limits of_this_build = limits;
     if (!optimized) of_this_build.runs = first_worlds;
     const sim::explored all = sim::explore(given, of_this_build, [&](sim::world& world) {
+        const sim::running_world failing_here(world);
         std::ofstream file;
         if (log != nullptr) file.open(log); // the last world's in the end
         if (log != nullptr) world.log_to(&file);
         in_world(world, smallest_options(), body);
         world.log_to(nullptr);
-        return !a_world_has_failed;
+        return !sim::a_world_has_failed();
     });
     CAPTURE(all.runs);
     CHECK((all.complete || !optimized));
