@@ -4,17 +4,21 @@ namespace chainring {
 
 void cancel_scope::cancel() noexcept {
     if (std::exchange(cancelled_, true)) return;
+    untold_list untold;
+    tell_all(untold, *this);
+}
+
+// Not inlined: GCC takes the nodes' links to the list for dangling ones.
+[[gnu::noinline]] void cancel_scope::tell_all(untold_list& untold, cancel_scope& first) noexcept {
     // Not by recursion: a tree may be as deep as memory goes. What is cancelled from within leaves those alone that are
-    // to come here.
-    for (cancel_scope* next = this; next != nullptr;) {
-        cancel_scope& scope = *next;
-        scope.tell();
-        next = scope.next_to_tell_;
-        scope.children_.for_each([&next](cancel_scope& child) {
-            if (std::exchange(child.cancelled_, true)) return;
-            child.next_to_tell_ = next;
-            next = &child;
+    // to come here. Who is told may destroy any of these scopes, this one included: it leaves the list then.
+    untold.push_back(first);
+    while (!untold.empty()) {
+        cancel_scope& scope = untold.pop_front();
+        scope.children_.for_each([&untold](cancel_scope& child) {
+            if (!std::exchange(child.cancelled_, true)) untold.push_front(child);
         });
+        scope.tell();
     }
 }
 

@@ -12,8 +12,9 @@ namespace chainring {
 
 class executor;
 struct cancel_scope_tag;
+struct untold_tag;
 
-class cancel_scope : public list_node<cancel_scope_tag> {
+class cancel_scope : public list_node<cancel_scope_tag>, public list_node<untold_tag> {
   public:
     // A root.
     explicit cancel_scope(executor& home) noexcept
@@ -53,10 +54,12 @@ class cancel_scope : public list_node<cancel_scope_tag> {
     }
 
   private:
+    using untold_list = intrusive_list<cancel_scope, untold_tag>;
+
+    static void tell_all(untold_list& untold, cancel_scope& first) noexcept;
     void tell() noexcept;
 
     executor* executor_;
-    cancel_scope* next_to_tell_ = nullptr; // that they are cancelled, after this one
     time_point deadline_ = no_deadline;
     bool cancelled_ = false;
     waiter_list waiting_;

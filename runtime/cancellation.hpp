@@ -60,6 +60,8 @@ namespace detail {
 
 class holds_shield {
   public:
+    static constexpr bool keeps_deadlines_out = true;
+
     holds_shield() noexcept = default;
     holds_shield(holds_shield&&) noexcept {} // before it is awaited
     cancel_scope& open(cancel_scope& parent) noexcept {

@@ -3,6 +3,8 @@
 
 #include <spdlog/logger.h>
 
+#include <algorithm>
+
 namespace chainring {
 
 void graceful_shutdown::begin() noexcept {
@@ -17,12 +19,12 @@ void graceful_shutdown::go_on() noexcept {
     case stage::serving:
         reached_ = stage::finishing;
         home_.stop_intakes();
-        next = limits_.soft;
+        next = std::min(limits_.soft, limits_.hard);
         break;
     case stage::finishing:
         reached_ = stage::cancelled;
         home_.root_scope().cancel();
-        next = std::max(limits_.hard, limits_.soft);
+        next = limits_.hard;
         break;
     case stage::cancelled:
         reached_ = stage::overdue;

@@ -15,7 +15,7 @@
 
 namespace chainring {
 
-// Both from the beginning of the shutdown on. Zero or less: at once.
+// Both from the beginning of the shutdown on. Zero or less: at once. The soft one never comes after the hard one.
 struct shutdown_limits {
     duration soft = std::chrono::seconds(5);
     duration hard = std::chrono::seconds(10);

@@ -64,9 +64,9 @@ class remote_spawner {
     template <class Make> void spawn(Make make) const {
         post([given = std::move(make)](task_group& group) mutable { group.spawn(made(std::move(given))); });
     }
-    // As task_group::cancel. Any thread; never waits for the executor.
+    // Cancels the children, and of a scope the body too. Any thread; never waits for the executor.
     void cancel() const {
-        post([](task_group& group) { group.cancel(); });
+        post([](task_group& group) { group.cancel_from_elsewhere(); });
     }
 
   private:

@@ -76,8 +76,9 @@ auto scope(group_options options, Body body) -> std::invoke_result_t<Body&, task
         co_await group.join();
         if constexpr (is_result<outcome>) {
             if (const std::error_code error = group.take_error()) co_return failure(error);
-            // By what is above: a body that has cancelled its children knows what it does.
-            if (group.cut_short() && parent.cancelled()) co_return failure(errc::cancelled);
+            // From without: a body that has cancelled its children knows what it does.
+            if (group.cut_short() && (parent.cancelled() || group.cancelled_from_elsewhere()))
+                co_return failure(errc::cancelled);
         }
         group.throw_failure();
         co_return std::move(*value);

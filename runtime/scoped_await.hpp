@@ -38,7 +38,7 @@ template <class Awaitable>
 concept awaitable = requires { typename waiter_for<Awaitable>; };
 
 // Holder makes the scope: `cancel_scope& open(cancel_scope& parent)`, when the awaiting begins; the awaiter is a second
-// argument, if it takes one. For executor::dump it may have a `deadline()`, and a `describe_rest(task_tree&)` for what belongs
+// argument, if it takes one. For executor::dump it may have a `deadline()` or `keeps_deadlines_out`, and a `describe_rest(task_tree&)` for what belongs
 // to the scope besides. It lies in a base, the first one, because the scope must outlive the awaiter that waits in it; one
 // for each Awaiter, because they nest.
 template <class Holder, class Awaiter> struct scope_below {
@@ -69,6 +69,8 @@ class [[nodiscard("co_await it")]] scoped_awaiter : private scope_below<Holder, 
         const auto show = [&] { Awaiter::describe(to); };
         if constexpr (requires { held.deadline(); })
             to.within(held.deadline(), show);
+        else if constexpr (requires { Holder::keeps_deadlines_out; })
+            to.shielded(show);
         else
             show();
         if constexpr (requires { held.describe_rest(to); }) held.describe_rest(to);

@@ -41,6 +41,7 @@ task_group::~task_group() {
     // A frame that is destroyed may destroy a group of its own, never this one's children: they are siblings.
     while (!starting_.empty()) frame_of(starting_.pop_front()).destroy();
     while (!running_.empty()) frame_of(running_.pop_front()).destroy();
+    while (!waiting_for_place_.empty()) waiting_for_place_.pop_front().group_ended();
 }
 
 void task_group::spawn(task<> child) {
@@ -80,6 +81,12 @@ void task_group::failed(task_failure failure) noexcept {
     case failure_policy::collect: failures_.push_back(std::move(failure)); return;
     case failure_policy::ignore: log().warn("a task failed: {}", text_of(failure)); return;
     }
+}
+
+void task_group::cancel_from_elsewhere() noexcept {
+    cancelled_from_elsewhere_ = true;
+    scope_.cancel();
+    if (spawner_ != nullptr) spawner_->cancel();
 }
 
 void task_group::spawner_failed(task_failure failure) noexcept {
@@ -141,8 +148,8 @@ void task_group::end(task_promise<void>& ended) noexcept {
 }
 
 void task_group::one_less() noexcept {
-    if (joining_ != nullptr && joined())
-        ready_queue_of(scope_.home()).push_next(*std::exchange(joining_, nullptr));
+    if (!joined()) return;
+    while (!joining_.empty()) ready_queue_of(scope_.home()).push_next(joining_.pop_front());
 }
 
 bool spawn_operation::start(executor&) noexcept {
@@ -160,6 +167,11 @@ void spawn_operation::describe(task_tree& to) const {
 
 void spawn_operation::admit() noexcept {
     group_.spawn(std::move(child_));
+    group_.scope().home().ready().push(*this);
+}
+
+void spawn_operation::group_ended() noexcept {
+    error_ = errc::cancelled;
     group_.scope().home().ready().push(*this);
 }
 

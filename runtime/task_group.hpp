@@ -2,7 +2,7 @@
 //
 //     group.spawn(echo(std::move(peer)));                        // a failure is the group's
 //     co_await group.spawn_bounded(echo(std::move(peer)));       // waits while there are `max_children`
-//     cr::child<int> answer = group.start(ask());                // and `co_await answer` is its value
+//     cr::child<int> answer = group.start(ask());                // and `co_await answer.outcome()` its value
 #pragma once
 
 #include <chainring/runtime/operation.hpp>
@@ -71,11 +71,14 @@ class task_group {
     // Asks every child to end. The group can still be joined, and children spawned from now on are born
     // cancelled. On the executor's thread; other threads use `remote().cancel()`.
     void cancel() noexcept { scope_.cancel(); }
+    // The same from elsewhere: of a scope the body too, which does not know of it.
+    void cancel_from_elsewhere() noexcept;
 
     std::size_t size() const noexcept { return children_; } // of the children that have not ended
     cancel_scope& scope() noexcept { return scope_; }
 
-    // Completes when there is no child. Throws the exception that cancelled the group, once.
+    // Completes when there is no child. Throws the exception that cancelled the group, once. Neither a cancellation nor a
+    // deadline ends the wait itself: where they reach the children, these end it.
     auto join() noexcept { return join_awaiter(*this); }
 
     // In the order in which they happened, from the first: those that nobody has taken yet.
@@ -98,6 +101,7 @@ class task_group {
     // Throws the first failure, an error as std::system_error.
     void throw_failure();
     // A child has ended with errc::cancelled because the group was cancelled.
+    bool cancelled_from_elsewhere() const noexcept { return cancelled_from_elsewhere_; }
     bool cut_short() const noexcept { return cut_short_ && options_.on_failure != failure_policy::ignore; }
 
   private:
@@ -109,9 +113,6 @@ class task_group {
       public:
         explicit join_awaiter(task_group& group) noexcept
             : group_(group) {}
-        ~join_awaiter() {
-            if (group_.joining_ == this) group_.joining_ = nullptr;
-        }
         bool await_ready() const noexcept { return false; }
         template <class Promise>
         bool await_suspend(
@@ -119,7 +120,7 @@ class task_group {
             std::source_location where = std::source_location::current()) noexcept {
             if (group_.joined()) return goes_on_later(caller, where);
             suspend(caller, where);
-            group_.joining_ = this;
+            group_.joining_.push_back(*this);
             return true;
         }
         void resume() noexcept override {
@@ -127,7 +128,7 @@ class task_group {
             if (group_.joined())
                 go_on();
             else
-                group_.joining_ = this;
+                group_.joining_.push_back(*this);
         }
         void await_resume() const { group_.throw_exception(); }
         void cancel() noexcept override {
@@ -167,10 +168,11 @@ class task_group {
     task_list starting_;
     task_list running_;
     std::size_t children_ = 0;
-    join_awaiter* joining_ = nullptr;
+    waiter_list joining_;
     cancel_scope* spawner_ = nullptr;
     group_options options_;
     bool cut_short_ = false;
+    bool cancelled_from_elsewhere_ = false;
     std::vector<task_failure> failures_;
     intrusive_list<spawn_operation, admission_tag> waiting_for_place_;
     intrusive_list<remote_link, remote_tag> remotes_;
@@ -198,6 +200,7 @@ class [[nodiscard("co_await it")]] spawn_operation : public operation<spawn_oper
     template <class T, class Tag> friend class intrusive_list;
 
     void admit() noexcept;
+    void group_ended() noexcept;
 
     task_group& group_;
     task<> child_;

@@ -84,7 +84,9 @@ void task_tree::coroutine(const wait_site& site, const cancel_scope& scope) {
         return;
     }
     since_ = site.since();
-    within(scope.deadline(), [&] { site.waits_for()->describe(*this); });
+    const time_point before = std::exchange(deadline_, scope.deadline());
+    site.waits_for()->describe(*this);
+    deadline_ = before;
 }
 
 void task_tree::not_started() {

@@ -6,6 +6,7 @@
 #include <iosfwd>
 #include <string_view>
 #include <unordered_set>
+#include <utility>
 
 namespace chainring {
 
@@ -41,6 +42,13 @@ class task_tree {
     template <class Show> void within(time_point deadline, Show&& show) {
         const time_point before = deadline_;
         deadline_ = std::min(before, deadline);
+        show();
+        deadline_ = before;
+    }
+
+    // No deadline from above reaches it.
+    template <class Show> void shielded(Show&& show) {
+        const time_point before = std::exchange(deadline_, cancel_scope::no_deadline);
         show();
         deadline_ = before;
     }

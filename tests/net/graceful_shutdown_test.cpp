@@ -144,6 +144,17 @@ TEST_CASE("at_the_hard_deadline_run_ends_and_connections_are_reset") {
     check_baseline(home);
 }
 
+TEST_CASE("a_hard_deadline_before_the_soft_one_is_the_hard_one_all_the_same") {
+    executor home(options_for(GENERATE(both_modes())));
+    graceful_shutdown shutdown(home, {.soft = 24h, .hard = 1ms});
+    const auto stubborn = [](graceful_shutdown& ending) -> task<> {
+        ending.begin();
+        (void)co_await shield(sleep(24h));
+    };
+    CHECK_THROWS_AS(home.run(stubborn(shutdown)), shutdown_overdue);
+    CHECK(shutdown.reached() == graceful_shutdown::stage::overdue);
+}
+
 // As when the program was stopped, and goes on with a signal and with data that has come meanwhile.
 TEMPLATE_TEST_CASE("what_has_arrived_when_a_shutdown_begins_is_answered", "", EACH_TRANSPORT) {
     executor_options options = options_for(GENERATE(both_modes()));

@@ -193,3 +193,30 @@ TEST_CASE("a_task_hands_its_cancellation_to_code_that_takes_a_stop_token") {
     }(cancelled_before));
     check_baseline(used);
 }
+
+TEST_CASE("who_is_told_of_a_cancellation_may_destroy_a_group_that_is_still_to_be_told") {
+    executor used({}, test_kernel());
+    used.run([]() -> task<> {
+        bool called = false;
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn([](bool& told) -> task<> {
+                auto pool = std::make_unique<task_group>(co_await this_scope{});
+                pool->spawn([]() -> task<> { (void)co_await sleep(1h); }());
+                const auto uses = [](std::unique_ptr<task_group>& given, bool& was_told) -> task<> {
+                    linked_stop_source source = co_await link_stop_source();
+                    const std::stop_callback callback(source.token(), [&] {
+                        given.reset();
+                        was_told = true;
+                    });
+                    (void)co_await sleep(1h);
+                };
+                (void)co_await timeout(1h, uses(pool, told));
+            }(called));
+            co_await yield();
+            co_await yield();
+            group.cancel();
+            CHECK(called);
+        });
+    }());
+    check_baseline(used);
+}

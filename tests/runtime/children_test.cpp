@@ -367,6 +367,23 @@ TEST_CASE("another_thread_cancels_a_group", "[linux]") {
     check_baseline(used);
 }
 
+TEST_CASE("who_cancels_a_scope_from_elsewhere_cancels_its_body_too_and_the_scope_says_so") {
+    executor used({}, test_kernel());
+    used.run([]() -> task<> {
+        const bool child_waits = true;
+        result<void> slept;
+        const result<int> outcome = co_await scope([&](task_group& group) -> task<result<int>> {
+            if (child_waits) group.spawn([]() -> task<result<void>> { co_return co_await sleep(1h); }());
+            executor::current()->post([remote = group.remote()] { remote.cancel(); });
+            slept = co_await sleep(1h);
+            co_return 7;
+        });
+        CHECK(slept == failure(errc::cancelled));
+        CHECK(outcome == failure(errc::cancelled));
+    }());
+    check_baseline(used);
+}
+
 TEST_CASE("a_group_without_a_limit_has_a_place_for_everybody") {
     executor used({}, test_kernel());
     used.run([]() -> task<> {

@@ -242,3 +242,22 @@ TEST_CASE("of_a_recursion_a_hundred_thousand_deep_the_first_levels_are_printed_o
     CHECK_THAT(lines[99], ContainsSubstring("::recurses at "));
     CHECK_THAT(lines[100], EndsWith("what is deeper is left out"));
 }
+
+TEST_CASE("a_dump_shows_no_deadline_that_a_shield_keeps_out") {
+    stopped_clock clock;
+    executor home({}, clock);
+    std::vector<std::string> lines;
+    home.run([](executor& shown, stopped_clock& time, std::vector<std::string>& dumped) -> task<> {
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn([]() -> task<> { (void)co_await timeout(60s, shield(sleep(1h))); }());
+            group.spawn([]() -> task<> { (void)co_await timeout(60s, shield(sleeps_in_a_function())); }());
+            group.spawn([]() -> task<> { (void)co_await timeout(60s, shield(timeout(10s, sleep(1h)))); }());
+            for (int i = 0; i < 5; ++i) co_await yield();
+            dumped = dump_lines(shown);
+            time.at += 2h; // a shielded sleep cannot be cancelled
+        });
+    }(home, clock, lines));
+    const auto with_a_deadline = [](const std::string& line) { return line.contains("deadline"); };
+    CHECK(std::ranges::count_if(lines, with_a_deadline) == 1);
+    CHECK_THAT(lines.back(), EndsWith("sleep, for 0.0 s, deadline in 10.0 s"));
+}

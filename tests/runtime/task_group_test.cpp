@@ -408,3 +408,47 @@ TEST_CASE("a_join_covers_children_that_were_spawned_while_it_waited") {
     }(used));
     check_baseline(used);
 }
+
+TEST_CASE("several_tasks_may_join_a_group") {
+    executor used({}, test_kernel());
+    used.run([]() -> task<> {
+        int joined = 0;
+        task_group joined_by_all(co_await this_scope{});
+        int ended = 0;
+        joined_by_all.spawn(counts(ended, 3));
+        co_await scope([&](task_group& group) -> task<> {
+            const auto join = [](task_group& of, int& count) -> task<> {
+                co_await of.join();
+                ++count;
+            };
+            for (int i = 0; i < 3; ++i) group.spawn(join(joined_by_all, joined));
+            co_return;
+        });
+        CHECK(joined == 3);
+        CHECK(ended == 1);
+    }());
+    check_baseline(used);
+}
+
+TEST_CASE("who_waits_for_a_place_in_a_group_that_is_destroyed_is_told") {
+    executor used({}, test_kernel());
+    used.run([]() -> task<> {
+        result<void> outcome;
+        int ran = 0;
+        co_await scope([&](task_group& group) -> task<> {
+            auto full = std::make_unique<task_group>(co_await this_scope{}, group_options{.max_children = 1});
+            full->spawn([]() -> task<> { (void)co_await sleep(1h); }());
+            const auto wait = [](task_group& of, int& count, result<void>& told) -> task<> {
+                told = co_await of.spawn_bounded(counts(count));
+            };
+            group.spawn(wait(*full, ran, outcome));
+            co_await yield();
+            co_await yield();
+            full.reset();
+            group.cancel(); // it has its outcome by then
+        });
+        CHECK(outcome == failure(errc::cancelled));
+        CHECK(ran == 0);
+    }());
+    check_baseline(used);
+}

@@ -56,10 +56,6 @@ def member(value, name):
     return next((found for known, found in fields_of(value) if known == name), None)
 
 
-def value_of_optional(optional):
-    return member(optional["_M_payload"], "_M_payload")["_M_value"]
-
-
 def bases_of(kind):
     yield kind
     for field in kind.fields():
@@ -179,14 +175,15 @@ def nodes_in(nodes, kind):
         each = each["next_"]
 
 
-def deadline_in(scope, waiter):
-    """Of the scope below this one in which it waits."""
-    scopes = [scope]
-    for each in scopes:
-        if any(int(waiting) == waiter for waiting in nodes_in(each["waiting_"], "chainring::waiter")):
-            return nanoseconds(each["deadline_"])
-        scopes += nodes_in(each["children_"], "chainring::cancel_scope")
-    return NO_DEADLINE
+def deadlines_below(root):
+    """Of all that wait in the scopes below, by the address of the waiter."""
+    deadlines = {}
+    scopes = [root]
+    for scope in scopes:
+        for waiter in nodes_in(scope["waiting_"], "chainring::waiter"):
+            deadlines[int(waiter)] = nanoseconds(scope["deadline_"])
+        scopes += [each.dereference() for each in nodes_in(scope["children_"], "chainring::cancel_scope")]
+    return deadlines
 
 
 class TaskTree:
@@ -194,18 +191,17 @@ class TaskTree:
         self.executor = executor
         self.now = time.monotonic_ns() if runs_here() else nanoseconds(executor["now_"])
         self.ready = {int(each) for each in nodes_in(executor["ready_"]["waiting_"], "chainring::waiter")}
+        self.deadlines = deadlines_below(executor["root_scope_"])
         self.promise = gdb.lookup_type("chainring::promise_base").pointer()
 
     def show(self):
         for root in nodes_in(self.executor["roots_"], "chainring::root_task"):
-            self.coroutine(root["promise_"].referenced_value(), 0, NO_DEADLINE)
+            self.coroutine(root["promise_"].referenced_value(), 0)
 
     def line(self, depth, text):
         print("  " * depth + text)
 
-    def coroutine(self, promise, depth, deadline):
-        scope = promise["scope_"]
-        deadline = min(deadline, nanoseconds(scope["deadline_"]))
+    def coroutine(self, promise, depth):
         site = promise["site_"]
         waits_for = site["waits_for_"]
         if depth >= MOST_DEPTH:
@@ -221,36 +217,29 @@ class TaskTree:
             self.line(depth, place + ": about to go on")
             return
         since = nanoseconds(stop["since"])
+        # What waits in no scope has the deadline of its task.
+        deadline = self.deadlines.get(int(waits_for), nanoseconds(promise["scope_"]["deadline_"]))
         # gdb does not find a type that is made for a lambda in a coroutine.
         of_a_lambda = re.search(r"\b(offload|uring)_operation<", dynamic_type_name(waits_for))
         if of_a_lambda:
             text = WORDS["offload"] if of_a_lambda[1] == "offload" else self.ring_operation(int(waits_for))
-            deadline = min(deadline, deadline_in(scope, int(waits_for)))
             self.line(depth, f"{place}: {text}, for {in_seconds(self.now - since)}" + self.until(deadline))
             return
         waiter = waits_for.cast(waits_for.dynamic_type).dereference()
         held = member(waiter, "holder")
-        if held is not None and member(held, "scope_") is not None:
-            scope_below = member(held, "scope_")
-            if scope_below.type.strip_typedefs().name.startswith("std::optional<"):
-                scope_below = value_of_optional(scope_below)
-            limit = member(scope_below, "deadline_")
-            if limit is not None:
-                deadline = min(deadline, nanoseconds(limit))
-
         child = member(waiter, "child_")
         group = member(waiter, "group_")
         if is_a(waiter, "chainring::task_waiter<") and child is not None:
             name = member(waiter, "name_")
             self.line(depth, place + ", in" + (f" {quoted(string_of(name.referenced_value()))}" if name is not None else ""))
-            self.coroutine(self.promise_of(child), depth + 1, deadline)
+            self.coroutine(self.promise_of(child), depth + 1)
             if held is not None and member(held, "children") is not None:
                 self.children(member(held, "children").referenced_value(), depth + 1)
             return
         generator = member(waiter, "generator_")
         if generator is not None:
             self.line(depth, place + ", in")
-            self.coroutine(self.promise_of(generator, generator.type.template_argument(0)), depth + 1, deadline)
+            self.coroutine(self.promise_of(generator, generator.type.template_argument(0)), depth + 1)
             return
         self.line(depth, f"{place}: {self.operation(waiter)}, for {in_seconds(self.now - since)}" + self.until(deadline))
         if is_a(waiter, "chainring::task_group::join_awaiter") and group is not None:
@@ -282,7 +271,7 @@ class TaskTree:
             child = group[name]["first_"]
             while int(child):
                 if name == "running_":
-                    self.coroutine(child.dereference(), depth, NO_DEADLINE)
+                    self.coroutine(child.dereference(), depth)
                 else:
                     self.line(depth, "a task that has not started")
                 child = child["next_"]
