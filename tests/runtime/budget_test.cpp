@@ -165,7 +165,7 @@ TEST_CASE("a_task_that_is_destroyed_when_the_budget_held_it_up_leaves_nothing") 
 }
 
 // With a budget of one each of them goes on a turn after its await has completed.
-TEST_CASE("the_value_of_a_child_and_a_signal_are_for_the_one_that_found_them") {
+TEST_CASE("the_value_of_a_child_and_a_signal_are_for_the_one_that_found_them", "[linux]") {
     executor_options options;
     options.budget = 1;
     executor used(options, test_kernel());

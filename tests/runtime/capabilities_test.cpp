@@ -99,7 +99,7 @@ std::size_t descriptors_in_use() {
 
 } // namespace
 
-TEST_CASE("the_table_names_every_capability_once_and_in_order") {
+TEST_CASE("the_table_names_every_capability_once_and_in_order", "[linux]") {
     capabilities all;
     std::set<std::string_view> names;
     const bool* const first = &all.start_disabled;
@@ -112,7 +112,7 @@ TEST_CASE("the_table_names_every_capability_once_and_in_order") {
     CHECK(names.size() == sizeof(capabilities));
 }
 
-TEST_CASE("the_modes_ask_for_exactly_the_members_marked_as_needed") {
+TEST_CASE("the_modes_ask_for_exactly_the_members_marked_as_needed", "[linux]") {
     capabilities all;
     for (const capability& entry : capability_table()) all.*entry.member = true;
     REQUIRE(all.latency_mode());
@@ -126,7 +126,7 @@ TEST_CASE("the_modes_ask_for_exactly_the_members_marked_as_needed") {
     }
 }
 
-TEST_CASE("the_probe_agrees_with_opening_rings_by_liburing") {
+TEST_CASE("the_probe_agrees_with_opening_rings_by_liburing", "[linux]") {
     struct expectation {
         bool found;
         unsigned flags;
@@ -148,7 +148,7 @@ TEST_CASE("the_probe_agrees_with_opening_rings_by_liburing") {
     }
 }
 
-TEST_CASE("the_probe_agrees_with_the_features_that_a_ring_announces") {
+TEST_CASE("the_probe_agrees_with_the_features_that_a_ring_announces", "[linux]") {
     const capabilities found = probed();
     open_ring ring;
     const auto has = [&](unsigned feature) { return (ring.ring.features & feature) != 0; };
@@ -162,7 +162,7 @@ TEST_CASE("the_probe_agrees_with_the_features_that_a_ring_announces") {
     CHECK(found.no_iowait == has(1U << 17));
 }
 
-TEST_CASE("the_probe_agrees_with_the_opcodes_that_liburing_reports") {
+TEST_CASE("the_probe_agrees_with_the_opcodes_that_liburing_reports", "[linux]") {
     const capabilities found = probed();
     const std::unique_ptr<io_uring_probe, decltype(&io_uring_free_probe)> probe(
         io_uring_get_probe(), io_uring_free_probe);
@@ -177,7 +177,7 @@ TEST_CASE("the_probe_agrees_with_the_opcodes_that_liburing_reports") {
 }
 
 // The probe asks without sockets; these do the thing.
-TEST_CASE("a_multishot_receive_stays_armed_if_the_probe_says_so") {
+TEST_CASE("a_multishot_receive_stays_armed_if_the_probe_says_so", "[linux]") {
     const capabilities found = probed();
     open_ring ring;
     if (!found.buffer_ring) SKIP("no buffer rings");
@@ -191,7 +191,7 @@ TEST_CASE("a_multishot_receive_stays_armed_if_the_probe_says_so") {
     CHECK((completion.res == 1 && (completion.flags & IORING_CQE_F_MORE)) == found.multishot_receive);
 }
 
-TEST_CASE("a_multishot_receive_ends_at_its_limit_if_the_probe_says_so") {
+TEST_CASE("a_multishot_receive_ends_at_its_limit_if_the_probe_says_so", "[linux]") {
     const capabilities found = probed();
     open_ring ring;
     if (!found.buffer_ring) SKIP("no buffer rings");
@@ -207,7 +207,7 @@ TEST_CASE("a_multishot_receive_ends_at_its_limit_if_the_probe_says_so") {
     CHECK((completion.res == 2 && !(completion.flags & IORING_CQE_F_MORE)) == found.receive_limit);
 }
 
-TEST_CASE("a_multishot_accept_stays_armed_if_the_probe_says_so") {
+TEST_CASE("a_multishot_accept_stays_armed_if_the_probe_says_so", "[linux]") {
     const capabilities found = probed();
     open_ring ring;
     const int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -228,7 +228,7 @@ TEST_CASE("a_multishot_accept_stays_armed_if_the_probe_says_so") {
     ::close(listener);
 }
 
-TEST_CASE("a_send_gathers_buffers_if_the_probe_says_so") {
+TEST_CASE("a_send_gathers_buffers_if_the_probe_says_so", "[linux]") {
     const capabilities found = probed();
     open_ring ring;
     socket_pair pair;
@@ -240,7 +240,7 @@ TEST_CASE("a_send_gathers_buffers_if_the_probe_says_so") {
     CHECK((ring.next().res == 9) == found.vectored_send);
 }
 
-TEST_CASE("everything_on_a_descriptor_can_be_cancelled_if_the_probe_says_so") {
+TEST_CASE("everything_on_a_descriptor_can_be_cancelled_if_the_probe_says_so", "[linux]") {
     const capabilities found = probed();
     open_ring ring;
     socket_pair pair;
@@ -264,7 +264,7 @@ TEST_CASE("everything_on_a_descriptor_can_be_cancelled_if_the_probe_says_so") {
     CHECK((completion.res == 1) == (by_descriptor ? found.cancel_by_descriptor : found.cancel_by_operation));
 }
 
-TEST_CASE("the_registrations_succeed_that_the_probe_found") {
+TEST_CASE("the_registrations_succeed_that_the_probe_found", "[linux]") {
     const capabilities found = probed();
     open_ring ring;
     int error = 0;
@@ -290,7 +290,7 @@ TEST_CASE("the_registrations_succeed_that_the_probe_found") {
     CHECK((io_uring_register(-1U, register_send_msg_ring, &message, 1) == 0) == found.sync_msg_ring);
 }
 
-TEST_CASE("probing_leaves_no_descriptor_behind") {
+TEST_CASE("probing_leaves_no_descriptor_behind", "[linux]") {
     probed();
     const std::size_t before = descriptors_in_use();
     for (int round = 0; round < 3; ++round) probed();

@@ -264,7 +264,7 @@ class answer_from_elsewhere final : public waiter {
 
 } // namespace
 
-TEST_CASE("a_task_that_waits_for_a_post_can_be_destroyed_before_and_after_the_post_arrives") {
+TEST_CASE("a_task_that_waits_for_a_post_can_be_destroyed_before_and_after_the_post_arrives", "[linux]") {
     executor used(options_for(GENERATE(both_modes())), test_kernel());
     const bool arrived = GENERATE(false, true);
     probe watched(used);

@@ -200,7 +200,7 @@ TEST_CASE("work_that_runs_when_it_is_cancelled_goes_on_and_its_result_is_the_out
     check_baseline(used);
 }
 
-TEST_CASE("work_that_is_offloaded_in_a_cancelled_scope_does_not_run") {
+TEST_CASE("work_that_is_offloaded_in_a_cancelled_scope_does_not_run", "[linux]") {
     executor used({}, test_kernel());
     blocking_pool pool;
     bool ran = false;

@@ -81,7 +81,7 @@ task<result<void>> fails(std::error_code error) {
 
 } // namespace
 
-TEST_CASE("the_exit_status_tells_how_the_task_ended") {
+TEST_CASE("the_exit_status_tells_how_the_task_ended", "[linux]") {
     const captured_stderr output;
     CHECK(runtime{}.run([]() -> task<> { co_return; }()) == 0);
     CHECK(runtime{}.run([]() -> task<int> { co_return 7; }()) == 7);
@@ -92,7 +92,7 @@ TEST_CASE("the_exit_status_tells_how_the_task_ended") {
     CHECK(output.text().empty());
 }
 
-TEST_CASE("an_error_is_one_line_on_standard_error_and_the_status_is_one") {
+TEST_CASE("an_error_is_one_line_on_standard_error_and_the_status_is_one", "[linux]") {
     const captured_stderr output;
     SECTION("an errno") {
         CHECK(runtime{}.run(fails(from_errno(EADDRINUSE))) == 1);
@@ -104,7 +104,7 @@ TEST_CASE("an_error_is_one_line_on_standard_error_and_the_status_is_one") {
     }
 }
 
-TEST_CASE("an_exception_comes_out_of_the_runtime_and_the_handlers_are_restored") {
+TEST_CASE("an_exception_comes_out_of_the_runtime_and_the_handlers_are_restored", "[linux]") {
     const own_handlers before;
     CHECK_THROWS_AS(
         runtime{}.run([]() -> task<> {
@@ -117,7 +117,7 @@ TEST_CASE("an_exception_comes_out_of_the_runtime_and_the_handlers_are_restored")
     CHECK(handler_of(SIGINT) == own_handler);
 }
 
-TEST_CASE("block_on_returns_what_the_task_returned") {
+TEST_CASE("block_on_returns_what_the_task_returned", "[linux]") {
     runtime used;
     CHECK(used.block_on([]() -> task<std::string> { co_return "text"; }()) == "text");
     CHECK(used.block_on(fails(errc::broken)) == failure(errc::broken));
@@ -153,7 +153,8 @@ TEST_CASE("a_stop_signal_cancels_what_waits_and_restores_the_handlers", "[linux]
     check_baseline(used.home());
 }
 
-TEST_CASE("a_duplicate_of_a_stop_signal_changes_nothing_and_a_second_one_is_for_the_handler_before") {
+TEST_CASE(
+    "a_duplicate_of_a_stop_signal_changes_nothing_and_a_second_one_is_for_the_handler_before", "[linux]") {
     const own_handlers before;
     const int signal = GENERATE(SIGTERM, SIGINT);
     runtime used;
@@ -189,7 +190,7 @@ TEST_CASE("a_stop_signal_wakes_a_sleeping_executor", "[linux]") {
     CHECK(status == 0);
 }
 
-TEST_CASE("a_task_that_has_not_ended_at_the_hard_deadline_is_given_up_and_the_status_is_one") {
+TEST_CASE("a_task_that_has_not_ended_at_the_hard_deadline_is_given_up_and_the_status_is_one", "[linux]") {
     const captured_stderr output;
     runtime_options options;
     options.shutdown = {.soft = {}, .hard = 1ms};
@@ -204,7 +205,7 @@ TEST_CASE("a_task_that_has_not_ended_at_the_hard_deadline_is_given_up_and_the_st
     check_baseline(used.home());
 }
 
-TEST_CASE("the_handlers_stay_alone_if_the_user_wants_it_so") {
+TEST_CASE("the_handlers_stay_alone_if_the_user_wants_it_so", "[linux]") {
     const own_handlers before;
     runtime_options options;
     options.stop_on_signals = false;
@@ -214,7 +215,7 @@ TEST_CASE("the_handlers_stay_alone_if_the_user_wants_it_so") {
     }());
 }
 
-TEST_CASE("a_stop_signal_that_was_ignored_stays_ignored") {
+TEST_CASE("a_stop_signal_that_was_ignored_stays_ignored", "[linux]") {
     const own_handlers before; // which it puts back
     const int ignored = GENERATE(SIGINT, SIGTERM);
     const int heeded = ignored == SIGINT ? SIGTERM : SIGINT;
@@ -238,7 +239,7 @@ TEST_CASE("a_stop_signal_that_was_ignored_stays_ignored") {
     CHECK(runtime{}.run([]() -> task<int> { co_return 3; }()) == 3);
 }
 
-TEST_CASE("a_second_runtime_that_wants_the_signals_at_the_same_time_is_refused") {
+TEST_CASE("a_second_runtime_that_wants_the_signals_at_the_same_time_is_refused", "[linux]") {
     runtime{}.run([]() -> task<> {
         CHECK_THROWS_AS(runtime{}.run([]() -> task<> { co_return; }()), std::logic_error);
         co_return;
@@ -246,7 +247,7 @@ TEST_CASE("a_second_runtime_that_wants_the_signals_at_the_same_time_is_refused")
     CHECK(runtime{}.run([]() -> task<int> { co_return 4; }()) == 4);
 }
 
-TEST_CASE("a_signal_that_arrives_when_the_task_has_ended_is_not_handled_twice") {
+TEST_CASE("a_signal_that_arrives_when_the_task_has_ended_is_not_handled_twice", "[linux]") {
     const own_handlers before;
     runtime used;
     auto ends_at_once = []() -> task<> {
@@ -264,7 +265,7 @@ TEST_CASE("a_signal_that_arrives_when_the_task_has_ended_is_not_handled_twice") 
 }
 
 // The kernel gives the locked memory of a ring back only a moment after its end.
-TEST_CASE("runtimes_follow_one_another_under_the_usual_limit_of_locked_memory") {
+TEST_CASE("runtimes_follow_one_another_under_the_usual_limit_of_locked_memory", "[linux]") {
     const pid_t child = ::fork();
     REQUIRE(child >= 0);
     if (child == 0) {

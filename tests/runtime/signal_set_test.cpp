@@ -29,7 +29,7 @@ void ignoring_handler(int) {}
 
 } // namespace
 
-TEST_CASE("a_signal_is_awaited_and_the_handler_before_is_put_back") {
+TEST_CASE("a_signal_is_awaited_and_the_handler_before_is_put_back", "[linux]") {
     executor used(options_for(GENERATE(both_modes())), test_kernel());
     used.run([]() -> task<> {
         {
@@ -73,7 +73,7 @@ TEST_CASE("a_signal_wakes_a_sleeping_executor_from_any_thread", "[linux]") {
     check_baseline(used);
 }
 
-TEST_CASE("signals_that_arrive_while_nobody_waits_are_kept_one_of_each") {
+TEST_CASE("signals_that_arrive_while_nobody_waits_are_kept_one_of_each", "[linux]") {
     executor used({}, test_kernel());
     used.run([]() -> task<> {
         signal_set set = opened({SIGUSR1, SIGUSR2, SIGRTMAX});
@@ -96,7 +96,7 @@ TEST_CASE("signals_that_arrive_while_nobody_waits_are_kept_one_of_each") {
     check_baseline(used);
 }
 
-TEST_CASE("a_wait_for_a_signal_can_be_cancelled_without_losing_one_and_is_one_at_a_time") {
+TEST_CASE("a_wait_for_a_signal_can_be_cancelled_without_losing_one_and_is_one_at_a_time", "[linux]") {
     executor used({}, test_kernel());
     used.run([]() -> task<> {
         signal_set set = opened({SIGUSR1});
@@ -121,7 +121,7 @@ TEST_CASE("a_wait_for_a_signal_can_be_cancelled_without_losing_one_and_is_one_at
     check_baseline(used);
 }
 
-TEST_CASE("a_signal_that_somebody_handles_already_is_refused") {
+TEST_CASE("a_signal_that_somebody_handles_already_is_refused", "[linux]") {
     executor used({}, test_kernel());
     used.run([]() -> task<> {
         {
@@ -154,7 +154,7 @@ TEST_CASE("a_signal_that_somebody_handles_already_is_refused") {
     ::sigaction(SIGTERM, &of_the_test, nullptr);
 }
 
-TEST_CASE("what_is_no_signal_or_cannot_be_handled_is_refused") {
+TEST_CASE("what_is_no_signal_or_cannot_be_handled_is_refused", "[linux]") {
     executor used({}, test_kernel());
     used.run([]() -> task<> {
         for (const int signal :
@@ -167,7 +167,7 @@ TEST_CASE("what_is_no_signal_or_cannot_be_handled_is_refused") {
     CHECK(refusal({SIGUSR1}) == std::errc::operation_not_permitted);
 }
 
-TEST_CASE("a_set_of_no_signals_is_refused_and_one_that_is_named_twice_counts_once") {
+TEST_CASE("a_set_of_no_signals_is_refused_and_one_that_is_named_twice_counts_once", "[linux]") {
     executor used({}, test_kernel());
     used.run([]() -> task<> {
         CHECK(refusal({}) == std::errc::invalid_argument);
@@ -187,7 +187,7 @@ TEST_CASE("a_set_of_no_signals_is_refused_and_one_that_is_named_twice_counts_onc
     check_baseline(used);
 }
 
-TEST_CASE("a_set_that_dies_with_a_signal_on_its_way_is_no_ones") {
+TEST_CASE("a_set_that_dies_with_a_signal_on_its_way_is_no_ones", "[linux]") {
     executor used({}, test_kernel());
     used.run([]() -> task<> {
         {
@@ -212,7 +212,7 @@ TEST_CASE("a_set_that_dies_with_a_signal_on_its_way_is_no_ones") {
 }
 
 // A blocked signal is somebody else's: it would never arrive here.
-TEST_CASE("a_signal_that_the_thread_blocks_is_refused") {
+TEST_CASE("a_signal_that_the_thread_blocks_is_refused", "[linux]") {
     executor used({}, test_kernel());
     used.run([]() -> task<> {
         sigset_t blocked;
