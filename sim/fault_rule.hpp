@@ -17,12 +17,12 @@ class fault_rule {
         : world_(in)
         , fault_(fault)
         , before_(in.knobs().*fault)
-        , during_(thousandths) {
+        , heals_(in.heals()) {
         world_.set(fault, thousandths);
     }
     // A world that has healed meanwhile stays so.
     ~fault_rule() {
-        if (world_.knobs().*fault_ == during_) world_.set(fault_, before_);
+        if (world_.heals() == heals_) world_.set(fault_, before_);
     }
     fault_rule(const fault_rule&) = delete;
     fault_rule& operator=(const fault_rule&) = delete;
@@ -31,7 +31,7 @@ class fault_rule {
     world& world_;
     unsigned faults::* fault_;
     unsigned before_;
-    unsigned during_;
+    unsigned heals_; // of the world, before this
 };
 
 } // namespace chainring::sim

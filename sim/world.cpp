@@ -125,6 +125,7 @@ void world::report_difference(const std::string& now) {
 }
 
 void world::heal() {
+    if (heals_++ == 0) before_heal_ = faults_.to_string();
     const std::size_t buffer = faults_.buffer;
     faults_ = {};
     faults_.buffer = buffer;
@@ -157,10 +158,12 @@ void world::fail(const std::string& why) {
 }
 
 void world::report(const std::string& why) {
+    const std::string has = faults_.to_string();
+    const std::string had = heals_ == 0 ? has : before_heal_ + ", healed: " + has;
     std::fprintf(
         stderr, "chainring: simulation with seed %llu (%s), after %llu decisions: %s\n",
-        static_cast<unsigned long long>(seed_), faults_.to_string().c_str(),
-        static_cast<unsigned long long>(decisions_), why.c_str());
+        static_cast<unsigned long long>(seed_), had.c_str(), static_cast<unsigned long long>(decisions_),
+        why.c_str());
     if (const auto explain = std::exchange(at_failure_, {})) explain(std::cerr); // once: it may fail itself
 }
 

@@ -53,6 +53,7 @@ class world {
     void set(const faults& from_now_on) noexcept { faults_ = from_now_on; }
     // From here on nothing goes wrong: no fault of its knobs occurs any more.
     void heal();
+    unsigned heals() const noexcept { return heals_; } // so far
 
     // For the hash: what a ring has told its user, and how many coroutines an executor has resumed by now.
     void completed(const io_uring_cqe& cqe);
@@ -125,6 +126,8 @@ class world {
     std::vector<decision> expected_;
     std::uint64_t expected_hash_ = 0; // in the end
     faults faults_;
+    unsigned heals_ = 0;
+    std::string before_heal_; // which faults there were
 };
 
 } // namespace chainring::sim

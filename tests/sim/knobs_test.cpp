@@ -116,4 +116,10 @@ TEST_CASE("a_fault_rule_holds_for_as_long_as_it_lives_and_not_after_the_world_ha
         CHECK(accepts == 0);
     }
     CHECK(accepts == 0);
+    sim::world other(1, {.failed_accept = 5});
+    {
+        const sim::fault_rule never(other, &sim::faults::failed_accept, 0);
+        other.heal();
+    }
+    CHECK(other.knobs().failed_accept == 0);
 }
