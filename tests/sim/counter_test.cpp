@@ -28,7 +28,7 @@ TEST_CASE("a_counter_that_forgets_requests_counts_some_of_them_twice_and_a_few_w
 }
 
 TEST_CASE("a_counter_that_remembers_the_last_request_of_each_client_counts_each_once_whatever_happens") {
-    sim::each_seed(fewer(2000), [](sim::world& world) {
+    sim::each_seed(fewer(300), [](sim::world& world) {
         CAPTURE(world.seed());
         const std::uint64_t counted = counted_in(world, counter::memory::of_last_request);
         CHECK(counted == confirmed_in_all);
