@@ -113,13 +113,19 @@ kernel& linux_kernel() noexcept;
 // While it lives, a ring that its thread opens on Linux is about to leave `instead`: an executor that was given no kernel.
 class keeps_off_linux {
   public:
-    explicit keeps_off_linux(kernel& instead);
+    explicit keeps_off_linux(kernel& instead) noexcept;
     ~keeps_off_linux();
     keeps_off_linux(const keeps_off_linux&) = delete;
     keeps_off_linux& operator=(const keeps_off_linux&) = delete;
 
+    // For Linux: tells the latest one of this thread, if there is any.
+    static void refuse(const char* what) noexcept;
+
   private:
     kernel& instead_;
+    keeps_off_linux* before_;
+    // Links of their own, and no container: a static kernel dies after whatever a thread has to destroy.
+    static constinit thread_local keeps_off_linux* latest_;
 };
 
 } // namespace chainring

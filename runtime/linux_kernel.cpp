@@ -11,7 +11,6 @@
 
 #include <cerrno>
 #include <cstring>
-#include <vector>
 
 namespace chainring {
 
@@ -24,15 +23,10 @@ int or_errno(int returned) noexcept {
     return returned < 0 ? -errno : returned;
 }
 
-std::vector<kernel*>& kernels_instead() noexcept {
-    thread_local std::vector<kernel*> of_this_thread;
-    return of_this_thread;
-}
-
 class linux_kernel_calls final : public kernel {
   public:
     int open_ring(io_uring& ring, const ring_options& options) noexcept override {
-        if (!kernels_instead().empty()) kernels_instead().back()->about_to_leave("an executor on Linux");
+        keeps_off_linux::refuse("an executor on Linux");
         const unsigned common =
             IORING_SETUP_R_DISABLED | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL;
         const unsigned mode = options.mode == task_work_mode::throughput
@@ -164,13 +158,24 @@ kernel& linux_kernel() noexcept {
     return instance;
 }
 
-keeps_off_linux::keeps_off_linux(kernel& instead)
-    : instead_(instead) {
-    kernels_instead().push_back(&instead);
+constinit thread_local keeps_off_linux* keeps_off_linux::latest_ = nullptr;
+
+keeps_off_linux::keeps_off_linux(kernel& instead) noexcept
+    : instead_(instead)
+    , before_(latest_) {
+    latest_ = this;
 }
 
 keeps_off_linux::~keeps_off_linux() {
-    std::erase(kernels_instead(), &instead_);
+    for (keeps_off_linux** at = &latest_; *at != nullptr; at = &(*at)->before_) {
+        if (*at != this) continue;
+        *at = before_;
+        return;
+    }
+}
+
+void keeps_off_linux::refuse(const char* what) noexcept {
+    if (latest_ != nullptr) latest_->instead_.about_to_leave(what);
 }
 
 } // namespace chainring
