@@ -100,7 +100,7 @@ class executor final : private turn_end_work {
     template <class T> T run(task<T> root);
 
     // Within another loop on this thread, instead of `run`: the loop calls `pump` when the handle is readable, when
-    // `next_deadline` has come, and, without waiting, as long as `pump` returns true. Adapters for some loops are in net/embed/.
+    // `next_deadline` has come, and, without waiting, as long as `pump` returns true.
     //
     // An eventfd. It is the executor's: not to be read, written or closed. Throws std::logic_error on another thread than the
     // executor's, and std::system_error.

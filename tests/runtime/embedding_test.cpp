@@ -146,24 +146,16 @@ TEST_CASE("the_handle_is_readable_once_there_is_work_and_rests_afterwards", "[li
 TEST_CASE("a_pump_carries_out_no_more_turns_than_asked_for") {
     executor home({}, test_kernel());
     host_loop host(home);
+    const auto takes_many_turns = [](bool& end) -> task<> {
+        for (int i = 0; i < 100; ++i) co_await next_turn();
+        end = true;
+    };
     bool ended = false;
-    spawn(
-        home,
-        [](bool& end) -> task<> {
-            for (int i = 0; i < 100; ++i) co_await next_turn();
-            end = true;
-        }(ended),
-        ignore_end);
+    spawn(home, takes_many_turns(ended), ignore_end);
     host.come_to_rest();
     CHECK(ended);
     bool again = false;
-    spawn(
-        home,
-        [](bool& end) -> task<> {
-            for (int i = 0; i < 100; ++i) co_await next_turn();
-            end = true;
-        }(again),
-        ignore_end);
+    spawn(home, takes_many_turns(again), ignore_end);
     const auto before = home.stats().turns;
     CHECK(home.pump(5));
     CHECK(home.stats().turns == before + 5);
