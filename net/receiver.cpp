@@ -30,7 +30,7 @@ void receiver::arm() noexcept {
     armed_ = true;
     operation_ = socket_.start(*this, [this](io_uring_sqe& sqe) {
         // A multishot takes up to 32 blocks at a go, whatever the queue is told to hold.
-        if (home_.buffers().in_shortage()) [[unlikely]]
+        if (home().buffers().in_shortage()) [[unlikely]]
             io_uring_prep_recv(&sqe, socket_.descriptor(), nullptr, 0, flags());
         else
             io_uring_prep_recv_multishot(&sqe, socket_.descriptor(), nullptr, 0, flags());
@@ -41,10 +41,10 @@ void receiver::arm() noexcept {
 
 inline void receiver::received(const io_uring_cqe& cqe) noexcept {
     if ((cqe.flags & IORING_CQE_F_BUFFER) != 0) {
-        buffer_pool& pool = home_.buffers();
+        buffer_pool& pool = home().buffers();
         const std::uint16_t block = pool.taken_by_kernel(cqe);
         if (cqe.res > 0 && !closed_) [[likely]] {
-            pool.came_from(block, socket_.descriptor(), home_.now());
+            pool.came_from(block, socket_.descriptor(), home().now());
             received_.push(pool, block, static_cast<std::uint32_t>(cqe.res));
         } else {
             pool.put_back(block);
@@ -63,7 +63,7 @@ inline void receiver::received(const io_uring_cqe& cqe) noexcept {
 }
 
 void receiver::complete(const io_uring_cqe& cqe) noexcept {
-    if (cqe.res > 0) home_.counters().bytes_received += static_cast<std::uint64_t>(cqe.res);
+    if (cqe.res > 0) home().counters().bytes_received += static_cast<std::uint64_t>(cqe.res);
     if (armed_) [[likely]]
         received(cqe);
     else
@@ -74,9 +74,9 @@ void receiver::complete(const io_uring_cqe& cqe) noexcept {
 
 void receiver::receiving_ended(int result) noexcept {
     if (result == -ENOBUFS) {
-        ++home_.counters().no_buffers;
+        ++home().counters().no_buffers;
         // Data stays in the socket. Re-arming before a block has come home would spin.
-        if (wants_data() && received_.empty()) home_.buffers().starve(*this);
+        if (wants_data() && received_.empty()) home().buffers().starve(*this);
     } else if (framing_ == framing::datagrams && (result == 0 || is_error(result))) {
         if (!closed_) received_.push_once(-result); // an empty datagram, or what became of one that was sent
     } else if (result == 0 || is_error(result)) {
@@ -104,14 +104,14 @@ void receiver::received_directly(int result) noexcept {
     if (result <= 0 && closed_) waiting.error_ = closed_;
     waiting.from_ = nullptr;
     waiting.received_directly(result);
-    home_.ready().push(waiting);
+    home().ready().push(waiting);
 }
 
 void receiver::close(fault why) noexcept {
     if (!closed_) closed_ = why;
     unwanted_ = !received_.empty();
     starved_receiver::unlink();
-    received_.discard(home_.buffers());
+    received_.discard(home().buffers());
     // A reader whose own operation is in flight hears of its CQE instead.
     if (reader_ != nullptr && !direct_) dismiss(*reader_, closed_);
 }
@@ -119,12 +119,12 @@ void receiver::close(fault why) noexcept {
 // What is in the socket while a receive is armed comes by itself.
 bool receiver::has_arrived() const noexcept {
     if (received_.has_news()) return true;
-    return !closed_ && !armed_ && home_.behind().unread(socket_.control()) > 0;
+    return !closed_ && !armed_ && home().behind().unread(socket_.control()) > 0;
 }
 
 bool receiver::peer_still_sends() const noexcept {
     if (peer_ended_) return false;
-    return unwanted_ || home_.behind().unread(socket_.control()) > 0;
+    return unwanted_ || home().behind().unread(socket_.control()) > 0;
 }
 
 } // namespace chainring

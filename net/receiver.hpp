@@ -35,10 +35,9 @@ class receiver final : private completion, private starved_receiver {
 
     receiver(socket& of, framing carries) noexcept
         : socket_(of)
-        , home_(of.home())
         , framing_(carries) {}
 
-    executor& home() const noexcept { return home_; }
+    executor& home() const noexcept { return socket_.home(); }
     std::string socket_name() const { return socket_.name(); }
 
     // Until it leaves, what is there is for this reader. errors: errc::closed; errc::busy for a second one
@@ -69,12 +68,12 @@ class receiver final : private completion, private starved_receiver {
     // The reader's turn: data, the end of the stream, or an error.
     result<buffer> take(reader& taking) noexcept {
         leave(taking);
-        return received_.take(home_.buffers());
+        return received_.take(home().buffers());
     }
     result<std::size_t> take_into(reader& taking, std::span<std::byte> target) noexcept {
         leave(taking);
-        if (framing_ != framing::bytes) return received_.take_message_into(home_.buffers(), target);
-        return received_.take_into(home_.buffers(), target);
+        if (framing_ != framing::bytes) return received_.take_message_into(home().buffers(), target);
+        return received_.take_into(home().buffers(), target);
     }
     // The reader is resumed with this error; what arrives from now on is for the next one. The connection may
     // be gone when it runs.
@@ -82,7 +81,7 @@ class receiver final : private completion, private starved_receiver {
         leave(waiting);
         waiting.from_ = nullptr;
         waiting.error_ = error;
-        home_.ready().push(waiting);
+        home().ready().push(waiting);
     }
     // Data that was received for a reader who left stays in the queue.
     void leave(reader& leaving) noexcept {
@@ -91,8 +90,8 @@ class receiver final : private completion, private starved_receiver {
         told_ = false;
     }
 
-    void cancel() noexcept { home_.request_cancel(operation_); }
-    void cancel_and_wait() noexcept { home_.cancel_and_wait(operation_); }
+    void cancel() noexcept { home().request_cancel(operation_); }
+    void cancel_and_wait() noexcept { home().cancel_and_wait(operation_); }
 
     // The turn's coroutines have run: arms or stops the receive.
     void at_turn_end() noexcept {
@@ -129,11 +128,10 @@ class receiver final : private completion, private starved_receiver {
     bool wants_data() const noexcept { return !direct_ && (reader_waits() || (discarding_ && !peer_ended_)); }
     void tell() noexcept {
         told_ = true;
-        home_.ready().push(*reader_);
+        home().ready().push(*reader_);
     }
 
     socket& socket_;
-    executor& home_;
     reader* reader_ = nullptr;
     receive_queue received_;
     framing framing_;

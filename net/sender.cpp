@@ -19,7 +19,7 @@ class sender::zero_copy_send final : public completion {
   public:
     zero_copy_send(sender& from, std::shared_ptr<const void> bytes) noexcept
         : from_(from)
-        , counters_(from.home_.counters())
+        , counters_(from.home().counters())
         , bytes_(std::move(bytes)) {}
 
     void complete(const io_uring_cqe& cqe) noexcept override {
@@ -50,7 +50,7 @@ class sender::bundled_send final : public completion {
   public:
     explicit bundled_send(sender& from)
         : from_(from)
-        , bundle_(from.home_) {}
+        , bundle_(from.home()) {}
 
     send_bundle& bundle() noexcept { return bundle_; }
 
@@ -90,7 +90,7 @@ class sender::room_watch final : public completion {
             io_uring_prep_poll_multishot(&sqe, from_.socket_.descriptor(), POLLOUT);
         });
     }
-    void cancel() noexcept { from_.home_.request_cancel(operation_); }
+    void cancel() noexcept { from_.home().request_cancel(operation_); }
     // A unix socket reports each read of the peer's, also when nothing is to be sent.
     void end_if_unneeded() noexcept {
         if (std::exchange(unneeded_, false)) cancel();
@@ -116,9 +116,8 @@ class sender::room_watch final : public completion {
 
 sender::sender(socket& of, framing carries) noexcept
     : socket_(of)
-    , home_(of.home())
     , framing_(carries)
-    , queue_(home_.counters()) {}
+    , queue_(of.home().counters()) {}
 
 sender::~sender() = default;
 
@@ -160,7 +159,7 @@ bool sender::submit_zero_copy() noexcept {
             &sqe, socket_.descriptor(), bytes.data(), bytes.size(), stream_flags,
             IORING_SEND_ZC_REPORT_USAGE);
     });
-    ++home_.counters().zero_copies;
+    ++home().counters().zero_copies;
     count_batch(queue_.messages_in_batch());
     return true;
 }
@@ -207,9 +206,9 @@ void sender::submit_parts() noexcept {
 }
 
 void sender::submit_parts(std::span<send_part> room, send_queue::parts are) noexcept {
-    const std::span<send_part> parts = room.first(std::min<std::size_t>(room.size(), home_.longest_chain()));
-    home_.make_room(static_cast<unsigned>(parts.size()));
-    const unsigned count = queue_.form_batch(home_.until_submitted(), parts, are);
+    const std::span<send_part> parts = room.first(std::min<std::size_t>(room.size(), home().longest_chain()));
+    home().make_room(static_cast<unsigned>(parts.size()));
+    const unsigned count = queue_.form_batch(home().until_submitted(), parts, are);
     if (count == 0) {
         queue_.completed(0, 0);
         return;
@@ -235,18 +234,18 @@ bool sender::submit_bundle(const send_part& part) noexcept {
     operation_ = socket_.start(sent, [&](io_uring_sqe& sqe) {
         sent.bundle().prepare(sqe, socket_.descriptor(), *part.several, stream_flags);
     });
-    ++home_.counters().bundles_sent;
+    ++home().counters().bundles_sent;
     return true;
 }
 
 void sender::count_batch(std::uint32_t messages) noexcept {
-    ++home_.counters().batches_sent;
-    home_.counters().messages_sent += messages;
+    ++home().counters().batches_sent;
+    home().counters().messages_sent += messages;
 }
 
 void sender::submit_chain() noexcept {
     outgoing_message* room[operation_id::most_members];
-    const unsigned count = queue_.form_chain(std::span(room).first(home_.longest_chain()));
+    const unsigned count = queue_.form_chain(std::span(room).first(home().longest_chain()));
     if (count == 0) {
         queue_.chain_completed(0, 0, framing_);
         return;
@@ -258,7 +257,7 @@ void sender::submit_chain() noexcept {
             const byte_span bytes = message.bytes();
             io_uring_prep_send(&sqe, socket_.descriptor(), bytes.data(), bytes.size(), message_flags);
         } else {
-            const msghdr* header = queue_.gather(message.pieces(), home_.until_submitted());
+            const msghdr* header = queue_.gather(message.pieces(), home().until_submitted());
             io_uring_prep_sendmsg(&sqe, socket_.descriptor(), header, message_flags);
         }
     });
@@ -314,7 +313,7 @@ void sender::release_writers(fault error) noexcept {
     while (!writers_.empty()) {
         writer& released = writers_.pop_front();
         released.error_ = error;
-        home_.ready().push(released);
+        home().ready().push(released);
     }
 }
 
@@ -334,7 +333,7 @@ void sender::abandon(outgoing_message& message) noexcept {
         send_queue::replace(message, *new unheard);
         return;
     }
-    if (!queue_.cancel(message)) home_.cancel_and_wait(operation_, members_);
+    if (!queue_.cancel(message)) home().cancel_and_wait(operation_, members_);
     if (queue_.cut_off()) socket_.ask_for_turn_end();
 }
 

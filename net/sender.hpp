@@ -44,7 +44,7 @@ class sender final : private completion {
     sender(socket& of, framing carries) noexcept;
     ~sender();
 
-    executor& home() const noexcept { return home_; }
+    executor& home() const noexcept { return socket_.home(); }
     std::string socket_name() const { return socket_.name(); }
 
     // errors: errc::closed; errc::broken when the sending side has failed
@@ -82,7 +82,7 @@ class sender final : private completion {
     void wait_for_room(writer& waiting) noexcept { writers_.push_back(waiting); }
     void stop_waiting(writer& waiting) noexcept {
         waiting.list_node<writer_tag>::unlink();
-        home_.ready().push(waiting);
+        home().ready().push(waiting);
     }
     // This side has ended; the queue is empty, and stays so.
     void end() noexcept { state_ = state::ended; }
@@ -166,7 +166,7 @@ class sender final : private completion {
     void submit_chain() noexcept;
     void count_batch(std::uint32_t messages) noexcept;
     void completed(unsigned member, int result) noexcept;
-    void cancel_batch() noexcept { home_.request_cancel(operation_, members_); }
+    void cancel_batch() noexcept { home().request_cancel(operation_, members_); }
     void became_full();
     bool may_send() noexcept;
     int zero_copy_result(int result) noexcept;
@@ -177,7 +177,6 @@ class sender final : private completion {
     void release_writers(fault error) noexcept;
 
     socket& socket_;
-    executor& home_;
     state state_ = state::open;
     framing framing_;
     std::uint8_t members_ = 1; // SQEs of the batch

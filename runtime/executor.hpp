@@ -108,7 +108,7 @@ class executor final : private turn_end_work {
     // A few turns without a sleep. True: there is more to do at once. Throws std::logic_error on another thread than the
     // executor's, and within a turn.
     bool pump(unsigned most_turns = 8);
-    // When the next timer is due, or a little before. Nothing: none is armed.
+    // No later than when the next timer is due, and earlier for one that is far away. Nothing: none is armed.
     std::optional<time_point> next_deadline() const noexcept;
 
     // Runs `work()` on the executor, in a later step; what is posted as `run` ends may run in the executor's destructor,

@@ -138,7 +138,9 @@ TEST_CASE("the_handle_is_readable_once_there_is_work_and_rests_afterwards", "[li
         spawn(home, []() -> task<> { co_await sleep(24h); }(), ignore_end);
         host.come_to_rest();
         REQUIRE(home.next_deadline());
-        CHECK(*home.next_deadline() > std::chrono::steady_clock::now() + 20h);
+        // It may be early, by a slot of the wheel in which a timer so far away lies: 19.5 hours.
+        CHECK(*home.next_deadline() > std::chrono::steady_clock::now() + 4h);
+        CHECK(*home.next_deadline() < std::chrono::steady_clock::now() + 25h);
         CHECK_FALSE(host.is_readable());
     }
 }
