@@ -108,7 +108,7 @@ MUTATIONS = [
     Mutation(
         "a receive that found no buffer is armed again at once",
         "net/receiver.cpp",
-        "home_.buffers().starve(*this);\n    }",
+        "home().buffers().starve(*this);\n    }",
         "socket_.ask_for_turn_end();\n    }",
     ),
     Mutation(
@@ -138,7 +138,7 @@ MUTATIONS = [
     Mutation(
         "memory for a batch is taken before there is room for its SQEs",
         "net/sender.cpp",
-        "    home_.make_room(static_cast<unsigned>(parts.size()));\n",
+        "    home().make_room(static_cast<unsigned>(parts.size()));\n",
         "",
     ),
     Mutation(

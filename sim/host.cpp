@@ -107,7 +107,7 @@ std::optional<time_point> host::next_deadline() const {
 
 void host::pump(unsigned most_turns) {
     more_ = home_->pump(most_turns);
-    network_.within().resumed(home_->stats().resumptions);
+    network_.within().resumed(home_->counters().resumptions);
     for (const std::string& broken : home_->broken_invariants())
         network_.within().fail("broken invariant at " + address_ + ": " + broken);
 }

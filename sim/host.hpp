@@ -42,7 +42,7 @@ class host {
 
     bool running() const noexcept { return home_ != nullptr && !ended(); }
     // The program has returned, and what it had open is closed. One that throws fails the world.
-    bool ended() const noexcept { return returned_ && home_->stats().pending_closes == 0; }
+    bool ended() const noexcept { return returned_ && home_->counters().pending_closes == 0; }
 
     // From a start of the program to its `end`.
     executor& home() noexcept { return *home_; }

@@ -181,7 +181,7 @@ TEST_CASE("a_pump_on_another_thread_or_within_a_turn_is_refused", "[linux]") {
 }
 
 TEST_CASE("no_wake_up_is_lost_among_posts_completions_timers_and_the_loops_own_work", "[linux]") {
-    constexpr unsigned rounds = 100'000;
+    constexpr unsigned rounds = optimized ? 100'000 : 20'000;
     executor home(options_for(GENERATE(both_modes())), test_kernel());
     host_loop host(home);
     const pipe_ends pipe;
