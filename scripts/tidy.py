@@ -81,9 +81,9 @@ def check(clang_tidy: str, build: Path, source: Path) -> str | None:
     """None, or what clang-tidy found."""
     # GCC's command lines have warning options that Clang has not.
     options = ["-p", str(build), "--quiet", "--extra-arg=-Wno-unknown-warning-option"]
-    if source.is_relative_to(build / "tests"):
-        # Tests, compiled together. The library's sources bring its headers before every check; these are half of the time,
-        # for slips in a test's own lines that its runs and the sanitizers show.
+    if any(source.is_relative_to(folder) for folder in (build / "tests", ROOT / "benchmarks" / "peers")):
+        # Tests, compiled together, and programs of others' libraries. The library's sources bring its headers before every check;
+        # these are half of the time, for slips in a test's own lines that its runs and the sanitizers show.
         options.append("--checks=-bugprone-*,-misc-*,-performance-*")
     elif source.is_relative_to(build):
         options.append("--checks=-bugprone-suspicious-include")  # the library's sources, compiled together

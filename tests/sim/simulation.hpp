@@ -24,7 +24,7 @@ struct course {
 
 // Of so many worlds as many as do where everything takes longer.
 inline std::uint64_t fewer(std::uint64_t worlds) {
-    constexpr std::uint64_t slowness = with_sanitizer ? 10 : optimized ? 1 : 5;
+    constexpr std::uint64_t slowness = with_sanitizer ? 20 : optimized ? 1 : 5;
     return std::max<std::uint64_t>(worlds / slowness, 1);
 }
 
