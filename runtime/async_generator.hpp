@@ -132,12 +132,26 @@ template <class T> class [[nodiscard("co_await it")]] async_generator<T>::next_o
         if (!generator_.done()) {
             promise.scope_ = &scope;
             promise.running_ = true;
+            if (!scope.home().ready().may_nest()) [[unlikely]] {
+                postponed_ = true;
+                suspend(caller, scope);
+                scope.home().ready().push_next(*this);
+                return true;
+            }
             generator_.resume();
         }
         if (!promise.running_) return goes_on_later(caller, scope);
         suspend(caller, scope);
         promise.consumer_ = this;
         return true;
+    }
+    void resume() noexcept override {
+        promise_type& promise = generator_.promise();
+        if (std::exchange(postponed_, false)) generator_.resume();
+        if (promise.running_)
+            promise.consumer_ = this;
+        else
+            go_on();
     }
     value_type* await_resume() const {
         promise_type& promise = generator_.promise();
@@ -152,6 +166,7 @@ template <class T> class [[nodiscard("co_await it")]] async_generator<T>::next_o
 
   private:
     std::coroutine_handle<promise_type> generator_;
+    bool postponed_ = false; // the stack is too deep to go on with the generator on it
 };
 
 } // namespace chainring

@@ -47,8 +47,70 @@ std::string operation_name(std::uint8_t opcode) {
     case IORING_OP_WRITEV: return "writev";
     case IORING_OP_FSYNC: return "fsync";
     case IORING_OP_POLL_ADD: return "poll";
-    default: return "operation with opcode " + std::to_string(opcode);
+    default: break;
     }
+    // The others as liburing's functions spell them, in the order of the opcodes.
+    static constexpr const char* names[] = {
+        "nop",
+        "readv",
+        "writev",
+        "fsync",
+        "read_fixed",
+        "write_fixed",
+        "poll_add",
+        "poll_remove",
+        "sync_file_range",
+        "sendmsg",
+        "recvmsg",
+        "timeout",
+        "timeout_remove",
+        "accept",
+        "cancel",
+        "link_timeout",
+        "connect",
+        "fallocate",
+        "openat",
+        "close",
+        "files_update",
+        "statx",
+        "read",
+        "write",
+        "fadvise",
+        "madvise",
+        "send",
+        "recv",
+        "openat2",
+        "epoll_ctl",
+        "splice",
+        "provide_buffers",
+        "remove_buffers",
+        "tee",
+        "shutdown",
+        "renameat",
+        "unlinkat",
+        "mkdirat",
+        "symlinkat",
+        "linkat",
+        "msg_ring",
+        "fsetxattr",
+        "setxattr",
+        "fgetxattr",
+        "getxattr",
+        "socket",
+        "uring_cmd",
+        "send_zc",
+        "sendmsg_zc",
+        "read_multishot",
+        "waitid",
+        "futex_wait",
+        "futex_wake",
+        "futex_waitv",
+        "fixed_fd_install",
+        "ftruncate",
+        "bind",
+        "listen"};
+    static_assert(std::size(names) > IORING_OP_LISTEN);
+    return opcode < std::size(names) ? names[opcode] : "operation with opcode " + std::to_string(opcode);
 }
 
 std::string in_seconds(duration time) {

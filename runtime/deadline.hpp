@@ -26,11 +26,12 @@ class deadline_scope final : public cancel_scope, private timer {
     deadline_scope(cancel_scope& parent, time_point at) noexcept
         : cancel_scope(&parent, at) {
         if (cancelled()) return;
-        if (at <= home().behind().now())
+        if (at <= home().behind().now()) {
+            home().behind().about_to_be_late(at);
             fire(); // nothing is started any more
-        else if (at == deadline())
+        } else if (at == deadline()) {
             home().timers().arm(*this, at);
-        // else a scope above is cancelled before
+        } // else a scope above is cancelled before
     }
 
     // From here on time does nothing to it. True: its own time had come, and nothing else cancelled it before.

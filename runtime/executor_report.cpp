@@ -45,10 +45,10 @@ std::vector<std::string> executor::holdings_report() const {
     resources_.for_each([&](const resource& each) { lines.push_back(each.describe(now)); });
     if (posts_expected_ != 0)
         lines.push_back(std::to_string(posts_expected_) + " pieces of work on other threads");
-    const statistics current = stats();
     std::ranges::move(buffers_->describe_leases(now), std::back_inserter(lines));
-    if (current.live_tasks != 0)
-        lines.push_back(std::to_string(current.live_tasks) + " tasks that have not ended");
+    std::size_t tasks = 0;
+    roots_.for_each([&tasks](const root_task&) { ++tasks; });
+    if (tasks != 0) lines.push_back(std::to_string(tasks) + " tasks that have not ended");
     std::ostringstream text;
     task_tree tree(text, now, ready_);
     root_scope_.for_each_waiter([&](const waiter& each, const cancel_scope& scope) {

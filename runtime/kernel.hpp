@@ -105,12 +105,14 @@ class kernel {
     virtual void about_to_post() noexcept {}
     // The program is about to use `what`.
     virtual void about_to_leave(const char*) noexcept {}
+    // It waits until then, which is in the past by this kernel's clock.
+    virtual void about_to_be_late(time_point) noexcept {}
 };
 
 // Linux itself, through liburing. One object serves the whole process; it has no state.
 kernel& linux_kernel() noexcept;
 
-// While it lives, a ring that its thread opens on Linux is about to leave `instead`: an executor that was given no kernel.
+// While it lives, a ring that any thread opens on Linux is about to leave `instead`: an executor that was given no kernel.
 class keeps_off_linux {
   public:
     explicit keeps_off_linux(kernel& instead) noexcept;
@@ -118,14 +120,14 @@ class keeps_off_linux {
     keeps_off_linux(const keeps_off_linux&) = delete;
     keeps_off_linux& operator=(const keeps_off_linux&) = delete;
 
-    // For Linux: tells the latest one of this thread, if there is any.
+    // For Linux: tells the latest one, if there is any.
     static void refuse(const char* what) noexcept;
 
   private:
     kernel& instead_;
     keeps_off_linux* before_;
-    // Links of their own, and no container: a static kernel dies after whatever a thread has to destroy.
-    static constinit thread_local keeps_off_linux* latest_;
+    // Links of their own, and no container: a static kernel dies after whatever the process has to destroy.
+    static constinit keeps_off_linux* latest_;
 };
 
 } // namespace chainring

@@ -11,6 +11,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <mutex>
 
 namespace chainring {
 
@@ -158,15 +159,23 @@ kernel& linux_kernel() noexcept {
     return instance;
 }
 
-constinit thread_local keeps_off_linux* keeps_off_linux::latest_ = nullptr;
+constinit keeps_off_linux* keeps_off_linux::latest_ = nullptr;
+
+namespace {
+
+constinit std::mutex who_keeps_off;
+
+} // namespace
 
 keeps_off_linux::keeps_off_linux(kernel& instead) noexcept
-    : instead_(instead)
-    , before_(latest_) {
+    : instead_(instead) {
+    const std::scoped_lock one_at_a_time(who_keeps_off);
+    before_ = latest_;
     latest_ = this;
 }
 
 keeps_off_linux::~keeps_off_linux() {
+    const std::scoped_lock one_at_a_time(who_keeps_off);
     for (keeps_off_linux** at = &latest_; *at != nullptr; at = &(*at)->before_) {
         if (*at != this) continue;
         *at = before_;
@@ -175,6 +184,7 @@ keeps_off_linux::~keeps_off_linux() {
 }
 
 void keeps_off_linux::refuse(const char* what) noexcept {
+    const std::scoped_lock one_at_a_time(who_keeps_off);
     if (latest_ != nullptr) latest_->instead_.about_to_leave(what);
 }
 

@@ -26,8 +26,11 @@ class [[nodiscard("co_await it")]] sleep_operation : public operation<sleep_oper
         // From now, not from the turn's beginning: a task may have run for long since.
         const time_point now = home.behind().now();
         if (relative_) deadline_ = delay_ < time_point::max() - now ? now + delay_ : time_point::max();
-        // What is due already does not wait for the current tick to end.
-        home.timers().arm(*this, deadline_ <= now ? time_point{} : deadline_);
+        if (deadline_ <= now) {
+            home.behind().about_to_be_late(deadline_);
+            deadline_ = {}; // it does not wait for the current tick to end
+        }
+        home.timers().arm(*this, deadline_);
         return true;
     }
     void refuse(fault error) noexcept { error_ = error; }

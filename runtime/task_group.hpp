@@ -77,8 +77,11 @@ class task_group {
     std::size_t size() const noexcept { return children_; } // of the children that have not ended
     cancel_scope& scope() noexcept { return scope_; }
 
-    // Completes when there is no child. Throws the exception that cancelled the group, once. Neither a cancellation nor a
-    // deadline ends the wait itself: where they reach the children, these end it.
+    // completes when: there is no child
+    // errors:         the exception that cancelled the group is thrown, once
+    // cancellation:   cancels the group; the wait goes on until the children have ended
+    // ownership:      the group must outlive it
+    // thread:         the executor's; several tasks may wait
     auto join() noexcept { return join_awaiter(*this); }
 
     // In the order in which they happened, from the first: those that nobody has taken yet.
@@ -112,7 +115,8 @@ class task_group {
     class join_awaiter final : public waiter {
       public:
         explicit join_awaiter(task_group& group) noexcept
-            : group_(group) {}
+            : group_(group)
+            , cancellation_(group) {}
         bool await_ready() const noexcept { return false; }
         template <class Promise>
         bool await_suspend(
@@ -121,6 +125,7 @@ class task_group {
             if (group_.joined()) return goes_on_later(caller, where);
             suspend(caller, where);
             group_.joining_.push_back(*this);
+            cancellation_.expect(caller.promise().scope());
             return true;
         }
         void resume() noexcept override {
@@ -131,12 +136,29 @@ class task_group {
                 group_.joining_.push_back(*this);
         }
         void await_resume() const { group_.throw_exception(); }
-        void cancel() noexcept override {
-        } // in no scope: a scope's cancellation reaches the children, and they end
+        void cancel() noexcept override {} // in no scope: cancellation_ is
         void describe(task_tree& to) const override;
 
       private:
+        // In the scope of the wait, which need not be above the group's: that of a timeout around the join, say.
+        class join_cancellation final : public waiter {
+          public:
+            explicit join_cancellation(task_group& group) noexcept
+                : group_(group) {}
+            void expect(cancel_scope& scope) noexcept {
+                if (scope.cancelled())
+                    group_.cancel();
+                else
+                    scope.add(*this);
+            }
+            void cancel() noexcept override { group_.cancel(); }
+
+          private:
+            task_group& group_;
+        };
+
         task_group& group_;
+        join_cancellation cancellation_;
     };
 
     // In the ready queue while children wait for their start, and told of their ends.

@@ -23,6 +23,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "chainring" / "tidy"
+# Written in the manner of other libraries, whose headers take long.
+OTHERS = ("subprojects", "benchmarks/peers", "benchmarks/clients")
 INCLUDE = re.compile(rb'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 
 
@@ -71,7 +73,7 @@ def sources_of(builds: list[Path]) -> dict[Path, tuple[Path, str]]:
         for entry in json.loads((build / "compile_commands.json").read_text()):
             source = (Path(entry["directory"]) / entry["file"]).resolve()
             name = source.relative_to(build if source.is_relative_to(build) else ROOT)
-            if "subprojects" not in name.parts and name not in known:
+            if not any(name.is_relative_to(folder) for folder in OTHERS) and name not in known:
                 known.add(name)
                 sources[source] = (build, entry["command"])
     return sources
@@ -81,9 +83,9 @@ def check(clang_tidy: str, build: Path, source: Path) -> str | None:
     """None, or what clang-tidy found."""
     # GCC's command lines have warning options that Clang has not.
     options = ["-p", str(build), "--quiet", "--extra-arg=-Wno-unknown-warning-option"]
-    if any(source.is_relative_to(folder) for folder in (build / "tests", ROOT / "benchmarks" / "peers")):
-        # Tests, compiled together, and programs of others' libraries. The library's sources bring its headers before every check;
-        # these are half of the time, for slips in a test's own lines that its runs and the sanitizers show.
+    if any(source.is_relative_to(folder) for folder in (build / "tests", ROOT / "tests" / "looked_into")):
+        # Tests. The library's sources bring its headers before every check; these are half of the time, for slips in a test's
+        # own lines that its runs and the sanitizers show.
         options.append("--checks=-bugprone-*,-misc-*,-performance-*")
     elif source.is_relative_to(build):
         options.append("--checks=-bugprone-suspicious-include")  # the library's sources, compiled together

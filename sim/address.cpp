@@ -105,6 +105,15 @@ bool address::is_loopback() const noexcept {
     return IN6_IS_ADDR_LOOPBACK(&as_v6(copy).sin6_addr);
 }
 
+std::string address::to_string() const {
+    char text[INET6_ADDRSTRLEN] = "";
+    sockaddr_storage copy = storage_;
+    const void* const bytes = family() == AF_INET ? static_cast<const void*>(&as_v4(copy).sin_addr)
+                                                  : static_cast<const void*>(&as_v6(copy).sin6_addr);
+    ::inet_ntop(family(), bytes, text, sizeof text);
+    return text;
+}
+
 void address::copy_to(sockaddr* target, socklen_t& length) const {
     std::memcpy(target, &storage_, std::min(length, length_));
     length = length_;

@@ -31,6 +31,7 @@ class address {
     address with_any_host() const;
     bool is_any_host() const { return key() == with_any_host().key(); }
     bool is_loopback() const noexcept;
+    std::string to_string() const; // without its port
     std::string host_key() const { return with_port(0).key(); }
 
     // Of a unix socket.

@@ -10,7 +10,7 @@
 //     }
 //
 // A test that fails ends with the commands that repeat its failure and shrink it (failure_lines.hpp), and runs no other world. So does
-// any test case that calls `each_seed`. No co_await within CHECK: GCC awaits twice. Within a host's program use CHECK and not REQUIRE:
+// any test case that calls `each_seed`. No SECTION and no GENERATE in it, and no co_await within CHECK: GCC awaits twice. Within a host's program use CHECK and not REQUIRE:
 // an exception there is a failure of the world, which ends the process.
 //
 // The library needs no Catch2; this header is yours to include.
@@ -22,11 +22,14 @@
 
 #include <catch2/catch_assertion_result.hpp>
 #include <catch2/catch_message.hpp>
+#include <catch2/catch_section_info.hpp>
 #include <catch2/catch_test_case_info.hpp>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/reporters/catch_reporter_event_listener.hpp>
 #include <catch2/reporters/catch_reporter_registrars.hpp>
 
+#include <cstdio>
+#include <cstdlib>
 #include <string>
 
 namespace chainring::sim::detail {
@@ -43,6 +46,13 @@ class repeat_listener final : public Catch::EventListenerBase {
             name += each;
         }
         test_begins({name});
+    }
+    // Catch2 enters one section in each run of the test case, and not in each world.
+    void sectionStarting(const Catch::SectionInfo& begun) override {
+        if (!a_world_runs()) return;
+        std::fprintf(
+            stderr, "chainring: simulation: a SECTION within a simulated world: %s\n", begun.name.c_str());
+        std::abort();
     }
     // Also called for a signal, such as the abort of a world that can't go on.
     void assertionEnded(const Catch::AssertionStats& ended) override {

@@ -122,6 +122,9 @@ int connection_socket::shutdown(int how) {
 }
 
 void connection_socket::vanish() noexcept {
+    // What was on its way here comes again when the machine is back, which does not know it any more.
+    const auto peer = peer_.lock();
+    if (is_tcp() && peer != nullptr && (in_.on_the_way() != 0 || in_.end_on_the_way())) peer->send_reset();
     state_ = state::gave_up;
     for (const auto& waiting : std::exchange(backlog_, {})) waiting->vanish();
 }

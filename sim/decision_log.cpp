@@ -4,6 +4,7 @@
 #include <cstring>
 #include <istream>
 #include <ostream>
+#include <stdexcept>
 
 namespace chainring::sim {
 
@@ -26,11 +27,12 @@ std::vector<std::uint32_t> read_choices(std::istream& log) {
         if (line.empty() || line.front() == ' ') continue;
         // The name of a decision may hold a comma.
         const std::size_t comma = line.rfind(", ");
-        if (comma == std::string::npos) continue;
         std::uint32_t chosen = 0;
-        const char* const from = line.data() + comma + 2;
+        const char* const from = line.data() + (comma == std::string::npos ? 0 : comma + 2);
         const auto [end, error] = std::from_chars(from, line.data() + line.size(), chosen);
-        if (error == std::errc() && std::strncmp(end, " of ", 4) == 0) choices.push_back(chosen);
+        if (comma == std::string::npos || error != std::errc() || std::strncmp(end, " of ", 4) != 0)
+            throw std::invalid_argument("no line of a decision log: " + line);
+        choices.push_back(chosen);
     }
     return choices;
 }

@@ -1,6 +1,7 @@
 #include <chainring/sim/drawn_options.hpp>
 
 #include <algorithm>
+#include <string>
 
 namespace chainring::sim {
 
@@ -18,6 +19,12 @@ executor_options drawn_options(world& from) {
     options.buffers.block_size = sizes[from.choose(3, "block size")];
     options.direct_descriptors = 1 + from.choose(3, "direct descriptors");
     options.budget = budgets[from.choose(3, "budget")];
+    from.configured(
+        "an executor with submissions=" + std::to_string(options.ring.submission_entries) +
+        " completions=" + std::to_string(options.ring.completion_entries) + " blocks=" +
+        std::to_string(options.buffers.blocks) + " block_size=" + std::to_string(options.buffers.block_size) +
+        " direct_descriptors=" + std::to_string(options.direct_descriptors) +
+        " budget=" + std::to_string(options.budget));
     return options;
 }
 

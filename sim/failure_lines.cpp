@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <filesystem>
 #include <fstream>
@@ -19,7 +21,8 @@ namespace {
 struct failing_test {
     std::string command; // empty: not asked for yet
     std::string shrinker = "chainring-shrink";
-    std::string lines; // empty: no world runs
+    std::string lines; // empty: no world runs, or has just ended by an exception
+    bool runs = false;
     bool told = false;
 };
 
@@ -46,6 +49,15 @@ std::string command_with(const std::vector<std::string>& arguments) {
     return text;
 }
 
+// A program that calls exit(3) leaves its world in the middle.
+void tell_of_exit() {
+    if (!test().runs) return;
+    std::fputs("chainring: simulation: the process has exited within a simulated world\n", stderr);
+    std::fflush(nullptr);
+    tell_how_to_repeat();
+    ::_exit(1);
+}
+
 std::vector<std::string> arguments_of_the_process() {
     std::ifstream file("/proc/self/cmdline", std::ios::binary);
     std::vector<std::string> words;
@@ -59,12 +71,14 @@ std::vector<std::string> arguments_of_the_process() {
 running_world::running_world(const world& running)
     : exceptions_(std::uncaught_exceptions()) {
     if (test().command.empty()) test_begins();
+    test().runs = true;
     const std::string seed = std::to_string(running.seed());
     test().lines = "\nrepeat it:  CHAINRING_SIM_SEED=" + seed + ' ' + test().command +
                    "\nshrink it:  " + test().shrinker + ' ' + seed + ' ' + test().command + '\n';
 }
 
 running_world::~running_world() {
+    test().runs = false;
     // What ends a test by an exception is reported when the world is gone.
     if (std::uncaught_exceptions() == exceptions_) test().lines.clear();
 }
@@ -73,6 +87,10 @@ void tell_how_to_repeat() noexcept {
     const std::string& lines = test().lines;
     if (lines.empty() || std::exchange(test().told, true)) return;
     [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, lines.data(), lines.size());
+}
+
+bool a_world_runs() noexcept {
+    return test().runs;
 }
 
 bool a_world_has_failed() noexcept {
@@ -84,6 +102,7 @@ void test_begins() {
 }
 
 void test_begins(const std::vector<std::string>& arguments) {
+    [[maybe_unused]] static const int registered = std::atexit(tell_of_exit);
     // What a sanitizer finds ends the process, too.
     if (__sanitizer_set_death_callback != nullptr) __sanitizer_set_death_callback(tell_how_to_repeat);
     test().command = command_with(arguments);

@@ -27,6 +27,8 @@ class running_world {
 
 // Prints them on standard error, once for each test, where a world runs or has just ended by an exception. From a signal handler too.
 void tell_how_to_repeat() noexcept;
+// Something that cannot be done within one.
+bool a_world_runs() noexcept;
 // They were printed: the test goes on to no other world.
 bool a_world_has_failed() noexcept;
 

@@ -4,7 +4,6 @@
 
 #include <spdlog/logger.h>
 
-#include <cassert>
 #include <ostream>
 #include <utility>
 
@@ -50,8 +49,9 @@ host::~host() {
 }
 
 void host::start() {
-    assert(!running());
+    if (running()) network_.within().fail("the program of " + address_ + " is started while it runs");
     end(death::killed);
+    without_power_.reset();
     kernel_ = std::make_unique<simulated_kernel>(network_, address_);
     kernel_->forbid_close_in_flight();
     kernel_->forbid_cut_chains();
@@ -66,6 +66,8 @@ void host::start() {
 }
 
 void host::end(death how) {
+    refuse_within_program("ends itself");
+    if (how == death::power_cut) without_power_.emplace(network_, address_);
     if (home_ == nullptr) return;
     if (ended()) {
         check_nothing_is_left();
@@ -83,16 +85,22 @@ void host::end(death how) {
 void host::check_nothing_is_left() {
     while (home_->pump()) {
     }
-    const statistics left = home_->stats();
-    if (left.operations_in_flight != 0 || left.buffers_leased != 0) {
+    const std::vector<std::string> held = home_->holdings_report();
+    if (!held.empty()) {
         std::string text = "the program of " + address_ + " has ended and holds:";
-        for (const std::string& held : home_->holdings_report()) text += "\n    " + held;
+        for (const std::string& each : held) text += "\n    " + each;
         network_.within().fail(text);
     }
     home_.reset();
     if (const std::size_t open = kernel_->open_descriptors(); open != 0)
         network_.within().fail(
             "the program of " + address_ + " has ended with descriptors open: " + std::to_string(open));
+}
+
+void host::refuse_within_program(const char* what) const {
+    if (pumped_)
+        network_.within().fail(
+            "the program of " + address_ + ' ' + what + ", which its test may do, and others");
 }
 
 bool host::ready() {
@@ -106,7 +114,9 @@ std::optional<time_point> host::next_deadline() const {
 }
 
 void host::pump(unsigned most_turns) {
+    pumped_ = true;
     more_ = home_->pump(most_turns);
+    pumped_ = false;
     network_.within().resumed(home_->counters().resumptions);
     for (const std::string& broken : home_->broken_invariants())
         network_.within().fail("broken invariant at " + address_ + ": " + broken);

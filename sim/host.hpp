@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chainring/runtime/spawn.hpp>
+#include <chainring/sim/isolated_host.hpp>
 #include <chainring/sim/simulated_kernel.hpp>
 
 #include <exception>
@@ -14,8 +15,8 @@ namespace chainring::sim {
 
 // What its sockets' peers hear of the end of a program.
 enum class death {
-    killed,   // as by SIGKILL: its kernel closes them
-    power_cut // nothing, until they send and the machine is there again: then a reset
+    killed, // as by SIGKILL: its kernel closes them
+    power_cut // nothing, until its program is started again: then what they have sent meanwhile is answered by a reset
 };
 
 class host {
@@ -30,7 +31,7 @@ class host {
 
     const std::string& address() const noexcept { return address_; }
 
-    // Starts the program from its beginning. It must not run.
+    // Starts the program from its beginning. It must not run; a program that has ended may be started again.
     void start();
     // Ends it in the middle of whatever it does. Its memory is lost, and what it has in the program's own variables outside
     // (a disk, if one likes) stays. It may have ended already.
@@ -58,6 +59,7 @@ class host {
 
   private:
     void check_nothing_is_left();
+    void refuse_within_program(const char* what) const;
 
     network& network_;
     std::string address_;
@@ -68,6 +70,8 @@ class host {
     int handle_ = -1;
     bool more_ = false; // to do, as the last pump has said
     bool returned_ = false;
+    bool pumped_ = false; // its program goes on just now
+    std::optional<isolated_host> without_power_;
 };
 
 } // namespace chainring::sim

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <stdexcept>
 #include <utility>
 
 namespace chainring::sim {
@@ -21,7 +22,7 @@ int network::bind(socket& binding, const address& at, address& chosen) {
         const bool own =
             on.number == 0 || at.is_loopback() || at.is_any_host() || at.host_key() == on.at.host_key();
         if (!own) return -EADDRNOTAVAIL;
-        if (at.port() == 0) chosen = at.with_port(ephemeral_port());
+        if (at.port() == 0) chosen = free_port(binding, at);
     } else if (!at.has_name()) {
         chosen = address::of_number(next_name_++);
     }
@@ -32,6 +33,16 @@ int network::bind(socket& binding, const address& at, address& chosen) {
     if (path.empty() && !bound_.try_emplace({binding.type(), on.number, chosen.key()}, &binding).second)
         return -EADDRINUSE;
     return 0;
+}
+
+// One that is in use where all are.
+address network::free_port(const socket& binding, const address& at) {
+    address tried = at.with_port(ephemeral_port());
+    for (int more = last_port - first_port; more > 0; --more) {
+        if (!bound_.contains({binding.type(), binding.on().number, tried.key()})) break;
+        tried = at.with_port(ephemeral_port());
+    }
+    return tried;
 }
 
 void network::unbind(socket& bound) {
@@ -74,6 +85,23 @@ file_identity network::identify_file(const machine& on, const std::string& path)
 
 int network::remove_file(const machine& on, const std::string& path) {
     return paths_.erase({on.number, path}) == 1 ? 0 : -ENOENT;
+}
+
+void network::check_is_there(const address& host) const {
+    if (machines_.empty() || machines_.contains(host.host_key())) return;
+    throw std::invalid_argument("no machine has the address " + host.to_string());
+}
+
+void network::separate(const address& one, const address& other) {
+    check_is_there(one);
+    check_is_there(other);
+    cuts_.insert(pair_of(one, other));
+}
+
+void network::set_latency(const latency& each_way) {
+    if (each_way.least > each_way.most || each_way.least < duration::zero())
+        throw std::invalid_argument("a latency of less than nothing, or of more at least than at most");
+    latency_ = each_way;
 }
 
 network::host_pair network::pair_of(const address& one, const address& other) {

@@ -53,7 +53,10 @@ class network {
     void unbind(socket& bound);
     // Without a port: from where that machine sends there.
     static address source(const machine& on, const address& to);
-    std::uint16_t ephemeral_port() noexcept { return next_port_++; }
+    // One after the other, as of net.ipv4.ip_local_port_range; a port may be in use still.
+    std::uint16_t ephemeral_port() noexcept {
+        return next_port_ = next_port_ == last_port ? first_port : next_port_ + 1;
+    }
     // For a socket on `from`. Among those of the type, except that a file has a socket of one type only.
     found_socket bound_at(const machine& from, const address& at, int type) const;
     file_identity identify_file(const machine& on, const std::string& path) const;
@@ -62,14 +65,16 @@ class network {
     // A host that is cut off neither sends nor receives; nor do two hosts to each other. There may be several reasons.
     void isolate(const address& host) { cuts_.insert({host.host_key(), {}}); }
     void reconnect(const address& host) { cuts_.erase(cuts_.find({host.host_key(), {}})); }
-    void separate(const address& one, const address& other) { cuts_.insert(pair_of(one, other)); }
+    // Throws std::invalid_argument if no machine has one of the addresses, in a network of machines.
+    void separate(const address& one, const address& other);
     void rejoin(const address& one, const address& other) { cuts_.erase(cuts_.find(pair_of(one, other))); }
     bool connects(const address& one, const address& other) const {
         return cuts_.empty() || !is_cut(one, other);
     }
 
     // Between all hosts, from here on. A connection needs the way there and back.
-    void set_latency(const latency& each_way) noexcept { latency_ = each_way; }
+    // Throws std::invalid_argument if the least is more than the most.
+    void set_latency(const latency& each_way);
     duration draw_latency(const address& from, const address& to);
 
     // Something is on its way there.
@@ -91,6 +96,8 @@ class network {
     using name = std::pair<unsigned, std::string>; // the machine, and what is its own there
     using host_pair = std::pair<std::string, std::string>;
 
+    address free_port(const socket& binding, const address& at);
+    void check_is_there(const address& host) const;
     static host_pair pair_of(const address& one, const address& other);
     bool is_cut(const address& one, const address& other) const;
 
@@ -100,7 +107,10 @@ class network {
     std::map<std::tuple<int, unsigned, std::string>, socket*> bound_; // by type, machine and address
     std::map<name, path_entry> paths_;
     std::uint64_t next_file_ = 1;
-    std::uint16_t next_port_ = 32'768;
+    static constexpr std::uint16_t first_port = 32'768;
+    static constexpr std::uint16_t last_port = 60'999;
+
+    std::uint16_t next_port_ = last_port;
     std::uint32_t next_name_ = 1;
     std::vector<std::weak_ptr<traveller>> arriving_;
     std::multiset<host_pair> cuts_; // of one host from all others: with an empty second

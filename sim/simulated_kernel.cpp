@@ -50,6 +50,12 @@ void simulated_kernel::about_to_leave(const char* what) noexcept {
         std::string("the simulation lacks ") + what + ", which goes on outside of it and is not repeatable");
 }
 
+void simulated_kernel::about_to_be_late(time_point past) noexcept {
+    if (past <= time_point() || !world::is_real(past)) return;
+    world_.fail("a wait until a time of the real clock, which is not repeatable; executor::current()->now() "
+                "has the virtual one");
+}
+
 template <class Call> int simulated_kernel::on_socket(int descriptor, Call&& call) {
     const std::shared_ptr<file> found = files_.find(descriptor);
     if (found == nullptr) return -EBADF;

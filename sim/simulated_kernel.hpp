@@ -90,6 +90,7 @@ class simulated_kernel final : public kernel {
 
     void about_to_post() noexcept override { check_thread("a post"); }
     void about_to_leave(const char* what) noexcept override;
+    void about_to_be_late(time_point past) noexcept override;
 
   private:
     explicit simulated_kernel(std::unique_ptr<network> own);

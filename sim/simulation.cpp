@@ -7,15 +7,13 @@ namespace chainring::sim {
 
 simulation::simulation(world& within)
     : world_(within)
-    , network_(within) {
-    world_.at_failure([this](std::ostream& to) {
+    , network_(within)
+    , explanation_(within, [this](std::ostream& to) {
         for (const auto& each : hosts_) each->describe(to);
-    });
-}
+    }) {}
 
 simulation::~simulation() {
     for (const auto& each : hosts_) each->end(death::killed);
-    world_.at_failure({});
 }
 
 host& simulation::add(const std::string& address, host::program runs, const executor_options& options) {

@@ -53,6 +53,7 @@ class simulation {
     world& world_;
     network network_;
     std::vector<std::unique_ptr<host>> hosts_;
+    explanation explanation_;
 };
 
 } // namespace chainring::sim

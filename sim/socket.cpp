@@ -1,3 +1,4 @@
+#include <chainring/sim/names.hpp>
 #include <chainring/sim/network.hpp>
 #include <chainring/sim/socket.hpp>
 #include <chainring/sim/world.hpp>
@@ -102,22 +103,19 @@ int socket::set_option(int level, int name, const void* value, socklen_t length)
     }
     if (level == SOL_SOCKET && (name == SO_REUSEADDR || name == SO_KEEPALIVE)) return 0;
     if (level == IPPROTO_TCP && name == TCP_NODELAY) return is_internet() ? 0 : -EOPNOTSUPP;
-    network_.within().fail(
-        "the simulation lacks setsockopt of option " + std::to_string(name) + " at level " +
-        std::to_string(level));
+    network_.within().fail("the simulation lacks setsockopt of " + option_name(level, name));
 }
 
 int socket::get_option(int level, int name, void* value, socklen_t& length) {
-    if (level != SOL_SOCKET || length < sizeof(int))
-        network_.within().fail("the simulation lacks getsockopt at level " + std::to_string(level));
+    if (length < sizeof(int)) return -EINVAL;
     int answer = 0;
-    switch (name) {
+    switch (level == SOL_SOCKET ? name : -1) {
     case SO_ERROR: answer = take_error(); break;
     case SO_DOMAIN: answer = family_; break;
     case SO_TYPE: answer = type_; break;
     case SO_SNDBUF: answer = static_cast<int>(send_buffer_); break;
     case SO_RCVBUF: answer = static_cast<int>(receive_buffer_); break;
-    default: network_.within().fail("the simulation lacks getsockopt of option " + std::to_string(name));
+    default: network_.within().fail("the simulation lacks getsockopt of " + option_name(level, name));
     }
     std::memcpy(value, &answer, sizeof answer);
     length = sizeof answer;

@@ -1,19 +1,12 @@
 #include <chainring/sim/world.hpp>
 
 #include <algorithm>
-#include <cassert>
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
 #include <utility>
 
 namespace chainring::sim {
-
-namespace {
-
-constexpr std::uint64_t most_enters = 5'000'000;
-
-} // namespace
 
 world::world(std::uint64_t seed)
     : world(seed, faults{}) {
@@ -61,7 +54,7 @@ void world::mix(std::uint64_t value) noexcept {
 }
 
 std::uint32_t world::decide(std::uint32_t alternatives, const char* what, bool is_chance) {
-    assert(alternatives > 0);
+    if (alternatives == 0) fail(std::string("a choice among nothing: ") + what);
     if (alternatives == 1) return 0;
     const std::uint32_t chosen = next_choice(alternatives);
     decided({what, alternatives, chosen, hash_, is_chance});
@@ -126,6 +119,7 @@ void world::report_difference(const std::string& now) {
 
 void world::heal() {
     if (heals_++ == 0) before_heal_ = faults_.to_string();
+    remark("the world heals");
     const std::size_t buffer = faults_.buffer;
     faults_ = {};
     faults_.buffer = buffer;
@@ -142,7 +136,9 @@ void world::completed(const io_uring_cqe& cqe) {
 }
 
 void world::entered() {
-    if (++enters_ == most_enters) fail("no end in sight");
+    if (++enters_ == most_enters_)
+        fail(
+            "no end in sight after " + std::to_string(enters_) + " enters (world::allow_enters allows more)");
     if (at_each_enter_) at_each_enter_();
 }
 
@@ -159,12 +155,24 @@ void world::fail(const std::string& why) {
 
 void world::report(const std::string& why) {
     const std::string has = faults_.to_string();
-    const std::string had = heals_ == 0 ? has : before_heal_ + ", healed: " + has;
+    std::string had = heals_ == 0 ? has : before_heal_ + ", healed: " + has;
+    for (const std::string& each : configured_) had += "; " + each;
     std::fprintf(
         stderr, "chainring: simulation with seed %llu (%s), after %llu decisions: %s\n",
         static_cast<unsigned long long>(seed_), had.c_str(), static_cast<unsigned long long>(decisions_),
         why.c_str());
-    if (const auto explain = std::exchange(at_failure_, {})) explain(std::cerr); // once: it may fail itself
+    for (const explanation* each : std::exchange(explanations_, {}))
+        each->explain_(std::cerr); // once: it may fail itself
+}
+
+explanation::explanation(world& of, std::function<void(std::ostream&)> explain)
+    : world_(of)
+    , explain_(std::move(explain)) {
+    world_.explanations_.push_back(this);
+}
+
+explanation::~explanation() {
+    std::erase(world_.explanations_, this);
 }
 
 } // namespace chainring::sim

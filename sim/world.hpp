@@ -23,6 +23,8 @@
 
 namespace chainring::sim {
 
+class explanation;
+
 class world {
   public:
     // With a random subset of faults, drawn from the seed.
@@ -59,7 +61,7 @@ class world {
     void completed(const io_uring_cqe& cqe);
     void resumed(std::uint64_t in_all) noexcept { mix(in_all); }
 
-    // An executor enters its kernel. A program that has not ended after very many of them goes round in a circle.
+    // An executor enters its kernel.
     void entered();
     // Called at the beginning of each enter: for what must hold in every turn.
     void at_each_enter(std::function<void()> check) { at_each_enter_ = std::move(check); }
@@ -67,6 +69,8 @@ class world {
     // Time passes only when the executor sleeps.
     time_point now() const noexcept { return now_; }
     void pass(duration time);
+    // Virtual times are so late that no real clock has come there.
+    static bool is_real(time_point at) noexcept { return at < beginning - std::chrono::years(50); }
 
     std::uint64_t hash() const noexcept { return hash_; }
     std::uint64_t decisions() const noexcept { return decisions_; }
@@ -86,8 +90,11 @@ class world {
     // It has ended: all that was expected must have come.
     void check_all_expected_came();
 
-    // Adds to what a failure says, such as executor::dump: what the program was waiting for.
-    void at_failure(std::function<void(std::ostream&)> explain) { at_failure_ = std::move(explain); }
+    // Of an executor's sizes, for what a failure says of the configuration.
+    void configured(std::string sizes) { configured_.push_back(std::move(sizes)); }
+    // After so many enters of executors the program counts as one that goes round in a circle.
+    void allow_enters(std::uint64_t most) noexcept { most_enters_ = most; }
+
     // The program under simulation has asked for what the simulation lacks, or can never go on: says so, with the
     // seed, and aborts.
     [[noreturn]] void fail(const std::string& why);
@@ -95,6 +102,7 @@ class world {
     void report(const std::string& why);
 
   private:
+    friend explanation;
     struct replay {};
     // given == nullptr: the choices begin with those of the faults.
     world(replay, std::uint64_t seed, const faults* given, std::vector<std::uint32_t> choices);
@@ -113,11 +121,15 @@ class world {
     std::uint64_t decisions_ = 0;
     std::uint64_t completions_ = 0;
     std::uint64_t enters_ = 0;
+    std::uint64_t most_enters_ = 5'000'000;
     // Not on a tick, so that rounding shows.
-    time_point now_{std::chrono::seconds(1000) + std::chrono::nanoseconds(12'345)};
+    static constexpr time_point beginning{std::chrono::years(100) + std::chrono::nanoseconds(12'345)};
+
+    time_point now_ = beginning;
     std::ostream* log_ = nullptr;
     std::function<void()> at_each_enter_;
-    std::function<void(std::ostream&)> at_failure_;
+    std::vector<const explanation*> explanations_;
+    std::vector<std::string> configured_;
     bool replaying_ = false;
     std::vector<std::uint32_t> choices_; // of a replay
     bool recording_ = false;
@@ -128,6 +140,20 @@ class world {
     faults faults_;
     unsigned heals_ = 0;
     std::string before_heal_; // which faults there were
+};
+
+// While it lives, it adds to what a failure says, such as executor::dump: what the program was waiting for.
+class explanation {
+  public:
+    explanation(world& of, std::function<void(std::ostream&)> explain);
+    ~explanation();
+    explanation(const explanation&) = delete;
+    explanation& operator=(const explanation&) = delete;
+
+  private:
+    friend world;
+    world& world_;
+    std::function<void(std::ostream&)> explain_;
 };
 
 } // namespace chainring::sim

@@ -6,6 +6,8 @@
 
 #include <cstdlib>
 #include <optional>
+#include <stdexcept>
+#include <string>
 #include <string_view>
 
 namespace chainring::test {
@@ -14,7 +16,10 @@ class kernel_under_test {
   public:
     kernel_under_test() {
         const char* wanted = std::getenv("CHAINRING_TEST_KERNEL");
-        if (wanted == nullptr || std::string_view(wanted) != "simulated") return;
+        if (wanted == nullptr) return;
+        if (std::string_view(wanted) != "simulated")
+            throw std::invalid_argument(
+                std::string("CHAINRING_TEST_KERNEL may be \"simulated\", not ") + wanted);
         world_.emplace(1, sim::faults{});
         simulation_ = &kernel_.emplace(*world_);
     }

@@ -39,7 +39,8 @@ NEVER_WAITED_IN = {
     "root_task",  # these are told of the ends of tasks that nobody awaits
     "run_task",
     "spawned_task",
-    "linked_stop_source",  # is told of a cancellation
+    "linked_stop_source",  # these are told of a cancellation
+    "join_cancellation",
     "this_scope",  # completes at once
     "scope_query",  # completes at once
     "try_result",  # goes on, or ends its coroutine

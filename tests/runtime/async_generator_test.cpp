@@ -1,4 +1,5 @@
 #include "runtime/forwarding_kernel.hpp"
+#include "runtime/small_stack.hpp"
 #include "runtime/steps.hpp"
 #include "support.hpp"
 
@@ -137,6 +138,35 @@ TEST_CASE("a_generator_of_millions_of_values_neither_grows_the_stack_nor_memory"
         CHECK(sum == (millions - 1L) * millions / 2);
     }());
     check_baseline(used);
+}
+
+namespace {
+
+async_generator<int> through_generators(int levels) {
+    if (levels == 0) {
+        co_yield 1;
+        (void)co_await no_operation();
+        co_yield 2;
+        co_return;
+    }
+    auto below = through_generators(levels - 1);
+    while (int* number = co_await below.next()) co_yield *number;
+}
+
+} // namespace
+
+TEST_CASE("a_hundred_thousand_generators_within_each_other_do_not_overflow_a_small_stack", "[linux]") {
+    constexpr int levels = with_sanitizer ? 10'000 : 100'000;
+    int sum = 0;
+    run_on_small_stack([&] {
+        executor used({}, test_kernel());
+        used.run([](int& to) -> task<> {
+            auto numbers = through_generators(levels);
+            while (const int* number = co_await numbers.next()) to += *number;
+        }(sum));
+        check_baseline(used);
+    });
+    CHECK(sum == 3);
 }
 
 TEST_CASE("a_generator_that_is_destroyed_where_it_stands_ends_its_operation") {

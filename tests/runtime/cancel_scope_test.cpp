@@ -127,7 +127,7 @@ TEST_CASE("a_sleep_whose_time_has_come_is_not_cancelled_any_more") {
     executor used({}, test_kernel());
     used.run([]() -> task<> {
         task_group group(co_await this_scope{});
-        const time_point deadline = linux_kernel().now() + 1ms;
+        const time_point deadline = test_kernel().now() + 1ms;
         result<void> outcome = failure(errc::busy);
         // Same deadline, armed first: this task is resumed first, when both timers have fired.
         group.spawn([](time_point at, result<void>& to, task_group& own) -> task<> {

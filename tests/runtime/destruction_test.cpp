@@ -191,7 +191,7 @@ TEST_CASE("a_sleeping_task_can_be_destroyed_before_and_after_a_turn") {
     probe watched(used);
     used.run([](probe& probed, stage stage_) -> task<> {
         auto group = std::make_unique<task_group>(co_await this_scope{});
-        group->spawn(in_sleep(probed, linux_kernel().now() + 1h));
+        group->spawn(in_sleep(probed, test_kernel().now() + 1h));
         co_await yield();
         if (stage_ == stage::in_flight) (void)co_await no_operation();
         CHECK(probed.waiting == 1);
@@ -212,7 +212,7 @@ TEST_CASE(
     used.run([](probe& probed) -> task<> {
         auto group = std::make_unique<task_group>(co_await this_scope{});
         task_group killers(co_await this_scope{});
-        const time_point deadline = linux_kernel().now() + 1ms;
+        const time_point deadline = test_kernel().now() + 1ms;
         // Armed first with the same deadline: goes on first when both timers have fired.
         killers.spawn([](std::unique_ptr<task_group>& victims, time_point time, probe& watch) -> task<> {
             (void)co_await sleep_until(time);

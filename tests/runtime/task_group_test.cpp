@@ -30,6 +30,10 @@ task<> throws(const char* text, int turns = 0) {
     throw std::runtime_error(text);
 }
 
+task<> joins(task_group& group) {
+    co_await group.join();
+}
+
 template <class Work> std::string message_of(Work work) {
     try {
         work();
@@ -406,6 +410,57 @@ TEST_CASE("a_join_covers_children_that_were_spawned_while_it_waited") {
         CHECK(ended == 1);
         CHECK(group.size() == 0);
     }(used));
+    check_baseline(used);
+}
+
+TEST_CASE("a_join_that_is_cancelled_cancels_the_group_and_ends_when_its_children_have") {
+    executor used({}, test_kernel());
+    used.run([]() -> task<> {
+        task_group group(co_await this_scope{});
+        bool stubborn_ended = false;
+        std::error_code of_child;
+        group.spawn([](std::error_code& error) -> task<> {
+            const auto slept = co_await sleep(24h);
+            if (!slept) error = slept.error();
+        }(of_child));
+        group.spawn([](bool& ended) -> task<> {
+            (void)co_await shield(sleep(20ms));
+            ended = true;
+        }(stubborn_ended));
+        auto joining = timeout(1ms, joins(group));
+        const result<void> joined = co_await std::move(joining);
+        CHECK(joined == failure(errc::timed_out));
+        CHECK(of_child == errc::cancelled);
+        CHECK(stubborn_ended);
+        CHECK(group.size() == 0);
+    }());
+    check_baseline(used);
+}
+
+TEST_CASE("a_join_in_a_scope_that_is_cancelled_already_cancels_the_group_and_a_shielded_one_does_not") {
+    executor used({}, test_kernel());
+    used.run([]() -> task<> {
+        task_group group(co_await this_scope{});
+        std::error_code of_child;
+        const auto sleeps = [](duration time, std::error_code& error) -> task<> {
+            const auto slept = co_await sleep(time);
+            error = slept ? std::error_code() : slept.error();
+        };
+        group.spawn(sleeps(1ms, of_child));
+        co_await scope([&](task_group& inner) -> task<> {
+            inner.spawn([](task_group& joined) -> task<> { co_await shield(joins(joined)); }(group));
+            inner.cancel();
+            co_return;
+        });
+        CHECK_FALSE(of_child);
+        group.spawn(sleeps(24h, of_child));
+        co_await scope([&](task_group& inner) -> task<> {
+            inner.spawn(joins(group));
+            inner.cancel();
+            co_return;
+        });
+        CHECK(of_child == errc::cancelled);
+    }());
     check_baseline(used);
 }
 

@@ -1,8 +1,9 @@
 // Programs on several simulated machines.
-#include "simulation.hpp"
+#include "last_words.hpp"
 
-#include <chainring/runtime/deadline.hpp>
 #include <chainring/runtime/sleep.hpp>
+#include <chainring/runtime/spawn.hpp>
+#include <chainring/runtime/when.hpp>
 #include <chainring/sim/partition.hpp>
 #include <chainring/sim/simulation.hpp>
 
@@ -57,6 +58,16 @@ task<> ask_for_echo(const char* server, unsigned letters, unsigned& echoed, std:
             co_return;
         }
         CHECK(received->text() == std::string(1, static_cast<char>('a' + echoed % 26)));
+    }
+}
+
+// A letter every 10 ms, until that fails.
+task<> send_now_and_then(const char* server, std::error_code& error) {
+    auto stream = must(co_await tcp_stream::connect({server, echo_port}));
+    while (!error) {
+        const auto sent = co_await stream.send("x");
+        if (!sent) error = sent.error();
+        must(co_await sleep(10ms));
     }
 }
 
@@ -219,13 +230,84 @@ TEST_CASE("a_program_may_be_killed_in_the_middle_of_anything") {
     });
 }
 
-TEST_CASE("the_peers_of_a_machine_without_power_hear_nothing_until_they_send") {
+TEST_CASE("a_machine_without_power_answers_nothing_and_resets_what_it_does_not_know_when_it_is_back") {
     sim::world world(1, sim::faults{});
-    echo_pair pair(world, 1000, {.least = 1ms, .most = 1ms});
-    pair.play.run_until([&] { return pair.echoed == 5; });
-    pair.server.end(sim::death::power_cut);
-    pair.play.run_for(1h);
-    CHECK_FALSE(pair.client.ended());
+    sim::simulation play(world);
+    play.traffic().set_latency({.least = 1ms, .most = 1ms});
+    std::error_code error;
+    std::error_code late_error;
+    unsigned late_letters = 0;
+    sim::host& server = play.add("10.0.0.1", serve_echo);
+    sim::host& client = play.add("10.0.0.2", [&error] { return send_now_and_then("10.0.0.1", error); });
+    play.run_for(1s);
+    server.end(sim::death::power_cut);
+    sim::host& late =
+        play.add("10.0.0.3", [&] { return ask_for_echo("10.0.0.1", 3, late_letters, late_error); });
+    play.run_for(1h);
+    CHECK_FALSE(client.ended());
+    CHECK_FALSE(late.ended());
+    server.start();
+    play.run_until([&] { return client.ended() && late.ended(); }, 1s);
+    CHECK(error == std::errc::connection_reset);
+    CHECK_FALSE(late_error);
+    CHECK(late_letters == 3);
+}
+
+TEST_CASE("a_program_that_has_ended_and_left_something_behind_is_told_what") {
+    const auto left_by = [](const std::function<task<>()>& program) {
+        return last_words([&program] {
+            sim::world world(5, sim::faults{});
+            sim::simulation play(world);
+            sim::host& only = play.add("10.0.0.1", program);
+            play.run_until([&] { return only.ended(); });
+            only.end(sim::death::killed);
+        });
+    };
+    const std::string stream = left_by([]() -> task<> {
+        auto listener = must(tcp_listener::bind({"10.0.0.1", echo_port}));
+        auto both = co_await when_all(listener.accept(), tcp_stream::connect({"10.0.0.1", echo_port}));
+        new tcp_stream(must(std::move(std::get<1>(both))));
+    });
+    CAPTURE(stream);
+    CHECK(stream.contains("the program of 10.0.0.1 has ended and holds:"));
+    CHECK(stream.contains("10.0.0.1:7000"));
+    const std::string detached = left_by([]() -> task<> {
+        spawn(
+            *executor::current(), []() -> task<> { (void)co_await chainring::sleep(24h); }(),
+            [](const ended_task<void>&) {});
+        co_return;
+    });
+    CAPTURE(detached);
+    CHECK(detached.contains("has ended and holds:"));
+    CHECK(detached.contains("sleep"));
+}
+
+TEST_CASE("what_cannot_be_done_with_a_simulation_is_refused") {
+    const auto refused = [](const auto& misuse) {
+        return last_words([&misuse] {
+            sim::world world(5, sim::faults{});
+            sim::simulation play(world);
+            misuse(play);
+        });
+    };
+    const std::string itself = refused([](sim::simulation& play) {
+        sim::host* self = nullptr;
+        self = &play.add("10.0.0.1", [&self]() -> task<> {
+            must(co_await chainring::sleep(1ms));
+            self->end(sim::death::killed);
+        });
+        play.run_for(1s);
+    });
+    CHECK(itself.contains("the program of 10.0.0.1 ends itself"));
+    const std::string twice =
+        refused([](sim::simulation& play) { play.add("10.0.0.1", serve_echo).start(); });
+    CHECK(twice.contains("the program of 10.0.0.1 is started while it runs"));
+
+    sim::world world(5, sim::faults{});
+    sim::simulation play(world);
+    play.add("10.0.0.1", serve_echo);
+    CHECK_THROWS_AS(sim::partition(play.traffic(), "10.0.0.1", "10.0.0.2"), std::invalid_argument);
+    CHECK_THROWS_AS(play.traffic().set_latency({.least = 2ms, .most = 1ms}), std::invalid_argument);
 }
 
 TEST_CASE("two_hosts_that_are_cut_off_from_each_other_go_on_when_they_are_not") {

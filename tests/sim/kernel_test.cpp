@@ -225,3 +225,24 @@ TEST_CASE("a_socket_closed_over_unread_bytes_resets_its_connection") {
     ring.send(4, near, text, MSG_NOSIGNAL);
     CHECK(ring.run(1) == std::vector<completed>{{4, -EPIPE, false}});
 }
+
+TEST_CASE("ports_that_the_kernel_chooses_come_round_and_leave_out_those_in_use") {
+    sim::world world(1, sim::faults{});
+    sim::simulated_kernel kernel(world);
+    const endpoint anywhere("127.0.0.1", 0);
+    const auto bound = [&] {
+        const int made = kernel.open_socket(AF_INET, SOCK_DGRAM, 0);
+        REQUIRE(kernel.bind(made, anywhere.address(), anywhere.length()) == 0);
+        sockaddr_in at{};
+        socklen_t length = sizeof at;
+        kernel.local_address(made, reinterpret_cast<sockaddr*>(&at), length);
+        return std::pair(made, static_cast<unsigned>(ntohs(at.sin_port)));
+    };
+    const auto [held, first] = bound();
+    for (int round = 0; round < 60'000; ++round) {
+        const auto [made, port] = bound();
+        if (port < 32'768 || port > 60'999 || port == first) FAIL("port " << port);
+        kernel.close(made);
+    }
+    kernel.close(held);
+}

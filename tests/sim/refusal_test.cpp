@@ -3,8 +3,10 @@
 #include "last_words.hpp"
 
 #include <chainring/net/resolve.hpp>
+#include <chainring/runtime/deadline.hpp>
 #include <chainring/runtime/offload.hpp>
 #include <chainring/runtime/signal_set.hpp>
+#include <chainring/runtime/sleep.hpp>
 
 #include <chrono>
 #include <thread>
@@ -77,6 +79,47 @@ TEST_CASE("an_executor_on_linux_within_a_simulated_world_is_refused_by_name") {
     });
     CAPTURE(text);
     CHECK(text.contains("the simulation lacks an executor on Linux"));
+}
+
+TEST_CASE("an_executor_on_linux_in_a_thread_beside_a_simulated_world_is_refused_by_name") {
+    const std::string text = refusal_of([](sim::world&) -> task<> {
+        std::thread([] { const executor home; }).join();
+        co_return;
+    });
+    CAPTURE(text);
+    CHECK(text.contains("the simulation lacks an executor on Linux"));
+}
+
+TEST_CASE("a_time_of_the_real_clock_in_a_simulated_world_is_refused_by_name") {
+    const std::string sleeping = refusal_of(
+        [](sim::world&) -> task<> { (void)co_await sleep_until(std::chrono::steady_clock::now() + 1h); });
+    CAPTURE(sleeping);
+    CHECK(sleeping.contains("a wait until a time of the real clock"));
+    const std::string limited = refusal_of([](sim::world&) -> task<> {
+        auto limit = deadline(std::chrono::steady_clock::now() + 1h, chainring::sleep(1ms));
+        (void)co_await std::move(limit);
+    });
+    CAPTURE(limited);
+    CHECK(limited.contains("a wait until a time of the real clock"));
+}
+
+TEST_CASE("a_time_in_the_past_of_a_simulated_world_is_one_that_has_come") {
+    in_world(7, [](sim::world&) -> task<> {
+        const time_point yesterday = executor::current()->now() - 24h;
+        for (const time_point past : {time_point(), time_point::min(), yesterday})
+            must(co_await sleep_until(past));
+    });
+}
+
+TEST_CASE("a_section_within_a_simulated_world_is_refused_by_name") {
+    const no_variables clean;
+    const std::string text = last_words([] {
+        sim::each_seed(3, [](sim::world&) {
+            SECTION("of a world") {}
+        });
+    });
+    CAPTURE(text);
+    CHECK(text.contains("a SECTION within a simulated world: of a world"));
 }
 
 TEST_CASE("when_the_simulated_kernel_is_gone_an_executor_may_run_on_linux") {

@@ -124,6 +124,18 @@ TEST_CASE("an_assertion_of_a_plain_program_that_fails_is_told_with_the_commands_
     CHECK(found.text.contains("repeat it:  CHAINRING_SIM_SEED=3 "));
 }
 
+TEST_CASE("a_plain_program_that_exits_within_a_world_has_failed") {
+    const no_variables clean;
+    const ending found = ending_of_program([](sim::world& world) {
+        if (world.seed() == 3) std::exit(0);
+    });
+    CAPTURE(found.text);
+    REQUIRE(WIFEXITED(found.status));
+    CHECK(WEXITSTATUS(found.status) == 1);
+    CHECK(found.text.contains("exited within a simulated world"));
+    CHECK(found.text.contains("repeat it:  CHAINRING_SIM_SEED=3 "));
+}
+
 TEST_CASE("a_plain_program_that_is_asked_for_nonsense_says_so_and_ends_with_1") {
     const no_variables clean;
     const variable count("CHAINRING_SIM_SEEDS", "many");
@@ -142,6 +154,19 @@ TEST_CASE("drawn_sizes_are_small_in_some_worlds_and_big_in_others") {
     }
     CHECK(std::ranges::count(budgets, 1U) > 5);
     CHECK(std::ranges::count(budgets, 256U) > 5);
+}
+
+TEST_CASE("a_failure_prints_the_sizes_that_were_drawn") {
+    const std::string text = last_words([] {
+        sim::world world(5);
+        const executor_options drawn = sim::drawn_options(world);
+        std::fprintf(stderr, "drawn: %u\n", drawn.budget);
+        world.fail("this one");
+    });
+    CAPTURE(text);
+    const std::string budget = text.substr(7, text.find('\n') - 7);
+    CHECK(text.contains("; an executor with submissions="));
+    CHECK(text.contains(" budget=" + budget + ")"));
 }
 
 CHAINRING_SIM_TEST(20, "a_test_of_several_machines_has_a_world_and_a_simulation") {

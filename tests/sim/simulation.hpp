@@ -46,7 +46,7 @@ template <class Body> course in_world(sim::world& world, const executor_options&
             for (const std::string& broken : home.broken_invariants())
                 world.fail("broken invariant: " + broken);
         });
-        world.at_failure([&home](std::ostream& to) {
+        const sim::explanation what_it_does(world, [&home](std::ostream& to) {
             home.dump(to);
             for (const std::string& held : home.holdings_report()) to << "still held: " << held << '\n';
         });
@@ -56,7 +56,6 @@ template <class Body> course in_world(sim::world& world, const executor_options&
             home.run(body(world));
         check_baseline(home);
         world.at_each_enter({});
-        world.at_failure({});
     }
     CHECK(kernel.open_descriptors() == 0);
     return {world.hash(), world.decisions(), world.completions(), world.now() - begun};

@@ -72,11 +72,40 @@ TEST_CASE("the_log_of_a_run_repeats_it_and_beyond_its_end_all_is_harmless") {
 }
 
 TEST_CASE("a_log_that_asks_for_more_than_there_is_takes_the_last_alternative") {
-    std::istringstream log("1: knobs, 7 of 9\n   a remark, 3 of 4\nnot a decision\n");
+    std::istringstream log("1: knobs, 7 of 9\n   a remark, 3 of 4\n\n");
     CHECK(sim::read_choices(log) == std::vector<std::uint32_t>{7});
     const std::vector<std::uint32_t> nines(100, 9);
     sim::world world = sim::world::replaying(1, nines);
     CHECK(world.choose(3, "a number") == 2);
+}
+
+TEST_CASE("what_is_no_decision_log_is_refused") {
+    for (const char* const wrong :
+         {"not a decision\n", "7 of 9\n", "1: knobs, seven of 9\n", "1: knobs, 7\n"}) {
+        std::istringstream log(wrong);
+        CHECK_THROWS_AS(sim::read_choices(log), std::invalid_argument);
+    }
+}
+
+TEST_CASE("a_choice_among_nothing_is_refused") {
+    const std::string text = last_words([] {
+        sim::world world(5);
+        (void)world.choose(0, "whom to ask");
+    });
+    CAPTURE(text);
+    CHECK(text.contains("a choice among nothing: whom to ask"));
+}
+
+TEST_CASE("a_program_that_goes_round_in_a_circle_is_ended_after_as_many_enters_as_are_allowed") {
+    const std::string text = last_words([] {
+        sim::world world(5);
+        world.allow_enters(1000);
+        in_world(world, [](sim::world&) -> task<> {
+            for (;;) must(co_await chainring::sleep(1ms));
+        });
+    });
+    CAPTURE(text);
+    CHECK(text.contains("no end in sight after 1000 enters"));
 }
 
 TEST_CASE("a_world_that_has_healed_has_no_fault_any_more") {
