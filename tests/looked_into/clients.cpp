@@ -3,7 +3,10 @@
 
 #include <sys/socket.h>
 
+#include <array>
+#include <cstddef>
 #include <cstdio>
+#include <string>
 
 namespace cr = chainring;
 
@@ -16,6 +19,22 @@ cr::endpoint at_of(cr::tcp_listener& listener) {
 cr::task<> receives(cr::endpoint at) {
     auto stream = co_await cr::tcp_stream::connect(at);
     (void)co_await stream->receive();
+}
+
+cr::task<> receives_into_memory(cr::endpoint at) {
+    std::array<std::byte, 16> memory{};
+    auto stream = co_await cr::tcp_stream::connect(at);
+    (void)co_await stream->receive_into(memory);
+}
+
+// Nobody receives it.
+cr::task<> sends_its_own(cr::endpoint at) {
+    const std::string bytes(1 << 20, 'x');
+    auto stream = co_await cr::tcp_stream::connect(at);
+    for (;;) {
+        const auto sent = co_await stream->send(std::string_view(bytes));
+        if (!sent) co_return;
+    }
 }
 
 cr::task<> connects(cr::endpoint at) {
@@ -35,6 +54,8 @@ cr::task<> all() {
     const cr::endpoint ends[] = {at_of(fourth), at_of(sixth)};
     co_await cr::scope([&](cr::task_group& group) -> cr::task<> {
         for (const cr::endpoint& end : ends) group.spawn(receives(end));
+        group.spawn(receives_into_memory(ends[0]));
+        group.spawn(sends_its_own(ends[0]));
         group.spawn(connects(silent));
         (void)co_await cr::sleep(std::chrono::milliseconds(200));
         std::printf(

@@ -15,6 +15,7 @@ import time
 
 import gdb
 
+UNFILTERED = "--unfiltered"
 MOST_DEPTH = 100  # as task_tree::deepest
 NO_DEADLINE = 2**63 - 1
 # As operation_name (runtime/audit.cpp) has them.
@@ -35,7 +36,14 @@ OPERATIONS = {
     47: "zero-copy send",
 }
 # Of classes whose name is not what executor::dump says.
-WORDS = {"offload": "blocking work", "signal": "a signal", "tick": "sleep", "child": "the end of a child", "close": "close of"}
+WORDS = {
+    "offload": "blocking work",
+    "signal": "a signal",
+    "tick": "sleep",
+    "child": "the end of a child",
+    "close": "close of",
+    "receive_into": "receive",
+}
 # An operation is smaller than that, with all that is around it.
 MOST_SIZE_OF_WAITER = 1024
 
@@ -164,6 +172,16 @@ def dynamic_type_name(pointer):
     return found[1] if found else ""
 
 
+def as_derived(pointer):
+    """What it points to, as what that is. The name of a type has numbers without their suffixes, and that of its table with them."""
+    name = re.sub(r"\b(\d+)u?l?\b", r"\1", dynamic_type_name(pointer))
+    try:
+        kind = gdb.lookup_type(name)
+    except gdb.error:
+        return pointer.cast(pointer.dynamic_type).dereference()
+    return pointer.cast(kind.pointer()).dereference()
+
+
 def nodes_in(nodes, kind):
     """Pointers to what is in an intrusive list."""
     node_type = nodes["head_"].type.pointer()
@@ -225,7 +243,7 @@ class TaskTree:
             text = WORDS["offload"] if of_a_lambda[1] == "offload" else self.ring_operation(int(waits_for))
             self.line(depth, f"{place}: {text}, for {in_seconds(self.now - since)}" + self.until(deadline))
             return
-        waiter = waits_for.cast(waits_for.dynamic_type).dereference()
+        waiter = as_derived(waits_for)
         held = member(waiter, "holder")
         child = member(waiter, "child_")
         group = member(waiter, "group_")
@@ -325,7 +343,12 @@ class ChainringTasks(gdb.Command):
         super().__init__("chainring-tasks", gdb.COMMAND_STACK)
 
     def invoke(self, argument, from_tty):
-        del argument, from_tty
+        if argument != UNFILTERED:
+            # gdb warns again and again of the types that as_derived finds in another way.
+            for line in gdb.execute(f"chainring-tasks {UNFILTERED}", from_tty, to_string=True).splitlines():
+                if not line.startswith("warning: RTTI symbol not found"):
+                    print(line)
+            return
         before = gdb.selected_thread()
         found = False
         for thread in sorted(gdb.selected_inferior().threads(), key=lambda each: each.num):
