@@ -73,8 +73,11 @@ running_world::running_world(const world& running)
     if (test().command.empty()) test_begins();
     test().runs = true;
     const std::string seed = std::to_string(running.seed());
-    test().lines = "\nrepeat it:  CHAINRING_SIM_SEED=" + seed + ' ' + test().command +
-                   "\nshrink it:  " + test().shrinker + ' ' + seed + ' ' + test().command + '\n';
+    // What fails only the second time is not repeatable: there is nothing to shrink.
+    const std::string twice = running.is_second() ? "CHAINRING_SIM_TWICE=1 " : "";
+    test().lines = "\nrepeat it:  " + twice + "CHAINRING_SIM_SEED=" + seed + ' ' + test().command + '\n';
+    if (!running.is_second())
+        test().lines += "shrink it:  " + test().shrinker + ' ' + seed + ' ' + test().command + '\n';
 }
 
 running_world::~running_world() {
@@ -102,7 +105,8 @@ void test_begins() {
 }
 
 void test_begins(const std::vector<std::string>& arguments) {
-    [[maybe_unused]] static const int registered = std::atexit(tell_of_exit);
+    // Behind the state that it reads, which so dies after it.
+    [[maybe_unused]] static const int registered = (test(), std::atexit(tell_of_exit));
     // What a sanitizer finds ends the process, too.
     if (__sanitizer_set_death_callback != nullptr) __sanitizer_set_death_callback(tell_how_to_repeat);
     test().command = command_with(arguments);

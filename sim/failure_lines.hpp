@@ -3,6 +3,8 @@
 //     repeat it:  CHAINRING_SIM_SEED=64 './server-test' 'name of the test'
 //     shrink it:  chainring-shrink 64 './server-test' 'name of the test'
 //
+// Of a world that fails only when it is run for the second time the first one says CHAINRING_SIM_TWICE=1, and there is no second.
+//
 // `each_seed` says which world runs; whoever hears of a failure (Catch2's listener, a signal, `run_seeds`) lets them be printed.
 #pragma once
 

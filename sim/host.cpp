@@ -75,7 +75,9 @@ void host::end(death how) {
         network_.within().remark(address_ + (how == death::killed ? " is killed" : " loses power"));
         const silent_log quiet;
         kernel_->end_process(how == death::power_cut);
+        ending_ = true;
         home_.reset();
+        ending_ = false;
     }
     more_ = false;
     returned_ = false;
@@ -83,7 +85,8 @@ void host::end(death how) {
 
 // By a program that has ended.
 void host::check_nothing_is_left() {
-    while (home_->pump()) {
+    kernel_->end_notifications();
+    while (home_->pump() || kernel_->signalled(handle_)) {
     }
     const std::vector<std::string> held = home_->holdings_report();
     if (!held.empty()) {

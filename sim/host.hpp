@@ -34,7 +34,10 @@ class host {
     // Starts the program from its beginning. It must not run; a program that has ended may be started again.
     void start();
     // Ends it in the middle of whatever it does. Its memory is lost, and what it has in the program's own variables outside
-    // (a disk, if one likes) stays. It may have ended already.
+    // (a disk, if one likes) stays, as do the files of its unix sockets. It may have ended already.
+    //
+    // Its coroutines are destroyed, and with them what they hold: destructors run, which a real kill leaves out. What such a
+    // destructor writes to a disk outside is there after the kill; keep it from that (`ending`).
     void end(death how);
     void restart(death how = death::killed) {
         end(how);
@@ -42,6 +45,8 @@ class host {
     }
 
     bool running() const noexcept { return home_ != nullptr && !ended(); }
+    // It is being ended: no destructor should touch what outlives it.
+    bool ending() const noexcept { return ending_; }
     // The program has returned, and what it had open is closed. One that throws fails the world.
     bool ended() const noexcept { return returned_ && home_->counters().pending_closes == 0; }
 
@@ -71,6 +76,7 @@ class host {
     bool more_ = false; // to do, as the last pump has said
     bool returned_ = false;
     bool pumped_ = false; // its program goes on just now
+    bool ending_ = false;
     std::optional<isolated_host> without_power_;
 };
 

@@ -62,10 +62,13 @@ class network {
     file_identity identify_file(const machine& on, const std::string& path) const;
     int remove_file(const machine& on, const std::string& path);
 
-    // A host that is cut off neither sends nor receives; nor do two hosts to each other. There may be several reasons.
-    void isolate(const address& host) { cuts_.insert({host.host_key(), {}}); }
+    // A host that is cut off neither sends nor receives; nor do two hosts to each other. There may be several reasons. In a
+    // network of machines, each throws std::invalid_argument if none has the address.
+    void isolate(const address& host) {
+        check_is_there(host);
+        cuts_.insert({host.host_key(), {}});
+    }
     void reconnect(const address& host) { cuts_.erase(cuts_.find({host.host_key(), {}})); }
-    // Throws std::invalid_argument if no machine has one of the addresses, in a network of machines.
     void separate(const address& one, const address& other);
     void rejoin(const address& one, const address& other) { cuts_.erase(cuts_.find(pair_of(one, other))); }
     bool connects(const address& one, const address& other) const {

@@ -143,7 +143,12 @@ int simulated_kernel::register_event(io_uring& ring, int event) noexcept {
     return rings_.at(&ring)->register_event(std::static_pointer_cast<event_file>(found));
 }
 
+void simulated_kernel::end_notifications() noexcept {
+    for (const auto& each : rings_) each.second->end_notifications();
+}
+
 void simulated_kernel::end_process(bool silently) {
+    process_ended_ = true;
     const auto vanish = [](file& open) {
         if (socket* const of = open.as_socket()) of->vanish();
     };
@@ -222,7 +227,7 @@ file_identity simulated_kernel::identify_file(const char* path) noexcept {
 }
 
 int simulated_kernel::remove_file(const char* path) noexcept {
-    return network_.remove_file(machine_, path);
+    return process_ended_ ? 0 : network_.remove_file(machine_, path);
 }
 
 int simulated_kernel::open_event() noexcept {

@@ -42,6 +42,8 @@ class simulated_kernel final : public kernel {
     };
     pair connected_pair(int family, int type);
 
+    // A program that has ended waits for no peer to read what it has sent without a copy.
+    void end_notifications() noexcept;
     // The program is gone. Its sockets are closed, or `silently` end without their peers' hearing of it, and whatever it waits
     // for has been cancelled: then its executor can be destroyed.
     void end_process(bool silently);
@@ -104,6 +106,7 @@ class simulated_kernel final : public kernel {
     const machine& machine_;
     descriptor_table files_;
     bool cut_chains_forbidden_ = false;
+    bool process_ended_ = false; // what destructors call is not heard any more
     std::map<const io_uring*, std::unique_ptr<simulated_ring>> rings_;
     std::thread::id thread_;
     keeps_off_linux all_else_ends_here_{*this};

@@ -41,6 +41,11 @@ class simulated_ring {
         for (const auto& each : direct_)
             if (each != nullptr) visit(*each);
     }
+    // The network lets go of all that was sent without a copy.
+    void end_notifications() noexcept {
+        for (const auto& each : parked_)
+            if (each->notifies != nullptr) each->due = true;
+    }
     // Its process is gone: all requests end, and all direct descriptors are closed.
     void end_all();
     void forbid_cut_chains() noexcept { cut_chains_forbidden_ = true; }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <ostream>
+#include <stdexcept>
 
 namespace chainring::sim {
 
@@ -17,6 +18,8 @@ simulation::~simulation() {
 }
 
 host& simulation::add(const std::string& address, host::program runs, const executor_options& options) {
+    if (std::ranges::any_of(hosts_, [&address](const auto& each) { return each->address() == address; }))
+        throw std::invalid_argument("two machines with the address " + address);
     host& added = *hosts_.emplace_back(std::make_unique<host>(network_, address, options, std::move(runs)));
     added.start();
     return added;
@@ -40,6 +43,7 @@ void simulation::run_for(duration time) {
 }
 
 bool simulation::step(time_point end) {
+    if (steps_) world_.fail("a program lets time pass, which its test may do");
     world_.entered();
     std::vector<host*> ready;
     for (const auto& each : hosts_)
@@ -50,10 +54,12 @@ bool simulation::step(time_point end) {
     if (nothing) return false;
     const auto chosen =
         world_.choose(static_cast<std::uint32_t>(ready.size() + arrivals), "what happens next");
+    steps_ = true;
     if (chosen < ready.size())
         ready[chosen]->pump(1 + world_.choose(4, "how many turns"));
     else
         network_.arrive(chosen - ready.size());
+    steps_ = false;
     return true;
 }
 

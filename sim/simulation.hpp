@@ -31,7 +31,8 @@ class simulation {
     simulation& operator=(const simulation&) = delete;
 
     // A machine with that numeric address, whose program is started. `runs()` is called for each start, and may refer to what
-    // outlives the simulation. It lives as long as the simulation.
+    // outlives the simulation. It lives as long as the simulation. Throws std::invalid_argument for an address that is not numeric, and
+    // for one that another machine has.
     host& add(const std::string& address, host::program runs, const executor_options& options = {});
 
     // Goes on until `done()`, which is asked after each step; a step is some turns of one program, or the arrival of something. Fails
@@ -54,6 +55,7 @@ class simulation {
     network network_;
     std::vector<std::unique_ptr<host>> hosts_;
     explanation explanation_;
+    bool steps_ = false; // a program, or something that arrives, goes on just now
 };
 
 } // namespace chainring::sim

@@ -87,6 +87,7 @@ class world {
     // The run must make the decisions that were recorded there and no others: the first one that differs is a failure, and means
     // that the program is not repeatable.
     void expect(const world& earlier);
+    bool is_second() const noexcept { return expecting_; } // run of a world
     // It has ended: all that was expected must have come.
     void check_all_expected_came();
 

@@ -282,6 +282,48 @@ TEST_CASE("a_program_that_has_ended_and_left_something_behind_is_told_what") {
     CHECK(detached.contains("sleep"));
 }
 
+TEST_CASE("a_program_that_has_ended_need_not_wait_until_its_peer_has_read_what_it_sent_without_a_copy") {
+    sim::each_seed(fewer(200), [](sim::world& world) {
+        sim::simulation play(world);
+        play.add("10.0.0.1", serve_echo);
+        sim::host& client = play.add("10.0.0.2", []() -> task<> {
+            auto stream = co_await tcp_stream::connect({"10.0.0.1", echo_port});
+            if (!stream) co_return;
+            must(stream->set_zero_copy(1));
+            must(co_await stream->send(std::string(5000, 'x')));
+            (void)co_await stream->close(100s);
+        });
+        play.run_until([&] { return client.ended(); });
+        client.end(sim::death::killed);
+    });
+}
+
+TEST_CASE("the_file_of_a_killed_programs_unix_listener_is_still_there") {
+    sim::world world(5, sim::faults{});
+    sim::simulation play(world);
+    std::error_code error;
+    unsigned clean_ends = 0;
+    sim::host* self = nullptr;
+    sim::host& only = play.add("10.0.0.1", [&]() -> task<> {
+        struct counts {
+            unsigned& ends;
+            sim::host*& of;
+            ~counts() {
+                if (!of->ending()) ++ends;
+            }
+        } const counting{clean_ends, self};
+        auto listener = unix_listener::bind(endpoint::parse("unix:/run/server").value());
+        if (!listener) error = listener.error();
+        if (listener) must(co_await sleep(1h));
+    });
+    self = &only;
+    play.run_for(1s);
+    only.restart();
+    play.run_until([&] { return only.ended(); });
+    CHECK(error == std::errc::address_in_use);
+    CHECK(clean_ends == 1);
+}
+
 TEST_CASE("what_cannot_be_done_with_a_simulation_is_refused") {
     const auto refused = [](const auto& misuse) {
         return last_words([&misuse] {
@@ -299,6 +341,14 @@ TEST_CASE("what_cannot_be_done_with_a_simulation_is_refused") {
         play.run_for(1s);
     });
     CHECK(itself.contains("the program of 10.0.0.1 ends itself"));
+    const std::string nested = refused([](sim::simulation& play) {
+        play.add("10.0.0.1", [&play]() -> task<> {
+            play.run_for(1s);
+            co_return;
+        });
+        play.run_for(1s);
+    });
+    CHECK(nested.contains("a program lets time pass, which its test may do"));
     const std::string twice =
         refused([](sim::simulation& play) { play.add("10.0.0.1", serve_echo).start(); });
     CHECK(twice.contains("the program of 10.0.0.1 is started while it runs"));
@@ -307,6 +357,8 @@ TEST_CASE("what_cannot_be_done_with_a_simulation_is_refused") {
     sim::simulation play(world);
     play.add("10.0.0.1", serve_echo);
     CHECK_THROWS_AS(sim::partition(play.traffic(), "10.0.0.1", "10.0.0.2"), std::invalid_argument);
+    CHECK_THROWS_AS(sim::isolated_host(play.traffic(), "10.0.0.2"), std::invalid_argument);
+    CHECK_THROWS_AS(play.add("10.0.0.1", serve_echo), std::invalid_argument);
     CHECK_THROWS_AS(play.traffic().set_latency({.least = 2ms, .most = 1ms}), std::invalid_argument);
 }
 

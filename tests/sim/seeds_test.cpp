@@ -133,7 +133,18 @@ TEST_CASE("a_plain_program_that_exits_within_a_world_has_failed") {
     REQUIRE(WIFEXITED(found.status));
     CHECK(WEXITSTATUS(found.status) == 1);
     CHECK(found.text.contains("exited within a simulated world"));
-    CHECK(found.text.contains("repeat it:  CHAINRING_SIM_SEED=3 "));
+    CHECK(found.text.contains("\nrepeat it:  CHAINRING_SIM_SEED=3 "));
+}
+
+TEST_CASE("what_is_not_repeatable_is_repeated_by_running_it_twice") {
+    const no_variables clean;
+    unsigned runs = 0;
+    const ending found =
+        ending_of_program([&runs](sim::world& world) { (void)world.choose(5 + runs++, "how often it ran"); });
+    CAPTURE(found.text);
+    CHECK(found.text.contains("not repeatable"));
+    CHECK(found.text.contains("\nrepeat it:  CHAINRING_SIM_TWICE=1 CHAINRING_SIM_SEED=0 "));
+    CHECK_FALSE(found.text.contains("shrink it:"));
 }
 
 TEST_CASE("a_plain_program_that_is_asked_for_nonsense_says_so_and_ends_with_1") {
