@@ -10,8 +10,8 @@
 //     }
 //
 // A test that fails ends with the commands that repeat its failure and shrink it (failure_lines.hpp), and runs no other world. So does
-// any test case that calls `each_seed`. No SECTION and no GENERATE in it, and no co_await within CHECK: GCC awaits twice. Within a host's program use CHECK and not REQUIRE:
-// an exception there is a failure of the world, which ends the process.
+// any test case that calls `each_seed`. No SECTION and no GENERATE in it, and no co_await within CHECK: GCC
+// awaits twice. Within a host's program use CHECK and not REQUIRE: an exception there is a failure of the world, which ends the process.
 //
 // The library needs no Catch2; this header is yours to include.
 #pragma once

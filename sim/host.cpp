@@ -66,7 +66,9 @@ void host::start() {
 }
 
 void host::end(death how) {
-    refuse_within_program("ends itself");
+    if (pumped_)
+        network_.within().fail(
+            "the program of " + address_ + " ends itself, which its test may do, and others");
     if (how == death::power_cut) without_power_.emplace(network_, address_);
     if (home_ == nullptr) return;
     if (ended()) {
@@ -98,12 +100,6 @@ void host::check_nothing_is_left() {
     if (const std::size_t open = kernel_->open_descriptors(); open != 0)
         network_.within().fail(
             "the program of " + address_ + " has ended with descriptors open: " + std::to_string(open));
-}
-
-void host::refuse_within_program(const char* what) const {
-    if (pumped_)
-        network_.within().fail(
-            "the program of " + address_ + ' ' + what + ", which its test may do, and others");
 }
 
 bool host::ready() {

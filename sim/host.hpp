@@ -64,7 +64,6 @@ class host {
 
   private:
     void check_nothing_is_left();
-    void refuse_within_program(const char* what) const;
 
     network& network_;
     std::string address_;
