@@ -24,7 +24,7 @@ namespace {
 unsigned messages_of_a_transport() {
     const char* given = std::getenv("CHAINRING_ORDER_MESSAGES");
     if (given != nullptr) return static_cast<unsigned>(std::stoul(given));
-    return with_sanitizer ? 20'000 : optimized ? 200'000 : 50'000;
+    return with_sanitizer ? 12'000 : optimized ? 200'000 : 30'000;
 }
 
 constexpr unsigned messages_of_a_connection = 4'000; // at most; a connection may break before

@@ -33,7 +33,8 @@ TEMPLATE_TEST_CASE("an_echo_returns_every_byte_of_messages_of_any_size", "", EAC
     const int buffers = GENERATE(4096, 0);
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
         std::minstd_rand random(11);
-        for (const std::size_t size : {1UZ, 2UZ, 4095UZ, 4096UZ, 4097UZ, 131'072UZ, 131'073UZ, 4'000'000UZ}) {
+        constexpr std::size_t longest = with_sanitizer ? 1'000'000 : 4'000'000;
+        for (const std::size_t size : {1UZ, 2UZ, 4095UZ, 4096UZ, 4097UZ, 131'072UZ, 131'073UZ, longest}) {
             auto pair = co_await connected<TestType>(buffers);
             const std::string text = random_text(size, static_cast<std::uint32_t>(size));
             const std::size_t piece = 1 + random() % size;
@@ -51,7 +52,7 @@ TEMPLATE_TEST_CASE("an_echo_returns_every_byte_of_messages_of_any_size", "", EAC
 
 TEMPLATE_TEST_CASE("many_connections_echo_at_once_and_none_sees_anothers_bytes", "", EACH_TRANSPORT) {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        constexpr int connections = 50;
+        constexpr int connections = with_sanitizer ? 20 : 50;
         int right = 0;
         const auto talk = [&](int number) -> task<> {
             auto pair = co_await connected<TestType>(4096);

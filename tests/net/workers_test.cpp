@@ -59,7 +59,7 @@ TEST_CASE("a_worker_thread_is_recognised", "[linux]") {
     }).join();
 }
 
-TEST_CASE("no_send_of_a_queue_falls_to_a_worker_thread") {
+TEST_CASE("no_send_of_a_queue_falls_to_a_worker_thread", "[linux]") {
     const auto mode = GENERATE(both_modes());
     const bool half_closed = GENERATE(false, true);
     std::thread([mode, half_closed] {

@@ -10,7 +10,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr std::uint64_t traffic_seeds = 300;
+constexpr std::uint64_t traffic_seeds = 200;
 
 template <class Over> endpoint traffic_address() {
     if constexpr (Over::tcp)
