@@ -20,6 +20,7 @@
 #include <chainring/runtime/setup_failure.hpp>
 #include <chainring/runtime/signal_set.hpp>
 #include <chainring/runtime/sleep.hpp>
+#include <chainring/runtime/spawn.hpp>
 #include <chainring/runtime/try.hpp>
 #include <chainring/runtime/uring.hpp>
 #include <chainring/runtime/when.hpp>
