@@ -40,6 +40,7 @@ bool simulated_ring::is_ready(const request& parked) const {
     switch (parked.sqe.opcode) {
     case IORING_OP_CONNECT: return of.may_connect(parked.to);
     case IORING_OP_POLL_ADD:
+        if ((parked.sqe.poll32_events & of.events() & POLLIN) != 0) return true;
         return of.write_wakes() != parked.seen_wakes && (of.events() & (POLLOUT | always_polled)) != 0;
     case IORING_OP_SEND:
     case IORING_OP_SENDMSG:

@@ -15,6 +15,7 @@
 #include <chainring/runtime/log.hpp>
 #include <chainring/runtime/named.hpp>
 #include <chainring/runtime/offload.hpp>
+#include <chainring/runtime/ready.hpp>
 #include <chainring/runtime/runtime.hpp>
 #include <chainring/runtime/scope.hpp>
 #include <chainring/runtime/setup_failure.hpp>

@@ -181,6 +181,20 @@ class offloads final : public race_case {
     int ran_ = 0;
 };
 
+class awaits_readiness final : public race_case {
+    task<std::error_code> operate() override {
+        const result<readiness> found = co_await ready(pipe_.reading(), readable);
+        if (found) CHECK(*found == readable);
+        co_return ended(found);
+    }
+    void complete() override { pipe_.write("x"); }
+    task<> check(std::error_code) override {
+        CHECK(pipe_.left() == "x"); // it takes nothing
+        co_return;
+    }
+    pipe_ends pipe_;
+};
+
 // For each operation of the headers; one that has no case here is a compile error.
 cases cases_of_async_generator_next() {
     return each<reads_a_pipe<read_by_a_generator>>();
@@ -205,6 +219,9 @@ cases cases_of_listener_close() {
 }
 cases cases_of_offload() {
     return each<offloads>();
+}
+cases cases_of_ready() {
+    return each<awaits_readiness>();
 }
 cases cases_of_seqpacket_stream_connect() {
     return each<connects<over_seqpacket>>();
