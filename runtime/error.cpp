@@ -31,6 +31,8 @@ class chainring_category final : public std::error_category {
         case errc::value_taken: return "what this child returned was handed out before; keep it there";
         case errc::unsupported_sqe_flag:
             return "links, CQE_SKIP_SUCCESS and buffer selection are not allowed on a hand-made SQE";
+        case errc::never_called:
+            return "the callback that was awaited was destroyed without having been called";
         }
         return "unknown chainring error";
     }

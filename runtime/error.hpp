@@ -24,6 +24,7 @@ enum class errc {
     signal_taken,         // something else in the process handles or blocks the signal already
     value_taken,          // what a child returned was handed out before
     unsupported_sqe_flag, // a flag on a hand-made SQE that the executor cannot account for
+    never_called,         // a callback that is awaited was destroyed instead of called
 };
 
 const std::error_category& category() noexcept;

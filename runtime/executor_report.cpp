@@ -43,8 +43,7 @@ std::vector<std::string> executor::holdings_report() const {
         lines.push_back(in_words(shown) + ", in flight " + for_time(now - shown.since));
     });
     resources_.for_each([&](const resource& each) { lines.push_back(each.describe(now)); });
-    if (posts_expected_ != 0)
-        lines.push_back(std::to_string(posts_expected_) + " pieces of work on other threads");
+    if (posts_expected_ != 0) lines.push_back(std::to_string(posts_expected_) + " pieces of work elsewhere");
     std::ranges::move(buffers_->describe_leases(now), std::back_inserter(lines));
     std::size_t tasks = 0;
     roots_.for_each([&tasks](const root_task&) { ++tasks; });

@@ -10,6 +10,7 @@
 #include <chainring/runtime/cancellation.hpp>
 #include <chainring/runtime/capabilities.hpp>
 #include <chainring/runtime/deadline.hpp>
+#include <chainring/runtime/from_callback.hpp>
 #include <chainring/runtime/graceful_shutdown.hpp>
 #include <chainring/runtime/interval.hpp>
 #include <chainring/runtime/log.hpp>

@@ -181,6 +181,43 @@ class offloads final : public race_case {
     int ran_ = 0;
 };
 
+// With something to ask for an end, which then calls back by itself.
+template <bool may_be_asked> class awaits_a_callback final : public race_case {
+    task<> prepare() override {
+        kept_.reset();
+        completed_ = taken_ = false;
+        co_return;
+    }
+    task<std::error_code> operate() override {
+        const auto start = [this](callback<int> done) {
+            kept_ = std::move(done);
+            if (completed_) call(); // at once
+        };
+        result<int> told;
+        if constexpr (may_be_asked)
+            told = co_await from_callback<int>(start, [this] { kept_->fail(errc::cancelled); });
+        else
+            told = co_await from_callback<int>(start);
+        if (told) CHECK(*told == 7);
+        co_return ended(told);
+    }
+    void complete() override {
+        completed_ = true;
+        if (kept_) call();
+    }
+    task<> check(std::error_code error) override {
+        CHECK(taken_ == !error);
+        co_return;
+    }
+    void call() {
+        taken_ = (*kept_)(7);
+        CHECK_FALSE((*kept_)(8));
+    }
+    std::optional<callback<int>> kept_;
+    bool completed_ = false;
+    bool taken_ = false;
+};
+
 class awaits_readiness final : public race_case {
     task<std::error_code> operate() override {
         const result<readiness> found = co_await ready(pipe_.reading(), readable);
@@ -207,6 +244,9 @@ cases cases_of_connected_datagram_connect() {
 }
 cases cases_of_connection_stream_next() {
     return over_each_connection<accepts_of_a_stream>();
+}
+cases cases_of_from_callback() {
+    return each<awaits_a_callback<false>, awaits_a_callback<true>>();
 }
 cases cases_of_interval_tick() {
     return each<ticks>();

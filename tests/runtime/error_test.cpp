@@ -15,6 +15,7 @@ constexpr errc all[] = {
     errc::broken,           errc::never_started, errc::busy,
     errc::invalid_endpoint, errc::path_too_long, errc::unsupported_sqe_flag,
     errc::value_taken,      errc::queue_full,    errc::empty_message,
+    errc::never_called,
 };
 
 } // namespace

@@ -294,7 +294,7 @@ TEST_CASE("an_executor_that_ends_waits_for_its_offloaded_work", "[linux]") {
         CHECK_FALSE(of_work.resumed);
         const std::vector<std::string> held = used.holdings_report();
         REQUIRE_FALSE(held.empty());
-        CHECK(held.front() == "2 pieces of work on other threads");
+        CHECK(held.front() == "2 pieces of work elsewhere");
         letting_it_end = std::thread([&work] { work.may_end.release(); });
     }
     CHECK(work.ended);
