@@ -1,3 +1,4 @@
+#include <chainring/runtime/embedding.hpp>
 #include <chainring/runtime/executor.hpp>
 #include <chainring/runtime/graceful_shutdown.hpp>
 #include <chainring/runtime/log.hpp>
@@ -52,6 +53,7 @@ executor::executor(const executor_options& options, kernel& behind)
 }
 
 executor::~executor() {
+    if (embedding_ != nullptr) embedding_->stop();
     // A ring that is closed does not wait for its requests, so all of them must have ended before.
     if (enabled_) {
         const attached here(*this);
@@ -149,6 +151,11 @@ void executor::embed() {
     embedded_ = true;
     doze();
     kernel_.signal_event(inbox_.event()); // for what is there by now
+}
+
+void executor::attach(embedding& within) {
+    if (embedding_ != nullptr) throw std::logic_error("the executor is driven by another loop already");
+    embedding_ = &within;
 }
 
 void executor::doze() noexcept {

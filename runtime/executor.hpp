@@ -82,6 +82,8 @@ class intake : public list_node<intake_tag> {
     ~intake() = default;
 };
 
+class embedding;
+
 class executor final : private turn_end_work {
   public:
     // Throws std::system_error with a text that says what blocks io_uring and what to do about it.
@@ -110,6 +112,12 @@ class executor final : private turn_end_work {
     bool pump(unsigned most_turns = 8);
     // No later than when the next timer is due, and earlier for one that is far away. Nothing: none is armed.
     std::optional<time_point> next_deadline() const noexcept;
+    // For an embedding, which the executor's end stops. Throws std::logic_error if another loop drives it already.
+    void attach(embedding& within);
+    void detach([[maybe_unused]] embedding& within) noexcept {
+        assert(embedding_ == &within);
+        embedding_ = nullptr;
+    }
 
     // Runs `work()` on the executor, in a later step; what is posted as `run` ends may run in the executor's destructor,
     // when the task of run is gone. From any thread; never blocks.
@@ -357,6 +365,7 @@ class executor final : private turn_end_work {
     wake_up wake_up_{*this};
     bool enabled_ = false;
     bool embedded_ = false;
+    embedding* embedding_ = nullptr;
     bool dozing_ = false; // work makes the handle readable
     bool shutting_down_ = false;
     bool gave_up_ = false;
