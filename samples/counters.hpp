@@ -17,6 +17,7 @@ inline void print_counters(const chainring::statistics& counters) {
         {"sqes", counters.sqes},
         {"cqes", counters.cqes},
         {"wakeups", counters.wakeups},
+        {"pumps", counters.pumps},
         {"no_buffers", counters.no_buffers},
         {"cq_overflows", counters.cq_overflows},
         {"accepts_deferred", counters.accepts_deferred},

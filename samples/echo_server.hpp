@@ -1,0 +1,69 @@
+// The echo server of `echo` and of the samples that embed it in another loop.
+#pragma once
+
+#include "command_line.hpp"
+
+#include <chainring/chainring.hpp>
+
+#include <cstdio>
+#include <optional>
+#include <string>
+#include <utility>
+
+template <class Stream> chainring::task<> echo(Stream peer) {
+    while (auto chunk = co_await chainring::until_shutdown(peer.receive())) {
+        if (chunk->empty()) break; // end of stream
+        const auto sent = co_await peer.send(std::move(*chunk));
+        if (!sent) break;
+    }
+}
+
+inline void say_where(const std::string& listening) {
+    std::printf("listening on %s\n", listening.c_str());
+    std::fflush(stdout);
+}
+
+template <class Stream> chainring::task<chainring::result<void>> serve(chainring::endpoint at) {
+    auto listener = co_await chainring::try_(chainring::listener<Stream>::bind(at));
+    const auto local = co_await chainring::try_(listener.local());
+    say_where(local.to_string());
+    auto connections = listener.connections();
+    co_return co_await chainring::scope(
+        [&](chainring::task_group& sessions) -> chainring::task<chainring::result<void>> {
+            for (;;) {
+                Stream peer = co_await chainring::try_(connections.next());
+                sessions.spawn(echo(std::move(peer)));
+            }
+        });
+}
+
+inline chainring::task<chainring::result<void>> serve_any(chainring::endpoint at) {
+    return at.family() == AF_UNIX ? serve<chainring::unix_stream>(at) : serve<chainring::tcp_stream>(at);
+}
+
+struct echo_options {
+    chainring::endpoint listen;
+    chainring::executor_options executor;
+};
+
+// The options, or the status to exit with.
+inline std::expected<echo_options, int>
+parse_echo_options(const char* name, const char* purpose, int argc, char** argv) {
+    std::string listen = "127.0.0.1:7000";
+    std::string mode = "throughput";
+    command_line arguments(purpose);
+    arguments.option(
+        "--listen", listen, "where to listen, as 127.0.0.1:7000, [::1]:7000, unix:/path or unix:@name");
+    arguments.option("--mode", mode, "throughput: big batches; latency: completions at once")
+        .one_of({"throughput", "latency"});
+    if (const auto status = arguments.parse(argc, argv)) return std::unexpected(*status);
+
+    const auto at = chainring::endpoint::parse(listen);
+    if (!at) {
+        std::fprintf(stderr, "%s: %s: %s\n", name, listen.c_str(), at.error().message().c_str());
+        return std::unexpected(1);
+    }
+    echo_options options{.listen = *at, .executor = {}};
+    if (mode == "latency") options.executor.ring.mode = chainring::task_work_mode::latency;
+    return options;
+}
