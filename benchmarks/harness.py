@@ -86,6 +86,7 @@ class Figures:
     user_us: float | None  # the part of it in user space
     system_calls: float | None  # per message
     sqes_per_enter: float | None
+    turns_per_wake_up: float | None  # of an executor within another loop
     peak_kib: int
     busy: float  # share of the window in which the server ran
     late: bool  # the CPU time was read late in every attempt: do not trust the per-message figures
@@ -140,6 +141,7 @@ def measure(contestant, shape, client, seconds, warmup=0.5):
         user_us=None if window.user_share is None else cpu_us * window.user_share,
         system_calls=calls / served if calls is not None and served else None,
         sqes_per_enter=counters["sqes"] / counters["enters"] if counters.get("enters") and "sqes" in counters else None,
+        turns_per_wake_up=counters["turns"] / counters["pumps"] if counters.get("pumps") else None,
         peak_kib=peak,
         busy=window.cpu_ns / window.wall_ns,
         late=late,
