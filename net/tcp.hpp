@@ -37,9 +37,9 @@ class tcp_stream : public stream {
     // thread:         the executor's
     //
     // Templates, so that {"127.0.0.1", 7000} is an endpoint and not the beginning of a string.
-    template <std::convertible_to<std::string_view> Host>
+    template <std::convertible_to<std::string_view> Host, std::integral Port>
     static task<result<tcp_stream>>
-    connect(const Host& host, std::uint16_t port, const connect_options& options = {}) {
+    connect(const Host& host, Port port, const connect_options& options = {}) {
         return connect_to_host(std::string(std::string_view(host)), std::to_string(port), options);
     }
     template <std::convertible_to<std::string_view> Host, std::convertible_to<std::string_view> Service>

@@ -86,6 +86,20 @@ template <class T> class async_generator<T>::promise_type {
         value_ = std::addressof(value);
         return {};
     }
+    // The consumer may change or take what it gets, but not this.
+    struct stop_with_copy : stop {
+        promise_type& of;
+        value_type copy;
+        bool await_ready() noexcept {
+            of.value_ = std::addressof(copy);
+            return false;
+        }
+    };
+    stop_with_copy yield_value(const value_type& value)
+        requires(!std::is_reference_v<T> && !std::is_const_v<T> && std::copy_constructible<T>)
+    {
+        return {{}, *this, value};
+    }
     stop final_suspend() noexcept {
         value_ = nullptr;
         return {};

@@ -43,17 +43,29 @@ class cancel_scope : public list_node<cancel_scope_tag>, public list_node<untold
 
     void add(waiter& waiting) noexcept { waiting_.push_back(waiting); }
 
+    // It is `other`, or one above it.
+    bool is_above(const cancel_scope& other) const {
+        bool found = false;
+        for_each_scope([&](const cancel_scope& each) { found = found || &each == &other; });
+        return found;
+    }
+
     // Of this scope and of all below.
     template <class Visitor> void for_each_waiter(const Visitor& visit) const {
-        std::vector<const cancel_scope*> all{this}; // no recursion: a tree may be as deep as memory goes
-        for (std::size_t at = 0; at != all.size(); ++at) {
-            const cancel_scope& scope = *all[at];
+        for_each_scope([&](const cancel_scope& scope) {
             scope.waiting_.for_each([&](const waiter& each) { visit(each, scope); });
-            scope.children_.for_each([&](const cancel_scope& each) { all.push_back(&each); });
-        }
+        });
     }
 
   private:
+    template <class Visitor> void for_each_scope(const Visitor& visit) const {
+        std::vector<const cancel_scope*> all{this}; // no recursion: a tree may be as deep as memory goes
+        for (std::size_t at = 0; at != all.size(); ++at) {
+            visit(*all[at]);
+            all[at]->children_.for_each([&](const cancel_scope& each) { all.push_back(&each); });
+        }
+    }
+
     using untold_list = intrusive_list<cancel_scope, untold_tag>;
 
     static void tell_all(untold_list& untold, cancel_scope& first) noexcept;

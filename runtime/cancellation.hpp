@@ -165,6 +165,9 @@ class linked_stop_source final : private waiter {
         scope.add(*this);
         if (scope.cancelled()) source_.request_stop();
     }
+    // It is in the scope's list.
+    linked_stop_source(const linked_stop_source&) = delete;
+    linked_stop_source& operator=(const linked_stop_source&) = delete;
 
     std::stop_token token() const noexcept { return source_.get_token(); }
 

@@ -151,8 +151,9 @@ template <awaitable Awaitable> auto within(time_limit limit, Awaitable awaited) 
 template <detail::awaitable Awaitable> auto deadline(time_point at, Awaitable awaited) noexcept {
     return detail::within(detail::time_limit(at), std::move(awaited));
 }
-template <detail::awaitable Awaitable> auto timeout(duration limit, Awaitable awaited) noexcept {
-    return detail::within(detail::time_limit(limit), std::move(awaited));
+template <class Rep, class Period, detail::awaitable Awaitable>
+auto timeout(std::chrono::duration<Rep, Period> limit, Awaitable awaited) noexcept {
+    return detail::within(detail::time_limit(saturated(limit)), std::move(awaited));
 }
 
 } // namespace chainring

@@ -120,7 +120,7 @@ class executor final : private turn_end_work {
     }
 
     // Runs `work()` on the executor, in a later step; what is posted as `run` ends may run in the executor's destructor,
-    // when the task of run is gone. From any thread; never blocks.
+    // when the task of run is gone. From any thread; never blocks. What it throws ends the program: nobody waits for it.
     template <std::invocable Work>
         requires(!std::derived_from<Work, posted_work>)
     void post(Work work) {

@@ -26,8 +26,9 @@ class interval {
     class tick_operation;
 
     // The first tick is due a period from now. Throws std::invalid_argument unless the period is positive.
-    explicit interval(duration period, missed_ticks missed = missed_ticks::burst)
-        : interval(later(clock().now(), period), period, missed) {}
+    template <class Rep, class Period>
+    explicit interval(std::chrono::duration<Rep, Period> period, missed_ticks missed = missed_ticks::burst)
+        : interval(later(clock().now(), saturated(period)), saturated(period), missed) {}
     interval(time_point first, duration period, missed_ticks missed = missed_ticks::burst)
         : next_(std::max(first, time_point())) // the clock begins there
         , period_(period)

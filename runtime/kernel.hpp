@@ -15,6 +15,14 @@
 namespace chainring {
 
 using duration = std::chrono::nanoseconds;
+// In longer units there are numbers of which nanoseconds hold only the first 292 years.
+template <class Rep, class Period>
+constexpr duration saturated(std::chrono::duration<Rep, Period> given) noexcept {
+    using longest = std::chrono::duration<long double, std::nano>;
+    if (longest(given) >= longest(duration::max())) return duration::max();
+    if (longest(given) <= longest(duration::min())) return duration::min();
+    return std::chrono::duration_cast<duration>(given);
+}
 // A point on the kernel's monotonic clock; virtual time behind a simulated kernel.
 using time_point = std::chrono::steady_clock::time_point;
 

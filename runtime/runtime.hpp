@@ -23,8 +23,9 @@ class runtime {
 
     // SIGINT and SIGTERM are its own meanwhile: a handler that the program has installed is put back afterwards, a
     // signal that is ignored stays ignored, and one that every thread blocks arrives at nobody. Throws std::logic_error
-    // if a signal_set or another runtime has one of them. A runtime that was shut down stays so: what runs in it then
-    // finds every operation cancelled.
+    // if a signal_set or another runtime has one of them. A runtime that was shut down stays so, in the stage that it
+    // has reached (graceful_shutdown.hpp): what runs in it then takes nothing new, finds every operation cancelled after the soft
+    // deadline, and does not run at all after the hard one (shutdown_overdue).
     //
     // Runs `root` and returns main()'s exit status: 0, or the task's own int, or 1 after one line on standard
     // error for a task that returned an error. Having been cancelled (errc::cancelled), as by a signal, is

@@ -16,7 +16,7 @@ int signal_channel::take() noexcept {
 
 void signal_channel::arrived(int signal) noexcept {
     pending_.fetch_or(std::uint64_t{1} << (signal - 1));
-    if (!posted_.exchange(true)) home_.post(static_cast<posted_work&>(*this));
+    if (!posted_.exchange(true)) home_->post(static_cast<posted_work&>(*this));
 }
 
 void signal_channel::run() noexcept {
@@ -24,11 +24,23 @@ void signal_channel::run() noexcept {
     if (closed_)
         delete this;
     else if (waiting != nullptr && pending_.load() != 0)
-        home_.ready().push(*waiting);
+        home_->ready().push(*waiting);
+}
+
+void signal_channel::abandon() noexcept {
+    handlers_.uninstall();
+    list_node<resource_tag>::unlink();
+    if (posted_.exchange(false)) home_->withdraw(*this);
+    home_ = nullptr;
+}
+
+std::string signal_channel::describe(time_point) const {
+    return "a signal_set";
 }
 
 void signal_channel::close() noexcept {
     handlers_.uninstall();
+    list_node<resource_tag>::unlink();
     closed_ = true;
     if (!posted_.load()) delete this;
 }
@@ -36,8 +48,9 @@ void signal_channel::close() noexcept {
 } // namespace detail
 
 bool signal_operation::start(executor&) noexcept {
-    if (from_ == nullptr || from_->waiting != nullptr) {
-        error_ = from_ == nullptr ? errc::closed : errc::busy;
+    const bool closed = from_ == nullptr || from_->home() == nullptr;
+    if (closed || from_->waiting != nullptr) {
+        error_ = closed ? errc::closed : errc::busy;
         from_ = nullptr;
         return false;
     }
@@ -48,7 +61,7 @@ bool signal_operation::start(executor&) noexcept {
 void signal_operation::cancel() noexcept {
     from_->waiting = nullptr;
     error_ = errc::cancelled;
-    from_->home().ready().push(*this);
+    from_->home()->ready().push(*this);
 }
 
 result<int> signal_operation::await_resume() noexcept {

@@ -18,16 +18,19 @@ namespace chainring {
 
 namespace detail {
 
-// Outlives its signal_set while it is in the inbox.
-class signal_channel final : public signal_receiver, private posted_work {
+// Outlives its signal_set while it is in the inbox. It may outlive the executor, and hears of no signal any more then.
+class signal_channel final : public signal_receiver, private posted_work, private resource {
   public:
     explicit signal_channel(executor& home) noexcept
-        : home_(home) {}
+        : home_(&home) {
+        home.add(static_cast<resource&>(*this));
+    }
 
     result<void> install(const std::vector<int>& signals) {
         return handlers_.install(signals, *this, signal_handlers::foreign::refuse);
     }
-    executor& home() const noexcept { return home_; }
+    // nullptr: it is gone.
+    executor* home() const noexcept { return home_; }
     // The lowest that has arrived, once; 0: none.
     int take() noexcept;
     bool pending() const noexcept { return pending_.load() != 0; }
@@ -41,9 +44,12 @@ class signal_channel final : public signal_receiver, private posted_work {
     ~signal_channel() = default;
     void arrived(int signal) noexcept override;
     void run() noexcept override;
+    void abandon() noexcept override;
+    void count(holdings&) const noexcept override {}
+    std::string describe(time_point now) const override;
     void close() noexcept;
 
-    executor& home_;
+    executor* home_;
     signal_handlers handlers_;
     std::atomic<std::uint64_t> pending_ = 0; // bit n: signal n + 1
     std::atomic<bool> posted_ = false;
@@ -87,7 +93,8 @@ class signal_set {
 
     // completes when: one of the signals has arrived; at once if it has since the last call
     // value:          its number
-    // errors:         errc::cancelled, errc::busy while another task waits, errc::closed of a set moved from
+    // errors:         errc::cancelled, errc::busy while another task waits, errc::closed of a set moved from, and of one
+    //                 whose executor is gone
     // cancellation:   at once; no signal is lost
     // ownership:      the set must outlive it
     // thread:         the executor's

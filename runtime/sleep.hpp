@@ -62,8 +62,8 @@ class [[nodiscard("co_await it")]] sleep_operation : public operation<sleep_oper
 // cancellation:   at once
 // ownership:      nothing
 // thread:         the executor's
-inline sleep_operation sleep(duration delay) noexcept {
-    return sleep_operation(delay);
+template <class Rep, class Period> sleep_operation sleep(std::chrono::duration<Rep, Period> delay) noexcept {
+    return sleep_operation(saturated(delay));
 }
 inline sleep_operation sleep_until(time_point deadline) noexcept {
     return sleep_operation(deadline);

@@ -38,9 +38,10 @@ std::string text_of(const task_failure& failure) {
 
 task_group::~task_group() {
     while (!remotes_.empty()) remotes_.pop_front().group_ended();
-    // A frame that is destroyed may destroy a group of its own, never this one's children: they are siblings.
-    while (!starting_.empty()) frame_of(starting_.pop_front()).destroy();
-    while (!running_.empty()) frame_of(running_.pop_front()).destroy();
+    // A frame that is destroyed may destroy a group of its own, never this one's children: they are siblings. But it may
+    // spawn one more.
+    while (!starting_.empty() || !running_.empty())
+        frame_of(starting_.empty() ? running_.pop_front() : starting_.pop_front()).destroy();
     while (!waiting_for_place_.empty()) waiting_for_place_.pop_front().group_ended();
 }
 
@@ -114,6 +115,7 @@ void task_group::throw_failure() {
 }
 
 void task_group::describe(task_tree& to) const {
+    if (!to.first_time(this)) return; // both a body that joins and its scope have it to show
     to.below([&] {
         running_.for_each([&](const promise_base& each) { to.coroutine(each.site(), each.scope()); });
         starting_.for_each([&](const promise_base&) { to.not_started(); });
@@ -121,7 +123,9 @@ void task_group::describe(task_tree& to) const {
 }
 
 void task_group::join_awaiter::describe(task_tree& to) const {
-    to.waits("the end of " + std::to_string(group_.size()) + " children");
+    to.waits(
+        group_.children_ != 0 ? "the end of " + std::to_string(group_.size()) + " children"
+                              : "the last handle for other threads");
     group_.describe(to);
 }
 

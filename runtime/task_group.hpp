@@ -7,6 +7,7 @@
 
 #include <chainring/runtime/operation.hpp>
 
+#include <stdexcept>
 #include <vector>
 
 namespace chainring {
@@ -41,7 +42,8 @@ struct remote_tag;
 class task_group {
   public:
     explicit task_group(cancel_scope& parent, const group_options& options = {}) noexcept
-        : scope_(&parent)
+        : parent_(&parent)
+        , scope_(&parent)
         , nursery_(*this)
         , options_(options) {}
     // Children that have not ended are destroyed where they stand.
@@ -78,7 +80,8 @@ class task_group {
     cancel_scope& scope() noexcept { return scope_; }
 
     // completes when: there is no child
-    // errors:         the exception that cancelled the group is thrown, once
+    // errors:         the exception that cancelled the group is thrown, once; std::logic_error for a task of the group, or
+    //                 below one, which would wait for itself
     // cancellation:   cancels the group; the wait goes on until the children have ended
     // ownership:      the group must outlive it
     // thread:         the executor's; several tasks may wait
@@ -122,7 +125,9 @@ class task_group {
         bool await_suspend(
             std::coroutine_handle<Promise> caller,
             std::source_location where = std::source_location::current()) noexcept {
-            if (group_.joined()) return goes_on_later(caller, where);
+            const cancel_scope& scope = caller.promise().scope();
+            joins_itself_ = group_.has_below(scope);
+            if (group_.joined() || joins_itself_) return goes_on_later(caller, where);
             suspend(caller, where);
             group_.joining_.push_back(*this);
             cancellation_.expect(caller.promise().scope());
@@ -135,7 +140,10 @@ class task_group {
             else
                 group_.joining_.push_back(*this);
         }
-        void await_resume() const { group_.throw_exception(); }
+        void await_resume() const {
+            if (joins_itself_) throw std::logic_error("a task joins the group that it belongs to");
+            group_.throw_exception();
+        }
         void cancel() noexcept override {} // in no scope: cancellation_ is
         void describe(task_tree& to) const override;
 
@@ -159,6 +167,7 @@ class task_group {
 
         task_group& group_;
         join_cancellation cancellation_;
+        bool joins_itself_ = false;
     };
 
     // In the ready queue while children wait for their start, and told of their ends.
@@ -176,6 +185,10 @@ class task_group {
     };
 
     bool joined() const noexcept { return children_ == 0 && remotes_.empty(); }
+    // Does who waits in this scope belong to the group? Those who usually join do not.
+    bool has_below(const cancel_scope& scope) const noexcept {
+        return &scope != parent_ && &scope != spawner_ && scope_.is_above(scope);
+    }
     bool has_place() const noexcept {
         return options_.max_children == 0 || children_ < options_.max_children;
     }
@@ -185,6 +198,7 @@ class task_group {
     bool is_cancellation(const task_failure& failure) const noexcept;
     void throw_exception();
 
+    const cancel_scope* parent_; // of scope_
     cancel_scope scope_;
     nursery nursery_;
     task_list starting_;

@@ -29,6 +29,9 @@ class task_tree {
     // It waits for another coroutine.
     void awaits(const wait_site& site, const cancel_scope& scope, std::string_view name = {});
 
+    // Of what several have to show.
+    bool first_time(const void* shown) { return shown_.insert(shown).second; }
+
     // What `show()` prints is below the last line. Of a recursion that never ends the first levels tell enough.
     template <class Show> void below(Show&& show) {
         ++depth_;
@@ -62,6 +65,7 @@ class task_tree {
     std::ostream& to_;
     time_point now_;
     std::unordered_set<const waiter*> ready_;
+    std::unordered_set<const void*> shown_;
     time_point since_{};
     time_point deadline_ = cancel_scope::no_deadline;
     unsigned depth_ = 0;

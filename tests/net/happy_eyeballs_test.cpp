@@ -180,6 +180,8 @@ TEST_CASE("a_host_that_does_not_resolve_cannot_be_connected_to", "[linux]") {
         CHECK(error_of(unknown) == resolve_errc::no_such_name);
         const auto no_service = co_await tcp_stream::connect("127.0.0.1", "70000", options);
         CHECK(error_of(no_service) == resolve_errc::unknown_service);
+        const auto no_port = co_await tcp_stream::connect("127.0.0.1", 65536 + 80);
+        CHECK(error_of(no_port) == resolve_errc::unknown_service);
         std::vector<endpoint> none;
         const connect_options empty = known_as(std::move(none));
         const auto nowhere = co_await tcp_stream::connect("server.test", 80, empty);

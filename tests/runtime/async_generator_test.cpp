@@ -94,6 +94,24 @@ TEST_CASE("a_value_may_be_changed_and_temporaries_live_until_the_next_call") {
     check_baseline(used);
 }
 
+TEST_CASE("of_a_constant_the_consumer_gets_a_copy") {
+    executor used({}, test_kernel());
+    used.run([]() -> task<> {
+        auto twice = []() -> async_generator<std::string> {
+            const std::string text = "constant";
+            co_yield text;
+            co_yield text;
+        }();
+        std::string* word = co_await twice.next();
+        REQUIRE(word != nullptr);
+        CHECK(std::exchange(*word, "") == "constant");
+        word = co_await twice.next();
+        REQUIRE(word != nullptr);
+        CHECK(*word == "constant");
+    }());
+    check_baseline(used);
+}
+
 TEST_CASE("an_exception_of_a_generator_ends_it_and_is_the_consumers") {
     executor used({}, test_kernel());
     used.run([]() -> task<> {

@@ -117,8 +117,23 @@ TEST_CASE("a_deadline_at_the_end_of_time_never_comes") {
         CHECK(first.has_value());
         const result<void> second = co_await deadline(time_point::max(), sleep(24h * 365));
         CHECK(second.has_value());
+        const result<void> third = co_await timeout(std::chrono::seconds::max(), sleep(24h * 365));
+        CHECK(third.has_value());
+        const result<void> fourth = co_await timeout(std::chrono::hours::min(), sleep(1ms));
+        CHECK(fourth == failure(errc::timed_out));
     }());
     check_baseline(used);
+}
+
+TEST_CASE("durations_of_any_unit_are_cut_to_what_nanoseconds_hold") {
+    CHECK(saturated(std::chrono::hours::max()) == duration::max());
+    CHECK(saturated(std::chrono::years(300)) == duration::max());
+    CHECK(saturated(std::chrono::years(-300)) == duration::min());
+    CHECK(saturated(duration::max()) == duration::max());
+    CHECK(saturated(duration::min()) == duration::min());
+    CHECK(saturated(std::chrono::years(292)) == std::chrono::years(292));
+    CHECK(saturated(std::chrono::duration<double>(0.5)) == 500ms);
+    CHECK(saturated(-1ns) == -1ns);
 }
 
 TEST_CASE("of_ten_nested_deadlines_the_nearest_one_counts_and_tells") {

@@ -7,11 +7,14 @@
 #include <chainring/runtime/async_generator.hpp>
 #include <chainring/runtime/deadline.hpp>
 #include <chainring/runtime/named.hpp>
+#include <chainring/runtime/scope.hpp>
 #include <chainring/runtime/sleep.hpp>
 #include <chainring/runtime/when.hpp>
 
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include <algorithm>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -171,6 +174,42 @@ TEST_CASE("a_dump_says_who_is_about_to_go_on") {
     }(home, lines));
     REQUIRE(lines.size() == 2);
     CHECK_THAT(lines[1], EndsWith("::sleeps_in_a_function" + at(line_of_sleep) + ": about to go on"));
+}
+
+TEST_CASE("children_are_shown_once_though_the_body_of_their_scope_joins_them") {
+    struct nested {
+        static task<> open(int level) {
+            co_await scope([&](task_group& group) -> task<> {
+                group.spawn(level > 1 ? open(level - 1) : calls());
+                co_await group.join();
+            });
+        }
+    };
+    executor home({}, test_kernel());
+    const std::vector<std::string> lines = lines_of_child(home, nested::open(10));
+    const auto sleeping = [](const std::string& line) { return line.find(": sleep, ") != std::string::npos; };
+    CHECK(std::ranges::count_if(lines, sleeping) == 1);
+    const auto joining = [](const std::string& line) {
+        return line.find(": the end of 1 children, ") != std::string::npos;
+    };
+    CHECK(std::ranges::count_if(lines, joining) == 11); // and that of the dumped task
+}
+
+TEST_CASE("who_waits_for_a_handle_for_other_threads_says_so") {
+    executor home({}, test_kernel());
+    const std::vector<std::string> lines = lines_of_child(home, []() -> task<> {
+        task_group group(co_await this_scope{});
+        std::optional<remote_spawner> handle = group.remote();
+        co_await when_all(
+            [](task_group& joined) -> task<> { co_await joined.join(); }(group),
+            [](std::optional<remote_spawner>& kept) -> task<> {
+                (void)co_await sleep(1h);
+                kept.reset();
+            }(handle));
+    }());
+    CHECK(std::ranges::count_if(lines, [](const std::string& line) {
+              return line.find(": the last handle for other threads, ") != std::string::npos;
+          }) == 1);
 }
 
 TEST_CASE("a_dump_of_an_executor_without_a_task_is_empty") {

@@ -211,6 +211,26 @@ TEST_CASE("a_set_that_dies_with_a_signal_on_its_way_is_no_ones", "[linux]") {
     check_baseline(used);
 }
 
+TEST_CASE("a_set_that_outlives_its_executor_hears_of_nothing_any_more", "[linux]") {
+    std::optional<signal_set> kept;
+    {
+        executor used({}, test_kernel());
+        used.run([](std::optional<signal_set>& set) -> task<> {
+            set.emplace(opened({SIGUSR1}));
+            ::raise(SIGUSR1); // is on its way when the executor ends
+            co_return;
+        }(kept));
+    }
+    CHECK(handler_of(SIGUSR1) == SIG_DFL);
+    executor other({}, test_kernel());
+    other.run([](signal_set& set) -> task<> {
+        const result<int> none = co_await set.next();
+        CHECK(none == failure(errc::closed));
+    }(*kept));
+    kept.reset();
+    check_baseline(other);
+}
+
 // A blocked signal is somebody else's: it would never arrive here.
 TEST_CASE("a_signal_that_the_thread_blocks_is_refused", "[linux]") {
     executor used({}, test_kernel());

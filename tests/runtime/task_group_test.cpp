@@ -30,10 +30,6 @@ task<> throws(const char* text, int turns = 0) {
     throw std::runtime_error(text);
 }
 
-task<> joins(task_group& group) {
-    co_await group.join();
-}
-
 template <class Work> std::string message_of(Work work) {
     try {
         work();
@@ -343,6 +339,34 @@ TEST_CASE("destroying_a_suspended_scope_destroys_its_children_where_they_stand")
     check_baseline(used);
 }
 
+TEST_CASE("children_that_are_spawned_by_destructors_of_destroyed_ones_are_destroyed_as_well") {
+    executor used({}, test_kernel());
+    int destroyed = 0;
+    used.run([](int& ends) -> task<> {
+        struct cleans_up {
+            task_group& group;
+            int& ends;
+            ~cleans_up() {
+                group.spawn([](int& count) -> task<> {
+                    counts_its_end local(count);
+                    co_return;
+                }(ends));
+                ++ends;
+            }
+        };
+        auto group = std::make_unique<task_group>(co_await this_scope{});
+        group->spawn([](task_group& into, int& count) -> task<> {
+            const cleans_up local{into, count};
+            (void)co_await sleep(1h);
+        }(*group, ends));
+        co_await yield();
+        co_await yield();
+        group.reset();
+    }(destroyed));
+    CHECK(destroyed == 1); // what has not started has no locals yet
+    check_baseline(used);  // and no frame is left
+}
+
 TEST_CASE("destroying_a_group_frees_children_that_have_not_started") {
     executor used({}, test_kernel());
     int ran = 0;
@@ -362,126 +386,6 @@ TEST_CASE("destroying_a_group_frees_children_that_have_not_started") {
         co_await yield();
     }(argument, ran));
     CHECK(ran == 0);
-    check_baseline(used);
-}
-
-TEST_CASE("a_joined_group_can_be_used_again") {
-    executor used({}, test_kernel());
-    int ended = 0;
-    used.run([](int& count) -> task<> {
-        task_group group(co_await this_scope{});
-        for (int round = 1; round <= 3; ++round) {
-            group.spawn(counts(count, 1));
-            co_await group.join();
-            CHECK(count == round);
-        }
-        co_await group.join();
-    }(ended));
-}
-
-TEST_CASE("an_exception_is_thrown_by_the_join_after_it_and_by_no_other") {
-    executor used({}, test_kernel());
-    used.run([]() -> task<> {
-        task_group group(co_await this_scope{});
-        group.spawn(throws("once"));
-        bool thrown = false;
-        try {
-            co_await group.join();
-        } catch (const std::runtime_error&) {
-            thrown = true;
-        }
-        CHECK(thrown);
-        co_await group.join();
-    }());
-}
-
-TEST_CASE("a_join_covers_children_that_were_spawned_while_it_waited") {
-    executor_options options;
-    options.budget = 1; // so that a post comes between the last child's end and the joiner's resumption
-    executor used(options, test_kernel());
-    used.run([](executor& home) -> task<> {
-        task_group group(co_await this_scope{});
-        int ended = 0;
-        group.spawn([](executor& own, task_group& into, int& count) -> task<> {
-            own.post([&] { into.spawn(counts(count, 5)); });
-            co_return;
-        }(home, group, ended));
-        co_await group.join();
-        CHECK(ended == 1);
-        CHECK(group.size() == 0);
-    }(used));
-    check_baseline(used);
-}
-
-TEST_CASE("a_join_that_is_cancelled_cancels_the_group_and_ends_when_its_children_have") {
-    executor used({}, test_kernel());
-    used.run([]() -> task<> {
-        task_group group(co_await this_scope{});
-        bool stubborn_ended = false;
-        std::error_code of_child;
-        group.spawn([](std::error_code& error) -> task<> {
-            const auto slept = co_await sleep(24h);
-            if (!slept) error = slept.error();
-        }(of_child));
-        group.spawn([](bool& ended) -> task<> {
-            (void)co_await shield(sleep(20ms));
-            ended = true;
-        }(stubborn_ended));
-        auto joining = timeout(1ms, joins(group));
-        const result<void> joined = co_await std::move(joining);
-        CHECK(joined == failure(errc::timed_out));
-        CHECK(of_child == errc::cancelled);
-        CHECK(stubborn_ended);
-        CHECK(group.size() == 0);
-    }());
-    check_baseline(used);
-}
-
-TEST_CASE("a_join_in_a_scope_that_is_cancelled_already_cancels_the_group_and_a_shielded_one_does_not") {
-    executor used({}, test_kernel());
-    used.run([]() -> task<> {
-        task_group group(co_await this_scope{});
-        std::error_code of_child;
-        const auto sleeps = [](duration time, std::error_code& error) -> task<> {
-            const auto slept = co_await sleep(time);
-            error = slept ? std::error_code() : slept.error();
-        };
-        group.spawn(sleeps(1ms, of_child));
-        co_await scope([&](task_group& inner) -> task<> {
-            inner.spawn([](task_group& joined) -> task<> { co_await shield(joins(joined)); }(group));
-            inner.cancel();
-            co_return;
-        });
-        CHECK_FALSE(of_child);
-        group.spawn(sleeps(24h, of_child));
-        co_await scope([&](task_group& inner) -> task<> {
-            inner.spawn(joins(group));
-            inner.cancel();
-            co_return;
-        });
-        CHECK(of_child == errc::cancelled);
-    }());
-    check_baseline(used);
-}
-
-TEST_CASE("several_tasks_may_join_a_group") {
-    executor used({}, test_kernel());
-    used.run([]() -> task<> {
-        int joined = 0;
-        task_group joined_by_all(co_await this_scope{});
-        int ended = 0;
-        joined_by_all.spawn(counts(ended, 3));
-        co_await scope([&](task_group& group) -> task<> {
-            const auto join = [](task_group& of, int& count) -> task<> {
-                co_await of.join();
-                ++count;
-            };
-            for (int i = 0; i < 3; ++i) group.spawn(join(joined_by_all, joined));
-            co_return;
-        });
-        CHECK(joined == 3);
-        CHECK(ended == 1);
-    }());
     check_baseline(used);
 }
 

@@ -207,6 +207,7 @@ def deadlines_below(root):
 class TaskTree:
     def __init__(self, executor):
         self.executor = executor
+        self.shown_groups = set()
         self.now = time.monotonic_ns() if runs_here() else nanoseconds(executor["now_"])
         self.ready = {int(each) for each in nodes_in(executor["ready_"]["waiting_"], "chainring::waiter")}
         self.deadlines = deadlines_below(executor["root_scope_"])
@@ -285,6 +286,10 @@ class TaskTree:
         return gdb.Value(frame + 2 * pointer.sizeof).cast(pointer).dereference()
 
     def children(self, group, depth):
+        # Both a body that joins and its scope have it to show.
+        if int(group.address) in self.shown_groups:
+            return
+        self.shown_groups.add(int(group.address))
         for name in ("running_", "starting_"):
             child = group[name]["first_"]
             while int(child):
@@ -302,7 +307,9 @@ class TaskTree:
         group = member(waiter, "group_")
         if group is not None and text in ("join", "spawn"):
             size = int(group.referenced_value()["children_"])
-            return f"the end of {size} children" if text == "join" else f"a place among {size} children"
+            if text == "spawn":
+                return f"a place among {size} children"
+            return f"the end of {size} children" if size else "the last handle for other threads"
         to = member(waiter, "to_")
         if to is not None and (to.type.name or "") == "chainring::endpoint":
             return f"{text} to {text_of_endpoint(to)}"
