@@ -37,6 +37,7 @@ class embedding {
     }
     // Derived stops it before, while it can leave the loop.
     ~embedding() {
+        assert(!pumping_ && "an embedding is stopped within a turn of its executor, and not destroyed");
         if (!stopped()) detach();
     }
 
@@ -51,7 +52,17 @@ class embedding {
     std::optional<time_point> next_deadline() const noexcept { return home_->next_deadline(); }
 
     // True: the loop is to call it again, after a look at its other work. What runs here may have stopped the embedding.
-    bool pump() { return home_->pump() && !stopped(); }
+    bool pump() {
+        struct pumping {
+            bool& flag;
+            explicit pumping(bool& given) noexcept
+                : flag(given) {
+                flag = true;
+            }
+            ~pumping() { flag = false; }
+        } const here(pumping_);
+        return home_->pump() && !stopped();
+    }
 
     // The next deadline, if the loop's timer is not set for that time or an earlier one: to put a timer off, with each message
     // of a connection that has a deadline, say, costs more than one wake-up for nothing.
@@ -71,6 +82,7 @@ class embedding {
 
     executor* home_; // nullptr: stopped
     int handle_;
+    bool pumping_ = false;
     std::optional<time_point> timer_set_for_;
 };
 

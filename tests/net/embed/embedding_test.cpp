@@ -51,8 +51,9 @@ class other_thread {
 
   private:
     void serve() {
-        for (unsigned seen = 0; !stop_;) {
+        for (unsigned seen = 0;;) {
             asked_.wait(seen);
+            if (stop_) return; // what it was asked for last is to wake it only
             for (const unsigned now = asked_; seen != now; ++seen) home_.post([this] { ++posted_; });
         }
     }

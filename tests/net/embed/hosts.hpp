@@ -36,7 +36,7 @@ namespace chainring::test {
 
 inline constexpr std::chrono::seconds patience{30}; // until the watchdog says that a wake-up was lost
 
-// What the hosts share.
+// What the hosts share. Their constructors delegate: an embedding that is refused leaves nothing behind.
 template <class Embedding> class host {
   public:
     static constexpr bool may_end_first = true; // before the embedding
@@ -50,9 +50,8 @@ template <class Embedding> class host {
 
 class epoll_host final : public host<epoll_embedding> {
   public:
-    explicit epoll_host(executor& home) {
-        epoll_event woken{.events = EPOLLIN, .data = {.fd = own_}};
-        REQUIRE(::epoll_ctl(epoll_, EPOLL_CTL_ADD, own_, &woken) == 0);
+    explicit epoll_host(executor& home)
+        : epoll_host() {
         embedded_.emplace(home, epoll_);
     }
     ~epoll_host() {
@@ -73,6 +72,11 @@ class epoll_host final : public host<epoll_embedding> {
     void end() { ::close(std::exchange(epoll_, -1)); }
 
   private:
+    epoll_host() {
+        epoll_event woken{.events = EPOLLIN, .data = {.fd = own_}};
+        REQUIRE(::epoll_ctl(epoll_, EPOLL_CTL_ADD, own_, &woken) == 0);
+    }
+
     bool iterate(int longest) {
         epoll_event events[4];
         const int timeout = embedded_ ? embedded_->timeout(longest) : longest;
@@ -119,7 +123,10 @@ class asio_host final : public host<asio_embedding> {
 #ifdef WITH_GLIB
 class glib_host final : public host<glib_embedding> {
   public:
-    explicit glib_host(executor& home) { embedded_.emplace(home, context_); }
+    explicit glib_host(executor& home)
+        : glib_host() {
+        embedded_.emplace(home, context_);
+    }
     ~glib_host() { end(); }
 
     void run_until(const std::function<bool()>& done) {
@@ -158,6 +165,8 @@ class glib_host final : public host<glib_embedding> {
     }
 
   private:
+    glib_host() = default;
+
     GMainContext* context_ = g_main_context_new();
 };
 #define GLIB_HOST , glib_host
@@ -170,15 +179,8 @@ class uv_host final : public host<uv_embedding> {
   public:
     static constexpr bool may_end_first = false; // a loop with handles in it does not close
 
-    explicit uv_host(executor& home) {
-        REQUIRE(uv_loop_init(&loop_) == 0);
-        uv_timer_init(&loop_, &watchdog_);
-        uv_prepare_init(&loop_, &about_to_wait_);
-        watchdog_.data = about_to_wait_.data = &waiting_;
-        uv_async_init(&loop_, &own_, [](uv_async_t* woken) {
-            for (const auto& called : std::exchange(static_cast<uv_host*>(woken->data)->calls_, {})) called();
-        });
-        own_.data = this;
+    explicit uv_host(executor& home)
+        : uv_host() {
         embedded_.emplace(home, &loop_);
     }
     ~uv_host() {
@@ -228,6 +230,17 @@ class uv_host final : public host<uv_embedding> {
         const std::function<bool()>* done = nullptr;
         bool late = false;
     };
+
+    uv_host() {
+        REQUIRE(uv_loop_init(&loop_) == 0);
+        uv_timer_init(&loop_, &watchdog_);
+        uv_prepare_init(&loop_, &about_to_wait_);
+        watchdog_.data = about_to_wait_.data = &waiting_;
+        uv_async_init(&loop_, &own_, [](uv_async_t* woken) {
+            for (const auto& called : std::exchange(static_cast<uv_host*>(woken->data)->calls_, {})) called();
+        });
+        own_.data = this;
+    }
 
     uv_loop_t loop_{};
     uv_timer_t watchdog_{};
