@@ -211,6 +211,7 @@ void sender::submit_parts(std::span<send_part> room, send_queue::parts are) noex
     const unsigned count = queue_.form_batch(home().until_submitted(), parts, are);
     if (count == 0) {
         queue_.completed(0, 0);
+        if (queue_.wants_batch()) socket_.ask_for_turn_end(); // what is behind goes by itself
         return;
     }
     count_batch(queue_.messages_in_batch());

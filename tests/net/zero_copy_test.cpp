@@ -50,6 +50,23 @@ TEMPLATE_TEST_CASE("unix_sockets_refuse_zero_copy", "", over_unix, over_seqpacke
     });
 }
 
+TEST_CASE("a_message_that_goes_without_a_copy_is_sent_behind_a_flush_of_nothing") {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto pair = co_await connected_to_plain<over_tcp>();
+        must(pair.stream.set_zero_copy(threshold));
+        const std::string large = letters(threshold, 'A');
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn([](auto& of) -> task<> { must(co_await of.flush()); }(pair.stream));
+            group.spawn([](auto& to, std::string text) -> task<> {
+                must(co_await to.send(std::move(text)));
+            }(pair.stream, large));
+            co_return;
+        });
+        const std::string wire = co_await read_plain(pair.peer, large.size());
+        CHECK((wire == large));
+    });
+}
+
 TEST_CASE("messages_that_own_their_bytes_are_sent_without_a_copy_and_in_order", "[linux]") {
     // Not 4 KiB: loopback copies such packets into pages of their own, and a receive buffer of that size drops them.
     const int buffers = GENERATE(0, 65'536);
