@@ -13,6 +13,7 @@
 //   - nothing lingers: what was sent is on its way, and close waits for nothing else
 #pragma once
 
+#include <chainring/net/adopt.hpp>
 #include <chainring/net/connect.hpp>
 
 namespace chainring {
@@ -28,6 +29,11 @@ class connected_datagram : public stream {
     static connect_operation<connected_datagram>
     connect(const endpoint& to, const endpoint& from = {}, const socket_options& options = {}) noexcept {
         return {to, from, options};
+    }
+
+    // A connected descriptor becomes a stream of this executor, whose thread must be the caller's (adopt.hpp).
+    static result<connected_datagram> adopt(adoptable given, byte_spans received = {}) {
+        return adopt_stream<connected_datagram>(given, received);
     }
 };
 

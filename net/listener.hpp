@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chainring/net/acceptor.hpp>
+#include <chainring/net/adopt.hpp>
 #include <chainring/net/stream.hpp>
 
 namespace chainring {
@@ -80,6 +81,17 @@ template <class Stream> class listener {
         if (!opened) return failure(opened.error());
         listener made;
         made.acceptor_ = std::move(*opened);
+        return made;
+    }
+
+    // A descriptor that listens becomes a listener of this executor, whose thread must be the caller's (adopt.hpp). Of the
+    // options those of accepting count; `socket` and `backlog` are as they were made. A unix socket's path stays when it
+    // closes.
+    static result<listener> adopt(adoptable given, const listen_options& options = {}) {
+        result<socket_pointer<acceptor>> adopted = adopt_acceptor(Stream::kind, given, options);
+        if (!adopted) return failure(adopted.error());
+        listener made;
+        made.acceptor_ = std::move(*adopted);
         return made;
     }
 

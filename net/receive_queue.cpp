@@ -28,6 +28,23 @@ receive_queue::take_message_into(buffer_pool& pool, std::span<std::byte> target)
     return message->size();
 }
 
+fault receive_queue::copy(
+    buffer_pool& pool, std::span<const std::byte> bytes, bool is_message, int descriptor,
+    time_point when) noexcept {
+    if (is_message && bytes.size() > pool.block_size()) return fault::from_errno(EMSGSIZE);
+    for (bool empty_message = is_message && bytes.empty(); !bytes.empty() || empty_message;
+         empty_message = false) {
+        const std::uint16_t block = pool.take();
+        if (block == buffer_pool::none) return fault::from_errno(ENOBUFS);
+        const std::size_t size = std::min<std::size_t>(bytes.size(), pool.block_size());
+        std::copy_n(bytes.begin(), size, pool.memory_of(block).begin());
+        bytes = bytes.subspan(size);
+        pool.came_from(block, descriptor, when);
+        push(pool, block, static_cast<std::uint32_t>(size));
+    }
+    return {};
+}
+
 void receive_queue::discard(buffer_pool& pool) noexcept {
     while (count_ != 0) pool.put_back(pop(pool));
     end_ = once_ = false;

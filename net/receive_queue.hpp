@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chainring/runtime/buffer_pool.hpp>
+#include <chainring/runtime/error.hpp>
 
 #include <cstdint>
 #include <utility>
@@ -31,6 +32,11 @@ class receive_queue {
         last_ = block;
         ++count_;
     }
+    // Bytes that were received elsewhere: a message, or of a stream, in as many blocks as they need.
+    // errors: std::errc::no_buffer_space, and a part may have been copied; std::errc::message_size
+    fault copy(
+        buffer_pool& pool, std::span<const std::byte> bytes, bool is_message, int descriptor,
+        time_point when) noexcept;
     void push_end() noexcept { end_ = true; }
     void push_error(int error) noexcept { error_ = error; }
     // For one take only: an errno, or 0 for an empty message.

@@ -40,6 +40,9 @@ class receiver final : private completion, private starved_receiver {
     executor& home() const noexcept { return socket_.home(); }
     std::string socket_name() const { return socket_.name(); }
 
+    // Of a new connection: what was received elsewhere.
+    void begin_with(const receive_queue& received) noexcept { received_ = received; }
+
     // Until it leaves, what is there is for this reader. errors: errc::closed; errc::busy for a second one
     fault admit(reader& entering) noexcept {
         if (closed_) return closed_;

@@ -109,6 +109,8 @@ class sender final : private completion {
     }
     bool consistent() const noexcept { return queue_.consistent(); }
     bool has_sent() const noexcept { return has_sent_; }
+    // Whoever had the connection before may have.
+    void has_sent_before() noexcept { has_sent_ = true; }
 
     // The sender no longer wants it. What is not with the kernel is settled as cancelled at once.
     void cancel(outgoing_message& message) noexcept;

@@ -11,6 +11,7 @@
 //     is lost to the receiver, who gets std::errc::message_size; the connection goes on
 #pragma once
 
+#include <chainring/net/adopt.hpp>
 #include <chainring/net/connect.hpp>
 #include <chainring/net/listener.hpp>
 
@@ -25,6 +26,11 @@ class seqpacket_stream : public stream {
     static connect_operation<seqpacket_stream>
     connect(const endpoint& to, const socket_options& options = {}) noexcept {
         return {to, options};
+    }
+
+    // A connected descriptor becomes a stream of this executor, whose thread must be the caller's (adopt.hpp).
+    static result<seqpacket_stream> adopt(adoptable given, byte_spans received = {}) {
+        return adopt_stream<seqpacket_stream>(given, received);
     }
 };
 

@@ -63,6 +63,7 @@ socket::socket(executor& home, file_handle file) noexcept
     , file_(file)
     , sqe_flags_(file.direct ? IOSQE_FIXED_FILE : 0) {
     home.add(*this);
+    if (!file.direct) home.descriptors().add(file.number);
     ++home.counters().descriptors_opened;
 }
 
@@ -224,6 +225,8 @@ void socket::at_turn_end() noexcept {
             go_on_closing();
     } else if (state_ == state::ending && in_flight_ == 0) {
         state_ = state::closing;
+        // Before the kernel has closed it: then somebody else may have the number.
+        if (!file_.direct) home_->descriptors().remove(file_.number);
         if (control_ >= 0) home_->behind().close(control_); // the last to close sends the end of the stream
         home_->submit(*this, [this](io_uring_sqe& sqe) { prepare_close(sqe, file_); });
     }

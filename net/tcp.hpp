@@ -1,6 +1,7 @@
 // TCP: tcp_stream and tcp_listener.
 #pragma once
 
+#include <chainring/net/adopt.hpp>
 #include <chainring/net/connect.hpp>
 #include <chainring/net/happy_eyeballs.hpp>
 #include <chainring/net/listener.hpp>
@@ -47,6 +48,11 @@ class tcp_stream : public stream {
     connect(const Host& host, const Service& service, const connect_options& options = {}) {
         return connect_to_host(
             std::string(std::string_view(host)), std::string(std::string_view(service)), options);
+    }
+
+    // A connected descriptor becomes a stream of this executor, whose thread must be the caller's (adopt.hpp).
+    static result<tcp_stream> adopt(adoptable given, byte_spans received = {}) {
+        return adopt_stream<tcp_stream>(given, received);
     }
 
     result<void> set_no_delay(bool on) noexcept { return set_option(IPPROTO_TCP, TCP_NODELAY, on ? 1 : 0); }

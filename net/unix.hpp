@@ -3,6 +3,7 @@
 // address is in use. An abstract name has no such rest.
 #pragma once
 
+#include <chainring/net/adopt.hpp>
 #include <chainring/net/connect.hpp>
 #include <chainring/net/listener.hpp>
 
@@ -17,6 +18,11 @@ class unix_stream : public stream {
     static connect_operation<unix_stream>
     connect(const endpoint& to, const socket_options& options = {}) noexcept {
         return {to, options};
+    }
+
+    // A connected descriptor becomes a stream of this executor, whose thread must be the caller's (adopt.hpp).
+    static result<unix_stream> adopt(adoptable given, byte_spans received = {}) {
+        return adopt_stream<unix_stream>(given, received);
     }
 };
 

@@ -111,8 +111,8 @@ void buffer_pool::come_home_or_retire(std::uint16_t extra) noexcept {
     if (--blocks_ == base_) memory_.forget_from(base_);
 }
 
-bool buffer_pool::grow() noexcept {
-    if (provided_ == provided_ring_.entries()) return false;
+// One more than there were, or `none`.
+std::uint16_t buffer_pool::extra_block() noexcept {
     std::uint32_t extra = first_retired_;
     if (extra != none) {
         first_retired_ = headers_[extra].next;
@@ -120,12 +120,29 @@ bool buffer_pool::grow() noexcept {
         extra = made_++;
     } else {
         most_blocks_ = made_; // not to be tried in every turn
-        return false;
+        return none;
     }
     ++blocks_;
     headers_[extra].leased = false;
-    provide(static_cast<std::uint16_t>(extra));
+    return static_cast<std::uint16_t>(extra);
+}
+
+bool buffer_pool::grow() noexcept {
+    if (provided_ == provided_ring_.entries()) return false;
+    const std::uint16_t extra = extra_block();
+    if (extra == none) return false;
+    provide(extra);
     return true;
+}
+
+std::uint16_t buffer_pool::take() noexcept {
+    const std::uint16_t block = first_free_;
+    if (block != none) {
+        first_free_ = headers_[block].next;
+        --free_count_;
+        return block;
+    }
+    return extra_block();
 }
 
 void buffer_pool::refill() noexcept {

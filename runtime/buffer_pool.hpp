@@ -70,6 +70,11 @@ class buffer_pool {
             refill();
         return block;
     }
+    // A block for bytes that no receive of the ring's brings; `none` if there is no room. The caller's as above.
+    std::uint16_t take() noexcept;
+    std::span<std::byte> memory_of(std::uint16_t block) noexcept {
+        return {memory_.block(block), block_size_};
+    }
     // On which descriptor, and when, its bytes were received.
     void came_from(std::uint16_t block, int descriptor, time_point when) noexcept {
         headers_[block].descriptor = descriptor;
@@ -141,6 +146,7 @@ class buffer_pool {
         return first_free_ == none && provided_ <= provided_ring_.entries() / 2;
     }
     bool may_grow() const noexcept { return first_retired_ != none || made_ < most_blocks_; }
+    std::uint16_t extra_block() noexcept;
     bool grow() noexcept;
     void lease_ended(std::uint16_t block) noexcept;
     void lease_ended_elsewhere(std::uint16_t block) noexcept;

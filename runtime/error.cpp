@@ -29,6 +29,12 @@ class chainring_category final : public std::error_category {
             return "an empty message cannot be told from the end of the connection; send at least one byte";
         case errc::signal_taken: return "something else in this process handles or blocks the signal already";
         case errc::value_taken: return "what this child returned was handed out before; keep it there";
+        case errc::already_owned:
+            return "the descriptor belongs to a stream or a listener of this executor; hand that over "
+                   "instead";
+        case errc::is_listening: return "the socket listens; adopt it as a listener";
+        case errc::not_listening:
+            return "the socket does not listen; call listen(2) first, or adopt it as a stream";
         case errc::unsupported_sqe_flag:
             return "links, CQE_SKIP_SUCCESS and buffer selection are not allowed on a hand-made SQE";
         case errc::never_called:
@@ -48,6 +54,9 @@ class chainring_category final : public std::error_category {
         case errc::queue_full: return std::errc::operation_would_block;
         case errc::invalid_endpoint:
         case errc::empty_message: return std::errc::invalid_argument;
+        case errc::already_owned: return std::errc::device_or_resource_busy;
+        case errc::is_listening:
+        case errc::not_listening: return std::errc::invalid_argument;
         case errc::path_too_long: return std::errc::filename_too_long;
         default: return {value, *this};
         }

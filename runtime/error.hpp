@@ -23,6 +23,9 @@ enum class errc {
     empty_message,        // a record without bytes, which its receiver would take for the end
     signal_taken,         // something else in the process handles or blocks the signal already
     value_taken,          // what a child returned was handed out before
+    already_owned,        // a descriptor that belongs to a stream or a listener of this executor
+    is_listening,         // a listening socket that should be a connected one
+    not_listening,        // a socket that should be a listening one
     unsupported_sqe_flag, // a flag on a hand-made SQE that the executor cannot account for
     never_called,         // a callback that is awaited was destroyed instead of called
 };

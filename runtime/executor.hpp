@@ -13,6 +13,7 @@
 #include <chainring/runtime/audit.hpp>
 #include <chainring/runtime/buffer_pool.hpp>
 #include <chainring/runtime/cancel_scope.hpp>
+#include <chainring/runtime/descriptor_set.hpp>
 #include <chainring/runtime/direct_descriptors.hpp>
 #include <chainring/runtime/inbox.hpp>
 #include <chainring/runtime/ready_queue.hpp>
@@ -167,6 +168,9 @@ class executor final : private turn_end_work {
     ready_queue& ready() noexcept { return ready_; }
     buffer_pool& buffers() noexcept { return *buffers_; }
     direct_table& direct_descriptors() noexcept { return direct_table_; }
+    descriptor_set& descriptors() noexcept {
+        return descriptors_;
+    } // of sockets, until their close is submitted
     timer_wheel& timers() noexcept { return timers_; }
     statistics& counters() noexcept { return counters_; }
     // For what an SQE points to. To be taken once there is room for the SQE, in `prepare` or after make_room: a
@@ -352,6 +356,7 @@ class executor final : private turn_end_work {
     intrusive_list<resource, resource_tag> resources_;
     intrusive_list<intake, intake_tag> intakes_;
     direct_table direct_table_;
+    descriptor_set descriptors_;
     std::vector<disposed_file*> to_dispose_;
     std::vector<operation_id> to_cancel_;
     cancel_scope root_scope_;

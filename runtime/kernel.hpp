@@ -90,6 +90,7 @@ class kernel {
     virtual int local_address(int descriptor, sockaddr* address, socklen_t& length) noexcept = 0;
     virtual int peer_address(int descriptor, sockaddr* address, socklen_t& length) noexcept = 0;
     virtual int unread(int descriptor) noexcept = 0; // bytes that arrived and were not received (FIONREAD)
+    virtual int close_on_exec(int descriptor) noexcept = 0; // from now on
     virtual int close(int descriptor) noexcept = 0;
     // A unix socket's file.
     virtual file_identity identify_file(const char* path) noexcept = 0;

@@ -2,6 +2,7 @@
 #include <chainring/runtime/locked_memory.hpp>
 #include <chainring/runtime/setup_failure.hpp>
 
+#include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -123,6 +124,9 @@ class linux_kernel_calls final : public kernel {
         int bytes = 0;
         const int returned = or_errno(::ioctl(descriptor, FIONREAD, &bytes));
         return returned < 0 ? returned : bytes;
+    }
+    int close_on_exec(int descriptor) noexcept override {
+        return or_errno(::fcntl(descriptor, F_SETFD, FD_CLOEXEC));
     }
     int close(int descriptor) noexcept override { return or_errno(::close(descriptor)); }
 

@@ -20,6 +20,7 @@ class connection_socket final : public socket {
     ~connection_socket() override;
 
     bool connected() const noexcept override { return state_ == state::connected; }
+    bool listening() const noexcept override { return state_ == state::listening; }
     int listen(int backlog) override;
     int connect(const address& to) override;
     bool may_connect(const address& to) const override;

@@ -218,6 +218,11 @@ int simulated_kernel::unread(int descriptor) noexcept {
     return on_socket(descriptor, [](socket& of) { return static_cast<int>(of.received()); });
 }
 
+// Its programs execute no others.
+int simulated_kernel::close_on_exec(int descriptor) noexcept {
+    return files_.find(descriptor) != nullptr ? 0 : -EBADF;
+}
+
 int simulated_kernel::close(int descriptor) noexcept {
     return files_.close(descriptor);
 }

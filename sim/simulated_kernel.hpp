@@ -80,6 +80,7 @@ class simulated_kernel final : public kernel {
     int local_address(int descriptor, sockaddr* to, socklen_t& length) noexcept override;
     int peer_address(int descriptor, sockaddr* to, socklen_t& length) noexcept override;
     int unread(int descriptor) noexcept override;
+    int close_on_exec(int descriptor) noexcept override;
     int close(int descriptor) noexcept override;
     file_identity identify_file(const char* path) noexcept override;
     int remove_file(const char* path) noexcept override;

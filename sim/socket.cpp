@@ -113,6 +113,7 @@ int socket::get_option(int level, int name, void* value, socklen_t& length) {
     case SO_ERROR: answer = take_error(); break;
     case SO_DOMAIN: answer = family_; break;
     case SO_TYPE: answer = type_; break;
+    case SO_ACCEPTCONN: answer = listening() ? 1 : 0; break;
     case SO_SNDBUF: answer = static_cast<int>(send_buffer_); break;
     case SO_RCVBUF: answer = static_cast<int>(receive_buffer_); break;
     default: network_.within().fail("the simulation lacks getsockopt of " + option_name(level, name));

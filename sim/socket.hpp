@@ -49,6 +49,7 @@ class socket : public file, public traveller {
     const address& local() const noexcept { return local_; }
     const address& peer_address() const noexcept { return peer_address_; }
     virtual bool connected() const noexcept = 0;
+    virtual bool listening() const noexcept { return false; }
 
     // All return a value >= 0 or a negative errno.
     int bind(const address& at);

@@ -132,6 +132,8 @@ class plain_socket {
         calls::must(calls::set_option(descriptor_, level, name, &value, sizeof value), "setsockopt");
     }
     endpoint local() const { return calls::local_address(descriptor_); }
+    // It is the caller's from here.
+    int take() { return std::exchange(descriptor_, -1); }
     void close() {
         if (descriptor_ >= 0) calls::close(std::exchange(descriptor_, -1));
     }

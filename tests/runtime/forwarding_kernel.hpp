@@ -51,6 +51,7 @@ class forwarding_kernel : public kernel {
         return real_.peer_address(descriptor, address, length);
     }
     int unread(int descriptor) noexcept override { return real_.unread(descriptor); }
+    int close_on_exec(int descriptor) noexcept override { return real_.close_on_exec(descriptor); }
     int close(int descriptor) noexcept override { return real_.close(descriptor); }
     file_identity identify_file(const char* path) noexcept override { return real_.identify_file(path); }
     int remove_file(const char* path) noexcept override { return real_.remove_file(path); }

@@ -1,0 +1,369 @@
+// Descriptors that become streams and listeners.
+#include "adopted.hpp"
+
+#include <fcntl.h>
+
+using namespace chainring;
+using namespace chainring::test;
+using namespace std::literals;
+
+namespace {
+
+template <class Stream> std::error_code refusal_of(int descriptor, byte_spans received = {}) {
+    return error_of(Stream::adopt(descriptor, received));
+}
+
+template <class Over> plain_socket non_blocking_listener() {
+    plain_socket made = plain_socket::listening(Over::somewhere(), 8, Over::stream::kind.type);
+    ::fcntl(made.get(), F_SETFL, O_NONBLOCK);
+    return made;
+}
+
+constexpr std::string_view sixteen_bytes = "0123456789abcdef";
+
+} // namespace
+
+TEMPLATE_TEST_CASE("an_adopted_socket_is_one_as_any_other", "", EACH_SOCKET) {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto pair = plain_connection<TestType>();
+        CHECK(pair.far.send("there before"));
+        auto stream = adopted<TestType>(pair.near);
+        co_await expect(stream, "there before");
+        CHECK(pair.far.send("and later"));
+        co_await expect(stream, "and later");
+        co_await send_all(stream, "back");
+        const std::string back = co_await read_plain(pair.far, 4);
+        CHECK(back == "back");
+        must(co_await stream.close());
+    });
+}
+
+TEMPLATE_TEST_CASE("what_was_received_before_comes_first", "", EACH_TRANSPORT) {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto pair = plain_connection<TestType>();
+        std::string before;
+        while (before.size() < 10'000) before += sixteen_bytes;
+        const byte_span pieces[] = {bytes_of_text(before), {}, bytes_of_text("more")};
+        CHECK(pair.far.send("from the socket"));
+        auto stream = adopted<TestType>(pair.near, pieces);
+        std::array<std::byte, 16> first{};
+        const std::size_t size = must(co_await stream.receive_into(first));
+        CHECK(size == first.size());
+        const std::string rest = co_await receive_exactly(stream, before.size() - 16 + 4 + 15);
+        CHECK((rest == before.substr(16) + "more" + "from the socket"));
+    });
+}
+
+TEMPLATE_TEST_CASE(
+    "messages_that_were_received_before_keep_their_boundaries", "", over_seqpacket, over_udp,
+    over_unix_datagrams) {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto pair = plain_connection<TestType>();
+        const byte_span pieces[] = {bytes_of_text("one"), bytes_of_text("two")};
+        CHECK(pair.far.send("three"));
+        auto stream = adopted<TestType>(pair.near, pieces);
+        const std::array texts{"one"sv, "two"sv, "three"sv};
+        for (const std::string_view text : texts) {
+            const buffer message = must(co_await stream.receive());
+            CHECK(message.text() == text);
+        }
+    });
+}
+
+TEST_CASE("an_empty_datagram_that_was_received_before_is_one") {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto pair = plain_connection<over_udp>();
+        const byte_span pieces[] = {{}, bytes_of_text("behind it")};
+        auto stream = adopted<over_udp>(pair.near, pieces);
+        const buffer empty = must(co_await stream.receive());
+        CHECK(empty.empty());
+        co_await expect(stream, "behind it");
+    });
+}
+
+TEST_CASE("messages_that_cannot_have_been_received_are_refused") {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto records = plain_connection<over_seqpacket>();
+        const std::string long_one(executor_options().buffers.block_size + 1, 'x');
+        const byte_span good_and_long[] = {bytes_of_text("good"), bytes_of_text(long_one)};
+        CHECK(refusal_of<seqpacket_stream>(records.near.get(), good_and_long) == std::errc::message_size);
+        const byte_span empty[] = {byte_span()};
+        CHECK(refusal_of<seqpacket_stream>(records.near.get(), empty) == errc::empty_message);
+        auto stream = adopted<over_seqpacket>(records.near);
+        co_await send_all(stream, "still open");
+    });
+}
+
+TEST_CASE("without_room_for_what_was_received_nothing_is_adopted") {
+    kernel_under_test kernel;
+    executor_options options = options_for(GENERATE(both_modes()));
+    options.buffers = {.block_size = 64, .blocks = 2, .most_blocks = 4};
+    executor home(options, kernel.get());
+    home.run([]() -> task<> {
+        auto pair = plain_connection<over_tcp>();
+        const std::string two_blocks(128, 'x');
+        const byte_span fits[] = {bytes_of_text(two_blocks)};
+        const byte_span does_not[] = {bytes_of_text(two_blocks), bytes_of_text("y")};
+        CHECK(refusal_of<tcp_stream>(pair.near.get(), does_not) == std::errc::no_buffer_space);
+        CHECK(executor::current()->broken_invariants().empty());
+        auto stream = adopted<over_tcp>(pair.near, fits);
+        co_await expect(stream, two_blocks);
+        CHECK(pair.far.send("and on"));
+        co_await expect(stream, "and on");
+    }());
+    check_baseline(home);
+}
+
+TEMPLATE_TEST_CASE("what_cannot_be_adopted_stays_the_callers_as_it_was", "", EACH_TRANSPORT) {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        using stream = TestType::stream;
+        using listener = TestType::listener;
+        const plain_socket listening = plain_socket::listening(TestType::somewhere(), 1);
+        CHECK(refusal_of<stream>(listening.get()) == errc::is_listening);
+        const auto pair = plain_connection<TestType>();
+        CHECK(error_of(listener::adopt(pair.near.get())) == errc::not_listening);
+        const plain_socket fresh(calls::socket(TestType::somewhere().family(), SOCK_STREAM));
+        CHECK(refusal_of<stream>(fresh.get()) == std::errc::not_connected);
+        CHECK(error_of(listener::adopt(fresh.get())) == errc::not_listening);
+        const auto datagrams = plain_connection<over_unix_datagrams>();
+        CHECK(refusal_of<stream>(datagrams.near.get()) == std::errc::wrong_protocol_type);
+        const plain_socket unconnected = plain_socket::bound(over_udp::somewhere(), SOCK_DGRAM);
+        CHECK(refusal_of<connected_datagram>(unconnected.get()) == std::errc::not_connected);
+        plain_socket closed = plain_socket::bound(TestType::somewhere(), SOCK_STREAM);
+        const int number = closed.get();
+        closed.close();
+        CHECK(refusal_of<stream>(number) == std::errc::bad_file_descriptor);
+        CHECK(refusal_of<stream>(-1) == std::errc::bad_file_descriptor);
+
+        CHECK(pair.far.send("still there")); // and open
+        const std::string read = co_await read_plain(pair.near, 11);
+        CHECK(read == "still there");
+        CHECK(plain_socket::connected_to(listening.local()).open());
+    });
+}
+
+TEST_CASE("a_socket_of_another_family_is_refused") {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        const auto local = plain_connection<over_unix>();
+        const auto internet = plain_connection<over_tcp>();
+        CHECK(refusal_of<tcp_stream>(local.near.get()) == std::errc::address_family_not_supported);
+        CHECK(refusal_of<unix_stream>(internet.near.get()) == std::errc::address_family_not_supported);
+        co_return;
+    });
+}
+
+TEST_CASE("a_file_is_refused", "[linux]") {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        const owned_descriptor file(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+        CHECK(refusal_of<tcp_stream>(file.get()) == std::errc::not_a_socket);
+        CHECK(error_of(tcp_listener::adopt(file.get())) == std::errc::not_a_socket);
+        CHECK(::fcntl(file.get(), F_GETFD) >= 0);
+        co_return;
+    });
+}
+
+TEST_CASE("nothing_is_adopted_outside_of_an_executor") {
+    const kernel_under_test kernel;
+    const auto pair = plain_connection<over_tcp>();
+    CHECK(refusal_of<tcp_stream>(pair.near.get()) == std::errc::operation_not_permitted);
+    CHECK(error_of(tcp_listener::adopt(pair.near.get())) == std::errc::operation_not_permitted);
+}
+
+TEMPLATE_TEST_CASE("a_descriptor_belongs_to_one_stream_or_listener", "", EACH_TRANSPORT) {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto made = plain_connection<TestType>();
+        const int number = made.near.get();
+        auto stream = adopted<TestType>(made.near);
+        CHECK(refusal_of<typename TestType::stream>(number) == errc::already_owned);
+        auto pair = co_await connected<TestType>();
+        CHECK(refusal_of<typename TestType::stream>(pair.near.native_handle()) == errc::already_owned);
+        CHECK(refusal_of<typename TestType::stream>(pair.far.native_handle()) == errc::already_owned);
+        auto listener = must(TestType::listener::bind(TestType::somewhere()));
+        CHECK(error_of(TestType::listener::adopt(listener.native_handle())) == errc::already_owned);
+        must(co_await stream.close());
+
+        auto next = plain_connection<TestType>(); // one of the two has the number again
+        auto again = adopted<TestType>(next.near);
+        co_await send_all(again, "fine");
+        const std::string read = co_await read_plain(next.far, 4);
+        CHECK(read == "fine");
+    });
+}
+
+TEST_CASE("a_number_may_be_adopted_as_soon_as_the_kernel_has_closed_it_for_its_last_owner", "[linux]") {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto made = plain_connection<over_tcp>();
+        const int number = made.near.get();
+        adopted<over_tcp>(made.near).abort();
+        // Its close has been submitted; who waits for it goes on in a later turn than this task.
+        co_await until_at_turn_begin([number] { return ::fcntl(number, F_GETFD) < 0; });
+        auto next = plain_connection<over_tcp>();
+        if (next.near.get() != number) {
+            REQUIRE(::dup2(next.near.get(), number) == number);
+            next.near = plain_socket(number);
+        }
+        auto stream = adopted<over_tcp>(next.near);
+        co_await send_all(stream, "fine");
+    });
+}
+
+TEMPLATE_TEST_CASE("an_adopted_listener_accepts", "", EACH_CONNECTION) {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        constexpr int type = TestType::stream::kind.type;
+        plain_socket made = plain_socket::listening(TestType::somewhere(), 8, type);
+        const endpoint at = made.local();
+        const plain_socket early = plain_socket::connected_to(at, 0, type);
+        auto listener = must(TestType::listener::adopt(made.get()));
+        (void)made.take();
+        CHECK(must(listener.local()) == at);
+        auto first = must(co_await listener.accept());
+        CHECK(early.send("early"));
+        co_await expect(first, "early");
+        auto all = listener.connections();
+        const plain_socket late = plain_socket::connected_to(at, 0, type);
+        auto second = must(co_await all.next());
+        co_await send_all(second, "late");
+        const std::string read = co_await read_plain(late, 4);
+        CHECK(read == "late");
+        must(co_await listener.close());
+    });
+}
+
+TEST_CASE("an_adopted_listener_heeds_its_limit_of_connections") {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        plain_socket made = plain_socket::listening({"127.0.0.1", 0}, 8);
+        const plain_socket one = plain_socket::connected_to(made.local());
+        const plain_socket two = plain_socket::connected_to(made.local());
+        auto listener = must(tcp_listener::adopt(made.get(), {.socket = {}, .max_connections = 1}));
+        (void)made.take();
+        auto first = must(co_await listener.accept());
+        outcome told;
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn(accept_one(listener, told));
+            co_await settle();
+            CHECK_FALSE(told.done);
+            must(co_await first.close());
+        });
+        CHECK(told.done);
+        CHECK_FALSE(told.error);
+    });
+}
+
+TEST_CASE("an_adopted_listener_accepts_into_direct_descriptors_where_there_are_any", "[linux]") {
+    executor_options options = options_for(GENERATE(both_modes()));
+    options.direct_descriptors = GENERATE(0U, 4U);
+    on_executor(options, []() -> task<> {
+        plain_socket made = plain_socket::listening({"127.0.0.1", 0}, 8);
+        const plain_socket peer = plain_socket::connected_to(made.local());
+        auto listener = tcp_listener::adopt(made.get(), {.socket = {}, .direct_descriptors = true});
+        if (executor::current()->direct_descriptors().places() == 0) {
+            CHECK(error_of(listener) == std::errc::operation_not_supported);
+            co_return;
+        }
+        (void)made.take();
+        auto stream = must(co_await listener->accept());
+        CHECK(stream.native_handle() == -1);
+        CHECK(peer.send("direct"));
+        co_await expect(stream, "direct");
+    });
+}
+
+TEST_CASE("the_path_of_an_adopted_listener_stays", "[linux]") {
+    const std::string path = "/tmp/" + unique_name();
+    const endpoint at = must(endpoint::from_path(path));
+    on_executor(GENERATE(both_modes()), [&]() -> task<> {
+        plain_socket made = plain_socket::listening(at, 1);
+        auto listener = must(unix_listener::adopt(made.get()));
+        (void)made.take();
+        must(co_await listener.close());
+        CHECK(::access(path.c_str(), F_OK) == 0);
+    });
+    ::unlink(path.c_str());
+}
+
+TEST_CASE("an_adopted_descriptor_becomes_close_on_exec", "[linux]") {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto pair = plain_connection<over_tcp>();
+        ::fcntl(pair.near.get(), F_SETFD, 0);
+        const auto stream = adopted<over_tcp>(pair.near);
+        CHECK(::fcntl(stream.native_handle(), F_GETFD) == FD_CLOEXEC);
+        co_return;
+    });
+}
+
+// Everything that could wait does, and the flag stays.
+TEMPLATE_TEST_CASE("a_descriptor_that_does_not_block_works_all_the_same", "[linux]", EACH_CONNECTION) {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto pair = plain_connection<TestType>();
+        ::fcntl(pair.near.get(), F_SETFL, O_NONBLOCK);
+        const int small = 4096;
+        ::setsockopt(pair.near.get(), SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+        auto stream = adopted<TestType>(pair.near);
+        std::array<std::byte, 16> memory{};
+        std::size_t into_memory = 0;
+        std::string leased;
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn(
+                [](auto& from, std::span<std::byte> into, std::size_t& size, std::string& text) -> task<> {
+                    size = must(co_await from.receive_into(into));
+                    const buffer chunk = must(co_await from.receive());
+                    text = chunk.text();
+                }(stream, memory, into_memory, leased));
+            co_await settle();
+            CHECK(pair.far.send("into memory"));
+            co_await settle();
+            CHECK(pair.far.send("leased"));
+        });
+        CHECK(into_memory == 11);
+        CHECK(leased == "leased");
+        const std::string large(100'000, 'x');
+        std::size_t arrived = 0;
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn([](auto& to, std::string_view all) -> task<> {
+                for (; !all.empty(); all.remove_prefix(1000)) must(co_await to.send(all.substr(0, 1000)));
+            }(stream, large));
+            co_await until([&] { return (arrived += pair.far.read_now().size()) >= large.size(); });
+        });
+        CHECK(arrived == large.size());
+        CHECK((::fcntl(stream.native_handle(), F_GETFL) & O_NONBLOCK) != 0);
+    });
+}
+
+TEMPLATE_TEST_CASE("a_listener_that_does_not_block_waits_for_connections", "[linux]", EACH_TRANSPORT) {
+    const bool ahead = GENERATE(false, true);
+    on_executor(GENERATE(both_modes()), [ahead]() -> task<> {
+        plain_socket made = non_blocking_listener<TestType>();
+        const endpoint at = made.local();
+        auto listener = must(TestType::listener::adopt(made.get()));
+        (void)made.take();
+        std::optional<connection_stream<typename TestType::stream>> all;
+        if (ahead) all.emplace(listener);
+        outcome told;
+        plain_socket peer;
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn(accept_one(listener, told));
+            co_await settle();
+            CHECK_FALSE(told.done);
+            const std::uint64_t sqes = executor::current()->stats().sqes;
+            co_await settle();
+            CHECK(executor::current()->stats().sqes - sqes < 100); // those of `settle`
+            peer = plain_socket::connected_to(at);
+        });
+        CHECK_FALSE(told.error);
+    });
+}
+
+TEST_CASE("an_owned_descriptor_is_empty_once_it_is_adopted") {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        kernel& behind = executor::current()->behind();
+        auto pair = plain_connection<over_tcp>();
+        owned_descriptor owned(pair.near.take(), behind);
+        CHECK(error_of(unix_stream::adopt(std::move(owned))) == std::errc::address_family_not_supported);
+        CHECK(owned); // NOLINT(bugprone-use-after-move): not where it is refused
+        auto stream = must(tcp_stream::adopt(std::move(owned)));
+        CHECK_FALSE(owned); // NOLINT(bugprone-use-after-move)
+        co_await send_all(stream, "whole");
+        const std::string read = co_await read_plain(pair.far, 5);
+        CHECK(read == "whole");
+    });
+}
