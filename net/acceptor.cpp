@@ -151,13 +151,13 @@ void acceptor::completed(const io_uring_cqe& cqe) noexcept {
 
 void acceptor::accepted(int descriptor) noexcept {
     pause_ = {};
-    if (reserve_given_up() && refuse(descriptor)) return;
+    if (open() && reserve_given_up() && refuse(descriptor)) return;
     if (!direct_) apply_options(home().behind(), descriptor, AF_UNIX, not_inherited_);
     accepted_connection taken{
         descriptor, count_ ? counted_connection(count_) : counted_connection(), std::move(place_)};
     if (taker_ != nullptr) {
         tell(std::move(taken));
-    } else if (open()) {
+    } else if (open() || releasing()) {
         ahead_.push_back(std::move(taken));
         if (!wants_more()) ask_for_turn_end(); // to stop the multishot
     } else {
@@ -221,19 +221,29 @@ void acceptor::cancel_in_flight() noexcept {
     home().request_cancel(accept_);
 }
 
-void acceptor::closing() noexcept {
+// Connections that were accepted ahead, and those that the accept in flight still brings, go with the descriptor.
+void acceptor::prepare_release() noexcept {
+    stop_accepting();
+    if (!accepting()) tell(-EBADF);
+}
+
+void acceptor::stop_accepting() noexcept {
     cancel_timer();
     intake::unlink();
-    // A successor may have taken the path.
-    if (!path_.empty() && home().behind().identify_file(path_.c_str()) == file_)
-        home().behind().remove_file(path_.c_str());
     if (reserve_ >= 0) home().behind().close(std::exchange(reserve_, -1));
-    for (accepted_connection& unwanted : ahead_) home().dispose(unwanted.file(), std::move(unwanted.place));
-    ahead_.clear();
     while (!streams_.empty()) {
         stream& ended = streams_.pop_front();
         ended.from_ = nullptr;
     }
+}
+
+void acceptor::closing() noexcept {
+    stop_accepting();
+    // A successor may have taken the path.
+    if (!path_.empty() && home().behind().identify_file(path_.c_str()) == file_)
+        home().behind().remove_file(path_.c_str());
+    for (accepted_connection& unwanted : ahead_) home().dispose(unwanted.file(), std::move(unwanted.place));
+    ahead_.clear();
     if (!accepting()) tell(-EBADF);
 }
 

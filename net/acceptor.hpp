@@ -76,6 +76,8 @@ class acceptor final : public socket, private timer, private intake {
     bool wait(taker& waiting) noexcept;
     // The task no longer waits; a connection that was accepted for it alone is closed.
     void leave(taker& waiting) noexcept;
+    // What a release hands over, when all operations have ended.
+    std::vector<accepted_connection> take_ahead() noexcept { return std::move(ahead_); }
     // The task is told when it is certain that nothing was accepted for it.
     void cancel() noexcept;
 
@@ -84,6 +86,7 @@ class acceptor final : public socket, private timer, private intake {
 
     void completed(const io_uring_cqe& cqe) noexcept override;
     void submit_pending() noexcept override;
+    void prepare_release() noexcept override;
     void closing() noexcept override;
     void cancel_in_flight() noexcept override;
     void fire() noexcept override { ask_for_turn_end(); }
@@ -99,6 +102,7 @@ class acceptor final : public socket, private timer, private intake {
     bool reserve_given_up() const noexcept { return may_refuse_ && reserve_ < 0; }
     bool refuse(int descriptor) noexcept;
     void open_reserve() noexcept;
+    void stop_accepting() noexcept;
     void tell(accepted_connection taken) noexcept;
     void tell(int error) noexcept { tell(accepted_connection{error, {}, {}}); }
 

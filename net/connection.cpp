@@ -33,6 +33,16 @@ void connection::completed(const io_uring_cqe& cqe) noexcept {
         waiting->connected(cqe.res == -EINTR ? -ECANCELED : cqe.res);
 }
 
+// The kernel has told an operation of this side, and tells the next owner only that it has ended.
+fault connection::why_broken() const noexcept {
+    if (const fault failed = sender_.failure()) return failed;
+    const fault unsent = why_unsent();
+    const bool in_haste = unsent == errc::timed_out || unsent == errc::cancelled;
+    // A batch that was to be cancelled may have been the last.
+    if (unsent && !(in_haste && sender_.idle())) return unsent;
+    return broken_by() != 0 ? fault::from_errno(broken_by()) : receiver_.last_error();
+}
+
 // Only TCP resets; and only what this side has sent can be lost by that.
 bool connection::linger() noexcept {
     if (!sender_.is_stream() || !sender_.has_sent() || !receiver_.peer_still_sends()) return false;

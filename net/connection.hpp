@@ -31,6 +31,11 @@ class connection final : public socket {
     void connect(const endpoint& to, connector& waiting) noexcept;
     void cancel_connect() noexcept { home().request_cancel(far_end_.operation()); }
     void leave(connector& waiting) noexcept { far_end_.leave(waiting); }
+    // What a release hands over, when all operations have ended.
+    std::vector<buffer> take_received() { return receiver_.take_all(); }
+    std::vector<std::vector<std::byte>> take_unsent() { return sender_.take_unsent(); }
+    fault why_broken() const noexcept;
+
     // An accepted connection asks who it is connected to; a direct one cannot.
     void learn_peer() noexcept;
     // It is connected, to that.
@@ -59,6 +64,10 @@ class connection final : public socket {
     fault drain_failure() noexcept override {
         const fault failed = sender_.failure();
         return failed ? failed : sender_.take_loss();
+    }
+    void prepare_release() noexcept override {
+        receiver_.stop(sender_.why_closed());
+        sender_.drain(true);
     }
     fault why_closed() const noexcept override { return sender_.why_closed(); }
     bool linger() noexcept override;

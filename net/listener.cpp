@@ -40,12 +40,7 @@ void accept_waiter::accepted(accepted_connection taken) noexcept {
 result<socket_pointer<connection>> accept_waiter::take() noexcept {
     acceptor_ = nullptr;
     if (error_) return failure(error_);
-    const file_handle file = taken_.file();
-    taken_.descriptor = -1;
-    socket_pointer<connection> made(
-        new connection(*home_, file, kind_.type, std::move(taken_.counted), std::move(taken_.place)));
-    if (kind_.internet) made->learn_peer();
-    return made;
+    return connection_of(*home_, kind_, std::move(taken_));
 }
 
 accept_waiter::~accept_waiter() {

@@ -3,6 +3,7 @@
 
 #include <chainring/net/acceptor.hpp>
 #include <chainring/net/adopt.hpp>
+#include <chainring/net/release.hpp>
 #include <chainring/net/stream.hpp>
 
 namespace chainring {
@@ -110,6 +111,19 @@ template <class Stream> class listener {
 
     // Stops listening, and completes when the kernel has let go of the descriptor.
     close_operation close() noexcept { return {acceptor_.get(), duration::zero()}; }
+
+    // Gives the descriptor up, which goes on listening: nobody who connects meanwhile is refused. A unix socket keeps its path.
+    //
+    // completes when: the accept in flight has ended
+    // errors:         errc::closed, also for a second release; errc::cancelled before it has begun
+    // cancellation:   none: it does not wait long, and the descriptor is the result
+    // ownership:      the descriptor is the caller's, and the connections that were accepted and not taken are its streams. A task
+    //                 that waits in `accept` gets errc::closed, or the connection that its accept had brought. Destroying the
+    //                 operation closes the listener.
+    // thread:         the executor's
+    listener_release_operation<Stream> release() noexcept {
+        return listener_release_operation<Stream>(acceptor_.get());
+    }
 
     bool is_open() const noexcept { return acceptor_ != nullptr && acceptor_->open(); }
     int native_handle() const noexcept { return is_open() ? acceptor_->descriptor() : -1; }

@@ -60,6 +60,9 @@ class receive_queue {
     result<std::size_t> take_into(buffer_pool& pool, std::span<std::byte> target) noexcept;
     // One message into memory that should hold it.
     result<std::size_t> take_message_into(buffer_pool& pool, std::span<std::byte> target) noexcept;
+    // Behind the blocks.
+    bool has_empty_message() const noexcept { return once_ && error_ == 0; }
+    fault error() const noexcept { return error_ != 0 ? fault::from_errno(error_) : fault(); }
     // All of it, the end and the error too.
     void discard(buffer_pool& pool) noexcept;
 

@@ -43,7 +43,7 @@ inline void receiver::received(const io_uring_cqe& cqe) noexcept {
     if ((cqe.flags & IORING_CQE_F_BUFFER) != 0) {
         buffer_pool& pool = home().buffers();
         const std::uint16_t block = pool.taken_by_kernel(cqe);
-        if (cqe.res > 0 && !closed_) [[likely]] {
+        if (cqe.res > 0 && keeps_what_comes()) [[likely]] {
             pool.came_from(block, socket_.descriptor(), home().now());
             received_.push(pool, block, static_cast<std::uint32_t>(cqe.res));
         } else {
@@ -78,12 +78,13 @@ void receiver::receiving_ended(int result) noexcept {
         // Data stays in the socket. Re-arming before a block has come home would spin.
         if (wants_data() && received_.empty()) home().buffers().starve(*this);
     } else if (framing_ == framing::datagrams && (result == 0 || is_error(result))) {
-        if (!closed_) received_.push_once(-result); // an empty datagram, or what became of one that was sent
+        if (keeps_what_comes())
+            received_.push_once(-result); // an empty datagram, or what became of one that was sent
     } else if (result == 0 || is_error(result)) {
         const int error = socket_.broke(-result);
         peer_ended_ = true;
-        if (!closed_ && error == 0) received_.push_end();
-        if (!closed_ && error != 0) received_.push_error(error);
+        if (keeps_what_comes() && error == 0) received_.push_end();
+        if (keeps_what_comes() && error != 0) received_.push_error(error);
     } else if (wants_data() && received_.empty()) {
         socket_.ask_for_turn_end(); // to re-arm it
     }
@@ -109,11 +110,33 @@ void receiver::received_directly(int result) noexcept {
 
 void receiver::close(fault why) noexcept {
     if (!closed_) closed_ = why;
+    kept_ = false;
     unwanted_ = !received_.empty();
     starved_receiver::unlink();
     received_.discard(home().buffers());
-    // A reader whose own operation is in flight hears of its CQE instead.
+    dismiss_reader();
+}
+
+void receiver::stop(fault why) noexcept {
+    closed_ = why;
+    kept_ = true;
+    starved_receiver::unlink();
+    dismiss_reader();
+}
+
+// One whose own operation is in flight hears of its CQE instead.
+void receiver::dismiss_reader() noexcept {
     if (reader_ != nullptr && !direct_) dismiss(*reader_, closed_);
+}
+
+std::vector<buffer> receiver::take_all() {
+    std::vector<buffer> all;
+    all.reserve(received_.blocks());
+    while (!received_.empty())
+        // A message that was cut off is lost to whoever receives it.
+        if (result<buffer> next = received_.take(home().buffers())) all.push_back(std::move(*next));
+    if (received_.has_empty_message()) all.emplace_back();
+    return all;
 }
 
 // What is in the socket while a receive is armed comes by itself.

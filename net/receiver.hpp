@@ -103,6 +103,11 @@ class receiver final : private completion, private starved_receiver {
 
     // The connection closes: nothing can be received any more, because of `why`.
     void close(fault why) noexcept;
+    // The same to readers, but what has arrived, and what still does, is kept for take_all.
+    void stop(fault why) noexcept;
+    std::vector<buffer> take_all();
+    // Of datagrams: what the kernel told of one that was sent, and nobody took.
+    fault last_error() const noexcept { return received_.error(); }
     // After `close`: there is data that nobody took, or has been since.
     bool peer_still_sends() const noexcept;
     // After `close`: throws away what arrives, to the peer's end.
@@ -117,6 +122,9 @@ class receiver final : private completion, private starved_receiver {
     // The result is then the size of the whole message, also of one that was cut off. On a stream the flag
     // would throw data away.
     int flags() const noexcept { return framing_ == framing::bytes ? 0 : MSG_TRUNC; }
+
+    bool keeps_what_comes() const noexcept { return !closed_ || kept_; }
+    void dismiss_reader() noexcept;
 
     void complete(const io_uring_cqe& cqe) noexcept override;
     void fed() noexcept override { socket_.ask_for_turn_end(); }
@@ -144,6 +152,7 @@ class receiver final : private completion, private starved_receiver {
     bool peer_ended_ = false; // or the connection is broken
     bool unwanted_ = false;   // data has been thrown away
     bool discarding_ = false; // all that still comes is
+    bool kept_ = false;       // in spite of `closed_`, what comes is
     fault closed_;            // why
     operation_id operation_;
 };

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 
 #include <cstdint>
+#include <vector>
 
 namespace chainring {
 
@@ -125,6 +126,9 @@ class send_queue {
 
     // Settles the messages outside the batch that somebody waits for. False: no other is left.
     bool settle_awaited(fault error) noexcept;
+
+    // The bytes that were not sent of buffered messages, and of one of which a part was. No batch is formed.
+    std::vector<std::vector<std::byte>> take_unsent() const;
 
     // The sender no longer wants it. Nothing of it is on the wire: it is settled as cancelled. A part: the
     // stream is broken. False: it is in the batch, whose end the caller must ask for; `completed` settles it.

@@ -10,6 +10,8 @@
 #include <chainring/net/send_queue.hpp>
 #include <chainring/net/socket.hpp>
 
+#include <vector>
+
 namespace chainring {
 
 // When the queue of a connection is too long for a writer to go on, and when it is short enough again. What
@@ -142,6 +144,10 @@ class sender final : private completion {
     // or else fails unless it is with the kernel.
     void drain(bool awaited_too) noexcept;
     bool drained() const noexcept { return queue_.idle() || queue_.failed() || state_ == state::closed; }
+
+    // Of a sender that drains, when nothing is with the kernel: what nobody else hears of. That is what was written, and the
+    // rest of a message of which a part is on the wire; whoever waits is told that this side has closed.
+    std::vector<std::vector<std::byte>> take_unsent();
 
     // The connection closes: what is not with the kernel fails.
     void close() noexcept;

@@ -139,12 +139,20 @@ std::string socket::describe(time_point now) const {
 
 void socket::close_gracefully(last_messages sent, duration limit) noexcept {
     if (state_ != state::open) return;
+    begin_draining(limit);
+    drain(sent);
+    go_on_draining();
+}
+
+void socket::begin_draining(duration limit) noexcept {
     state_ = state::draining;
     home_->close_begun();
     // Beyond some centuries a limit is none, and a sum would overflow.
     constexpr duration longest = std::chrono::years(100);
     close_deadline_ = home_->behind().now() + std::clamp(limit, duration::zero(), longest);
-    drain(sent);
+}
+
+void socket::go_on_draining() noexcept {
     go_on_closing();
     if (state_ == state::draining) end_close_at(close_deadline_);
 }
@@ -160,12 +168,14 @@ void socket::close_at_limit(fault cause) noexcept {
         return;
     }
     if (state_ == state::draining) close_outcome_ = cause;
+    if (releasing()) return end_for_release();
     begin_close(state_ == state::draining ? manner::reset : manner::orderly);
 }
 
 void socket::go_on_closing() noexcept {
     if (state_ == state::draining && drained()) {
         close_outcome_ = drain_failure();
+        if (releasing()) return end_for_release();
         constexpr duration longest_linger = std::chrono::seconds(1);
         if (!close_outcome_ && linger()) {
             state_ = state::lingering;
@@ -182,6 +192,11 @@ void socket::begin_close(manner how) noexcept {
     if (ending()) return;
     if (state_ == state::open) home_->close_begun();
     state_ = state::ending;
+    if (releasing()) { // an abort came first
+        end_waiter& waiting = waiting_for_end_.pop_front();
+        waiting.error_ = errc::closed;
+        home_->ready().push(waiting);
+    }
     close_limit_.reset();
     closing();
     if (how == manner::reset) let_close_reset();
@@ -224,31 +239,82 @@ void socket::at_turn_end() noexcept {
         if (state_ != state::open) [[unlikely]]
             go_on_closing();
     } else if (state_ == state::ending && in_flight_ == 0) {
-        state_ = state::closing;
-        // Before the kernel has closed it: then somebody else may have the number.
-        if (!file_.direct) home_->descriptors().remove(file_.number);
-        if (control_ >= 0) home_->behind().close(control_); // the last to close sends the end of the stream
-        home_->submit(*this, [this](io_uring_sqe& sqe) { prepare_close(sqe, file_); });
+        if (releasing() && !file_.direct)
+            hand_over(file_.number);
+        else
+            submit_close();
     }
 }
 
+void socket::submit_close() noexcept {
+    state_ = state::closing;
+    // Before the kernel has closed it: then somebody else may have the number.
+    if (!file_.direct) home_->descriptors().remove(file_.number);
+    // The last to close sends the end of the stream.
+    if (control_ >= 0 && !releasing()) home_->behind().close(std::exchange(control_, -1));
+    home_->submit(*this, [this](io_uring_sqe& sqe) { prepare_close(sqe, file_); });
+}
+
 void socket::finish_close() noexcept {
+    if (releasing()) return hand_over(std::exchange(control_, -1));
+    if (control_ >= 0) home_->behind().close(control_); // it was to be handed over, and nobody is there
+    if (!waiting_for_end_.empty()) {
+        end_waiter& waiting = waiting_for_end_.pop_front();
+        waiting.error_ = close_outcome_;
+        home_->ready().push(waiting);
+    }
+    ended();
+}
+
+void socket::hand_over(int descriptor) noexcept {
+    if (!file_.direct) home_->descriptors().remove(file_.number);
+    end_waiter& taking = waiting_for_end_.pop_front();
+    taking.take_descriptor(descriptor);
+    home_->ready().push(taking);
+    ended();
+}
+
+void socket::ended() noexcept {
     state_ = state::closed;
     file_.number = -1;
     resource::unlink();
     let_go();
     home_->close_ended();
     ++home_->counters().descriptors_closed;
-    while (!waiting_for_close_.empty()) {
-        close_operation& waiting = waiting_for_close_.pop_front();
-        waiting.error_ = close_outcome_;
-        home_->ready().push(waiting);
-    }
-    if (released_) delete this;
+    if (user_gone_) delete this;
+}
+
+fault socket::release_to(end_waiter& waiting, duration limit) noexcept {
+    const int descriptor = control();
+    if (descriptor < 0) return fault::from_result(descriptor);
+    waiting_for_end_.push_back(waiting);
+    begin_draining(limit);
+    prepare_release();
+    go_on_draining();
+    return {};
+}
+
+void socket::hurry_release(fault cause) noexcept {
+    if (state_ == state::draining) close_at_limit(cause);
+}
+
+void socket::release_unheard() noexcept {
+    if (state_ == state::draining)
+        drain(last_messages::all); // what was received is of no use any more
+    else if (state_ == state::ending)
+        closing();
+}
+
+// No shutdown(2): the connection goes on elsewhere.
+void socket::end_for_release() noexcept {
+    state_ = state::ending;
+    close_limit_.reset();
+    cancel_in_flight();
+    ask_for_turn_end();
 }
 
 void socket::user_let_go() noexcept {
-    released_ = true;
+    user_gone_ = true;
     constexpr duration longest = std::chrono::seconds(5);
     if (state_ == state::closed)
         delete this;
@@ -264,7 +330,7 @@ bool close_operation::start(executor&) noexcept {
         return false;
     }
     socket_->close_gracefully(socket::last_messages::all, limit_);
-    socket_->waiting_for_close_.push_back(*this);
+    socket_->await_end(*this);
     return true;
 }
 

@@ -11,6 +11,10 @@
 // name another connection while an operation still runs (L#932, L#568). So the socket lives on, held by the
 // executor, until its last CQE has come. It lingers only for a peer that is known to send: a TCP socket that
 // closes over unread data resets the connection, and the peer may lose the last response.
+//
+// A release goes the same way, without lingering and shutdown(2): after the last CQE whoever waits for it gets the descriptor,
+// and what was received and not taken. Only a direct socket is `closing` then, its place in the table. If nobody waits any
+// more the socket closes.
 #pragma once
 
 #include <chainring/net/endpoint.hpp>
@@ -46,13 +50,39 @@ struct socket_kind {
 };
 
 struct close_tag;
+class socket;
 class close_operation;
+
+// Who waits for the end of a socket: a close, or a release.
+class end_waiter : public waiter, private list_node<close_tag> {
+  protected:
+    // nullptr: closed.
+    explicit end_waiter(socket* ending) noexcept
+        : socket_(ending) {}
+    end_waiter(end_waiter&&) = default;
+    ~end_waiter() = default;
+
+    // It began, and has not ended.
+    bool waits() const noexcept { return list_node<close_tag>::linked(); }
+    void stop_waiting() noexcept { list_node<close_tag>::unlink(); }
+
+    // Whether it wants the descriptor, and, if so, that it is its own from here. Runs while completions are reaped.
+    virtual bool takes_descriptor() const noexcept { return false; }
+    virtual void take_descriptor(int) noexcept {}
+
+    socket* socket_;
+    fault error_;
+
+  private:
+    friend socket;
+    template <class T, class Tag> friend class intrusive_list;
+};
 
 class socket : protected completion, private turn_end_work, private resource {
   public:
     // For unique_ptr: the user has let go. The socket ends by itself, after its close.
-    struct release {
-        void operator()(socket* released) const noexcept { released->user_let_go(); }
+    struct let_go_of {
+        void operator()(socket* held) const noexcept { held->user_let_go(); }
     };
 
     bool open() const noexcept { return state_ == state::open; }
@@ -81,6 +111,16 @@ class socket : protected completion, private turn_end_work, private resource {
     void close_gracefully(last_messages sent, duration limit) noexcept;
     // What is queued fails. A TCP peer sees a reset.
     void abort() noexcept { begin_close(manner::reset); }
+    // Sends all that is queued, within the limit, and ends all operations; then `waiting` gets the descriptor.
+    // errors: that of an ordinary descriptor for a direct socket, which goes on as it was
+    fault release_to(end_waiter& waiting, duration limit) noexcept;
+    // Not all has to be sent, because of `cause`.
+    void hurry_release(fault cause) noexcept;
+    // Nobody waits for the descriptor any more.
+    void release_unheard() noexcept;
+    // Why not all was sent; for whom the descriptor was released to.
+    fault why_unsent() const noexcept { return close_outcome_; }
+    int broken_by() const noexcept { return broken_by_; } // an errno, or 0
 
     // For the parts of a socket that have operations of their own: the socket closes when all have ended.
     // Each terminal CQE that arrives at `target` is followed by a call of operation_ended.
@@ -127,6 +167,11 @@ class socket : protected completion, private turn_end_work, private resource {
     // it has ended.
     virtual bool linger() noexcept { return false; }
     virtual bool lingered() noexcept { return true; }
+    // Nothing new is taken any more; what was received, and what is received until all operations have ended, is kept.
+    virtual void prepare_release() noexcept = 0;
+    bool releasing() noexcept {
+        return !waiting_for_end_.empty() && waiting_for_end_.front().takes_descriptor();
+    }
     // Nothing may be waited for any more; operations in flight will be cancelled next.
     virtual void closing() noexcept = 0;
     virtual void cancel_in_flight() noexcept = 0;
@@ -140,6 +185,8 @@ class socket : protected completion, private turn_end_work, private resource {
 
   private:
     friend class close_operation;
+
+    void await_end(end_waiter& waiting) noexcept { waiting_for_end_.push_back(waiting); }
 
     enum class state : std::uint8_t { open, draining, lingering, ending, closing, closed };
     enum class manner : std::uint8_t { orderly, reset };
@@ -158,9 +205,13 @@ class socket : protected completion, private turn_end_work, private resource {
     bool ending() const noexcept { return state_ >= state::ending; }
     void begin_close(manner how) noexcept;
     void let_close_reset() noexcept;
+    void begin_draining(duration limit) noexcept;
+    void go_on_draining() noexcept;
     void end_close_at(time_point deadline) noexcept;
     void close_at_limit(fault cause) noexcept;
     void go_on_closing() noexcept;
+    void end_for_release() noexcept;
+    void hand_over(int descriptor) noexcept;
 
     void complete(const io_uring_cqe& cqe) noexcept final;
     void at_turn_end() noexcept final;
@@ -171,7 +222,9 @@ class socket : protected completion, private turn_end_work, private resource {
     }
     std::string describe(time_point now) const final;
     void user_let_go() noexcept;
+    void submit_close() noexcept;
     void finish_close() noexcept;
+    void ended() noexcept;
 
     executor* home_;
     time_point since_;
@@ -182,19 +235,18 @@ class socket : protected completion, private turn_end_work, private resource {
     std::uint32_t in_flight_ = 0;
     std::uint8_t sqe_flags_;
     state state_ = state::open;
-    bool released_ = false;
-    fault close_outcome_ = errc::closed; // of a close that is awaited, until all is sent
-    intrusive_list<close_operation, close_tag> waiting_for_close_;
-    std::unique_ptr<close_limit> close_limit_; // only while draining or lingering
+    bool user_gone_ = false;
+    fault close_outcome_ = errc::closed;                    // of a close that is awaited, until all is sent
+    intrusive_list<end_waiter, close_tag> waiting_for_end_; // one at most
+    std::unique_ptr<close_limit> close_limit_;              // only while draining or lingering
 };
 
 // Closes gracefully and completes when the kernel has let go of the descriptor.
-class [[nodiscard("co_await it")]] close_operation : public operation<close_operation>,
-                                                     private list_node<close_tag> {
+class [[nodiscard("co_await it")]] close_operation : public operation<close_operation, end_waiter> {
   public:
     // nullptr: closed.
     close_operation(socket* closing, duration limit) noexcept
-        : socket_(closing)
+        : operation(closing)
         , limit_(limit) {}
     close_operation(close_operation&&) = default;
 
@@ -208,15 +260,10 @@ class [[nodiscard("co_await it")]] close_operation : public operation<close_oper
     }
 
   private:
-    friend socket;
-    template <class T, class Tag> friend class intrusive_list;
-
-    socket* socket_;
     duration limit_;
-    fault error_;
 };
 
-template <class Socket> using socket_pointer = std::unique_ptr<Socket, socket::release>;
+template <class Socket> using socket_pointer = std::unique_ptr<Socket, socket::let_go_of>;
 
 // 0 or -errno.
 int apply_options(kernel& behind, int descriptor, int family, const socket_options& options) noexcept;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chainring/net/connection.hpp>
+#include <chainring/net/release.hpp>
 #include <chainring/net/send_operation.hpp>
 #include <chainring/net/write_operation.hpp>
 #include <chainring/runtime/task.hpp>
@@ -197,6 +198,23 @@ class stream {
     //               aborted; errc::closed when another close or abort came first. The stream is closed all the same.
     // cancellation: aborts, unless all was sent
     close_operation close(duration limit = std::chrono::seconds(5)) noexcept {
+        return {connection_.get(), limit};
+    }
+
+    // Takes nothing new, sends what is queued, ends all operations, and gives the descriptor up, open. The peer notices nothing.
+    //
+    // completes when: all is sent, or `limit` has passed, or the connection is broken, and the last operation has ended
+    // errors:         errc::closed, also while another close or release goes on, and when an abort comes first; errc::cancelled
+    //                 before it has begun; for a direct descriptor that of an ordinary one, which it gets (EMFILE, ...): the
+    //                 stream goes on then. That not all was sent, or that the connection is broken, is not an error but told
+    //                 with the descriptor.
+    // cancellation:   it waits no longer for what was not sent; the descriptor, and all that belongs to it, is the result
+    // ownership:      the descriptor and what belongs to it are the caller's. A task that waits in `receive` gets errc::closed, and
+    //                 what it waited for goes with the descriptor; one in `receive_into` what the kernel had given to it. One in
+    //                 `send` hears of its message, and gets errc::closed if that was not sent. Destroying the operation closes
+    //                 the stream as destroying the stream does.
+    // thread:         the executor's
+    release_operation release(duration limit = std::chrono::seconds(5)) noexcept {
         return {connection_.get(), limit};
     }
 

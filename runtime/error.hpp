@@ -50,6 +50,7 @@ class fault {
     static constexpr fault from_errno(int error) noexcept { return fault(error); }
 
     constexpr explicit operator bool() const noexcept { return value_ != 0; }
+    friend constexpr bool operator==(fault, fault) noexcept = default;
     std::error_code code() const noexcept {
         return value_ > 0 ? chainring::from_errno(value_) : make_error_code(static_cast<errc>(-value_));
     }

@@ -28,6 +28,8 @@ BASES = {
     "writer",  # of the writes
     "accept_waiter",
     "connect_waiter",
+    "end_waiter",  # of the closes and the releases
+    "release_waiter",
     "send_waiter",
     "write_waiter",
 }

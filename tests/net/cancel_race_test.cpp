@@ -1,6 +1,7 @@
 // Everything that a task can wait in (race_case.hpp).
 //
 // The operations are those that the headers have: the list is made from them.
+#include "handover_race_cases.hpp"
 #include "socket_race_cases.hpp"
 
 #include <signal.h>
@@ -257,6 +258,9 @@ cases cases_of_listener_accept() {
 cases cases_of_listener_close() {
     return over_each_connection<closes_a_listener>();
 }
+cases cases_of_listener_release() {
+    return sharing_rounds(over_each_connection<releases_a_listener>());
+}
 cases cases_of_offload() {
     return each<offloads>();
 }
@@ -283,6 +287,9 @@ cases cases_of_stream_receive() {
 }
 cases cases_of_stream_receive_into() {
     return over_each_socket<receives_into_memory>();
+}
+cases cases_of_stream_release() {
+    return sharing_rounds(over_each_connection<releases>());
 }
 cases cases_of_stream_send() {
     return sharing_rounds(

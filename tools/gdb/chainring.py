@@ -43,6 +43,8 @@ WORDS = {
     "child": "the end of a child",
     "close": "close of",
     "receive_into": "receive",
+    "release": "release of",
+    "listener_release": "release of",
 }
 # An operation is smaller than that, with all that is around it.
 MOST_SIZE_OF_WAITER = 1024

@@ -1,0 +1,98 @@
+// Releases against their cancellation (race_case.hpp).
+#pragma once
+
+#include "adopted.hpp"
+#include "race_case.hpp"
+
+namespace chainring::test {
+
+// What was written is sent or handed over, what the peer sends is received by somebody, and nothing ends.
+template <class Over> class releases final : public race_case {
+    task<> prepare() override {
+        pair_.emplace(co_await pair_for_a_race<Over>());
+        CHECK(pair_->peer.send("y"));
+        co_await expect(pair_->stream, "y"); // the receive stays armed
+        if constexpr (!carries_bytes<Over>) fill(pair_->stream.native_handle());
+        must(co_await pair_->stream.write(std::string(size, 'x')));
+        released_ = failure(errc::closed);
+        arrived_ = sent_ = 0;
+    }
+    task<std::error_code> operate() override {
+        released_ = co_await pair_->stream.release(std::chrono::hours(1));
+        co_return ended(released_);
+    }
+    void complete() override {
+        arrived_ += read_each_x(pair_->peer);
+        sent_ += pair_->peer.send("yyy") ? 3 : 0;
+    }
+    task<> check(std::error_code error) override {
+        if (error) { // cancelled before it began
+            CHECK(error == errc::cancelled);
+            CHECK(pair_->stream.is_open());
+            pair_->stream.abort();
+        } else {
+            for (const auto& each : released_->unsent) arrived_ += each.size();
+            if (released_->unsent.empty()) CHECK_FALSE(released_->error);
+            std::vector<byte_span> pieces;
+            for (const buffer& each : released_->received) pieces.emplace_back(each.bytes());
+            auto next = must(Over::stream::adopt(std::move(released_->descriptor), pieces));
+            co_await expect(next, std::string(sent_, 'y'));
+            co_await until([this] {
+                arrived_ += read_each_x(pair_->peer);
+                return arrived_ >= size;
+            });
+            CHECK(arrived_ == size);
+            next.abort();
+        }
+        pair_->peer.reset();
+        released_ = failure(errc::closed);
+        pair_.reset();
+    }
+    static constexpr std::size_t size = carries_bytes<Over> ? 10'000 : 1000;
+    std::optional<stream_and_peer<Over>> pair_;
+    result<released_stream> released_;
+    std::size_t arrived_ = 0;
+    std::size_t sent_ = 0;
+};
+
+// A connection is with the released listener, or in its backlog.
+template <class Over> class releases_a_listener final : public race_case {
+    task<> prepare() override {
+        listener_ = must(Over::listener::bind(Over::somewhere()));
+        peer_ = plain_socket::connected_to(must(listener_.local()), 0, Over::stream::kind.type);
+        ahead_.emplace(listener_);
+        released_ = failure(errc::closed);
+        co_return;
+    }
+    task<std::error_code> operate() override {
+        released_ = co_await listener_.release();
+        co_return ended(released_);
+    }
+    task<> check(std::error_code error) override {
+        if (!error) {
+            listener_ = must(Over::listener::adopt(std::move(released_->descriptor)));
+            CHECK(released_->accepted.size() <= 1);
+            if (released_->accepted.empty()) {
+                auto accepted = must(co_await listener_.accept());
+                released_->accepted.push_back(std::move(accepted));
+            }
+            co_await send_all(released_->accepted.front(), "z");
+        } else {
+            CHECK(error == errc::cancelled);
+            auto accepted = must(co_await listener_.accept());
+            co_await send_all(accepted, "z");
+        }
+        const std::string read = co_await read_plain(peer_, 1);
+        CHECK(read == "z");
+        ahead_.reset();
+        released_ = failure(errc::closed);
+        peer_.reset();
+        must(co_await listener_.close());
+    }
+    typename Over::listener listener_;
+    std::optional<connection_stream<typename Over::stream>> ahead_;
+    result<released_listener<typename Over::stream>> released_;
+    plain_socket peer_;
+};
+
+} // namespace chainring::test
