@@ -50,6 +50,10 @@ class outgoing_message : public list_node<message_tag> {
     // have such a thing.
     virtual std::shared_ptr<const void> give_up_bytes() { return nullptr; }
 
+    // Descriptors go along with its first byte. `control`: of those, as sendmsg takes them; stays until it is settled.
+    bool brings_descriptors() const noexcept { return with_descriptors_ && sent_ == 0; }
+    virtual std::span<std::byte> control() noexcept { return {}; }
+
     bool in_one_piece() const noexcept { return pieces_ == 0; }
     byte_span bytes() const noexcept { // of a message in one piece
         return {static_cast<const std::byte*>(data_), size_};
@@ -75,6 +79,7 @@ class outgoing_message : public list_node<message_tag> {
     }
     // The message owns its bytes, and gives them up where they are.
     void set_owned() noexcept { owned_ = true; }
+    void set_with_descriptors() noexcept { with_descriptors_ = true; }
     // Behind the bytes is memory for `room` more (less than 64 KiB), of messages that follow on a stream.
     void set_room(std::size_t room) noexcept { room_ = static_cast<std::uint16_t>(room); }
     void set_bytes(byte_spans pieces) noexcept {
@@ -110,8 +115,9 @@ class outgoing_message : public list_node<message_tag> {
     bool buffered_ = false;
     bool marker_ = false;
     bool in_batch_ = false;
-    bool unwanted_ = false; // cancelled while in the batch
-    bool owned_ = false;
+    bool unwanted_ = false;  // cancelled while in the batch
+    bool owned_ : 1 = false; // with the next one in a byte: an object of the queue is 64
+    bool with_descriptors_ : 1 = false;
     bool given_up_ = false; // its bytes, for a send without a copy
 };
 

@@ -18,6 +18,14 @@ void receiver::wait_directly(std::span<std::byte> target) noexcept {
     });
 }
 
+void receiver::wait_directly(msghdr& target) noexcept {
+    direct_ = true;
+    operation_ = socket_.start(*this, [&](io_uring_sqe& sqe) {
+        io_uring_prep_recvmsg(
+            &sqe, socket_.descriptor(), &target, static_cast<unsigned>(flags() | MSG_CMSG_CLOEXEC));
+    });
+}
+
 void receiver::adjust() noexcept {
     if (armed_) {
         if (received_.full()) cancel();

@@ -67,6 +67,7 @@ class receiver final : private completion, private starved_receiver {
     }
     // The same, straight into memory that must stay until the operation has ended. Nothing is armed.
     void wait_directly(std::span<std::byte> target) noexcept;
+    void wait_directly(msghdr& target) noexcept; // for descriptors too
 
     // The reader's turn: data, the end of the stream, or an error.
     result<buffer> take(reader& taking) noexcept {

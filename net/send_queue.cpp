@@ -56,7 +56,7 @@ unsigned send_queue::form_batch(submission_memory& memory, std::span<send_part> 
     chained_ = false;
     messages_in_batch_ = 0;
     messages_.for_each([&](outgoing_message& message) {
-        if (!cutting.has_room() || for_zero_copy(message)) return false;
+        if (!cutting.has_room() || for_zero_copy(message) || message.brings_descriptors()) return false;
         message.in_batch_ = true;
         ++batched_;
         if (!message.is_marker()) messages_in_batch_ += message.messages_;
@@ -140,7 +140,7 @@ void send_queue::completed(unsigned part, int result) noexcept {
         } else if (took == rest && !unsent) {
             settle(message, {});
         } else if (error) {
-            broken = error;
+            if (!message.with_descriptors_ || !is_of_descriptors(result)) broken = error;
             settle(message, error);
         } else if (message.unwanted_) {
             if (message.sent_ != 0) broken = errc::broken;
@@ -170,7 +170,29 @@ unsigned send_queue::form_chain(std::span<outgoing_message*> room) noexcept {
     return members;
 }
 
-const msghdr* send_queue::gather(byte_spans pieces, submission_memory& memory) {
+const msghdr* send_queue::form_batch_with_descriptors(submission_memory& memory) {
+    outgoing_message& first = messages_.front();
+    const byte_span bytes = batch_of(first, std::min(first.unsent(), most_bytes));
+    msghdr* const header = gather({&bytes, 1}, memory);
+    add_descriptors(*header, first);
+    return header;
+}
+
+const msghdr* send_queue::header_of(outgoing_message& message, submission_memory& memory) {
+    const byte_span whole = message.in_one_piece() ? message.bytes() : byte_span();
+    msghdr* const header = gather(message.in_one_piece() ? byte_spans(&whole, 1) : message.pieces(), memory);
+    if (message.brings_descriptors()) add_descriptors(*header, message);
+    return header;
+}
+
+// The kernel reads them when it sends, which in a chain is later than the SQE's submission.
+void send_queue::add_descriptors(msghdr& header, outgoing_message& message) noexcept {
+    const std::span<std::byte> control = message.control();
+    header.msg_control = control.data();
+    header.msg_controllen = control.size();
+}
+
+msghdr* send_queue::gather(byte_spans pieces, submission_memory& memory) {
     // More pieces than sendmsg takes are its own error, EMSGSIZE.
     const std::size_t count = std::min(pieces.size(), most_vectors + 1);
     const std::span<iovec> vectors = memory.take<iovec>(count);
@@ -207,7 +229,9 @@ void send_queue::chain_completed(unsigned member, int result, framing carries) n
         } else if (outcome == -ECANCELED) {
             stopped = true;
             if (message.unwanted_) settle(message, errc::cancelled);
-        } else if (carries == framing::datagrams || (outcome == -EMSGSIZE && !message.is_buffered())) {
+        } else if (
+            carries == framing::datagrams || (message.with_descriptors_ && is_of_descriptors(outcome)) ||
+            (outcome == -EMSGSIZE && !message.is_buffered())) {
             // The message's own, and those behind it are as good as before. Nobody would hear of a record that was
             // written: its failure is the connection's.
             stopped = true;

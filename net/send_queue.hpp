@@ -12,6 +12,7 @@
 
 #include <sys/socket.h>
 
+#include <cerrno>
 #include <cstdint>
 #include <vector>
 
@@ -89,6 +90,13 @@ class send_queue {
     // The first message lives from bytes that it has given up.
     bool first_is_given_up() noexcept { return !messages_.empty() && messages_.front().given_up_; }
 
+    // The first message brings descriptors, which the kernel attaches to what it is sent with: such a message is a batch of
+    // its own, as far as a send may carry it. Of a stream.
+    bool brings_descriptors() noexcept { return messages_.front().brings_descriptors(); }
+    const msghdr* form_batch_with_descriptors(submission_memory& memory);
+    // A message for sendmsg.
+    static const msghdr* header_of(outgoing_message& message, submission_memory& memory);
+
     std::uint32_t messages_in_batch() const noexcept { return messages_in_batch_; }
 
     // The batch's CQE, of its part `part`, says that all of it was sent.
@@ -118,8 +126,11 @@ class send_queue {
     // The chain's CQE: the place of the member that it is of, and its result. Members before it were sent. An
     // error that is the member's own leaves the others to the next batch; any other fails the queue.
     void chain_completed(unsigned member, int result, framing carries) noexcept;
-    // One message in several pieces, as sendmsg takes it.
-    static const msghdr* gather(byte_spans pieces, submission_memory& memory);
+
+    // An error of the descriptors that a message was to bring: one is closed, or they are too many. Nothing was sent.
+    static bool is_of_descriptors(int result) noexcept {
+        return result == -EBADF || result == -ETOOMANYREFS || result == -EINVAL;
+    }
 
     // Settles everything that is not in the batch. Nothing can be queued from now on, because of `cause`.
     void fail_queued(fault error, fault cause) noexcept;
@@ -146,6 +157,10 @@ class send_queue {
 
   private:
     using list = intrusive_list<outgoing_message, message_tag>;
+
+    // One message in several pieces.
+    static msghdr* gather(byte_spans pieces, submission_memory& memory);
+    static void add_descriptors(msghdr& header, outgoing_message& message) noexcept;
 
     // Its senders wait for all of it.
     static constexpr std::size_t most_bytes = std::size_t{128} * 1024; // of a part

@@ -166,6 +166,10 @@ bool sender::submit_zero_copy() noexcept {
 
 void sender::submit_batch() noexcept {
     has_sent_ = true;
+    if (queue_.brings_descriptors()) [[unlikely]] {
+        submit_with_descriptors();
+        return;
+    }
     if (queue_.zero_copies() && submit_zero_copy()) [[unlikely]]
         return;
     const byte_span only = queue_.form_simple_batch();
@@ -176,6 +180,17 @@ void sender::submit_batch() noexcept {
     members_ = 1;
     operation_ = socket_.start(*this, [&](io_uring_sqe& sqe) {
         io_uring_prep_send(&sqe, socket_.descriptor(), only.data(), only.size(), stream_flags);
+    });
+    count_batch(queue_.messages_in_batch());
+}
+
+// Not with MSG_WAITALL: the kernel would try again by itself, and some bring the descriptors along once more.
+void sender::submit_with_descriptors() noexcept {
+    home().make_room(1);
+    const msghdr* const header = queue_.form_batch_with_descriptors(home().until_submitted());
+    members_ = 1;
+    operation_ = socket_.start(*this, [&](io_uring_sqe& sqe) {
+        io_uring_prep_sendmsg(&sqe, socket_.descriptor(), header, message_flags);
     });
     count_batch(queue_.messages_in_batch());
 }
@@ -253,12 +268,12 @@ void sender::submit_chain() noexcept {
     }
     members_ = static_cast<std::uint8_t>(count);
     operation_ = socket_.start_chain(*this, count, [&](io_uring_sqe& sqe, unsigned member) {
-        const outgoing_message& message = *room[member];
-        if (message.in_one_piece()) {
+        outgoing_message& message = *room[member];
+        if (message.in_one_piece() && !message.brings_descriptors()) {
             const byte_span bytes = message.bytes();
             io_uring_prep_send(&sqe, socket_.descriptor(), bytes.data(), bytes.size(), message_flags);
         } else {
-            const msghdr* header = queue_.gather(message.pieces(), home().until_submitted());
+            const msghdr* header = send_queue::header_of(message, home().until_submitted());
             io_uring_prep_sendmsg(&sqe, socket_.descriptor(), header, message_flags);
         }
     });
@@ -288,7 +303,8 @@ void sender::completed(unsigned member, int result) noexcept {
     if (result == -EAGAIN || (is_stream() && result >= 0)) became_full();
     // Once this side closes, whatever ended the batch is a consequence of that.
     if (result == -EAGAIN || (result < 0 && state_ == state::closed)) result = -ECANCELED;
-    const bool of_one_message = framing_ == framing::datagrams || result == -EMSGSIZE;
+    const bool of_one_message =
+        framing_ == framing::datagrams || result == -EMSGSIZE || send_queue::is_of_descriptors(result);
     if (result < 0 && result != -ECANCELED && !of_one_message) result = -socket_.broke(-result);
     if (is_stream())
         queue_.completed(member, result);

@@ -53,7 +53,8 @@ class sender final : private completion {
     fault send(outgoing_message& message) noexcept {
         if (state_ != state::open || queue_.failed()) [[unlikely]]
             return state_ == state::open ? fault(errc::broken) : why_closed();
-        if (framing_ == framing::records && message.size() == 0 && !message.is_marker()) [[unlikely]]
+        if (message.size() == 0 && !message.is_marker() &&
+            (framing_ == framing::records || message.brings_descriptors())) [[unlikely]]
             return errc::empty_message;
         queue_.push(message);
         if (queue_.wants_batch()) socket_.ask_for_turn_end();
@@ -167,6 +168,7 @@ class sender final : private completion {
 
     void complete(const io_uring_cqe& cqe) noexcept override;
     void submit_batch() noexcept;
+    void submit_with_descriptors() noexcept;
     bool submit_zero_copy() noexcept;
     void submit_parts() noexcept;
     void submit_parts(std::span<send_part> room, send_queue::parts are) noexcept;

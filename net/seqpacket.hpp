@@ -14,14 +14,15 @@
 #include <chainring/net/adopt.hpp>
 #include <chainring/net/connect.hpp>
 #include <chainring/net/listener.hpp>
+#include <chainring/net/pass_descriptors.hpp>
 
 namespace chainring {
 
-class seqpacket_stream : public stream {
+class seqpacket_stream : public local_stream {
   public:
     static constexpr socket_kind kind{.type = SOCK_SEQPACKET, .local = true};
 
-    using stream::stream;
+    using local_stream::local_stream;
 
     static connect_operation<seqpacket_stream>
     connect(const endpoint& to, const socket_options& options = {}) noexcept {

@@ -236,10 +236,13 @@ class stream {
         return is_open() ? connection_->get(level, name) : failure(errc::closed);
     }
 
-  private:
+  protected:
     receiver* receiving() const noexcept { return connection_ ? &connection_->receiving() : nullptr; }
     sender* sending() const noexcept { return connection_ ? &connection_->sending() : nullptr; }
 
+    connection* connected() const noexcept { return is_open() ? connection_.get() : nullptr; }
+
+  private:
     socket_pointer<connection> connection_;
 };
 

@@ -35,6 +35,11 @@ class chainring_category final : public std::error_category {
         case errc::is_listening: return "the socket listens; adopt it as a listener";
         case errc::not_listening:
             return "the socket does not listen; call listen(2) first, or adopt it as a stream";
+        case errc::too_many_descriptors:
+            return "more descriptors came than there was room for; those were closed";
+        case errc::receives_ahead:
+            return "a receive() goes on ahead, and would lose descriptors; before receive_fd use "
+                   "receive_into";
         case errc::unsupported_sqe_flag:
             return "links, CQE_SKIP_SUCCESS and buffer selection are not allowed on a hand-made SQE";
         case errc::never_called:

@@ -26,6 +26,8 @@ enum class errc {
     already_owned,        // a descriptor that belongs to a stream or a listener of this executor
     is_listening,         // a listening socket that should be a connected one
     not_listening,        // a socket that should be a listening one
+    too_many_descriptors, // a message brought more than there was room for, and those were closed
+    receives_ahead,       // a receive has begun that would lose the descriptors of what comes next
     unsupported_sqe_flag, // a flag on a hand-made SQE that the executor cannot account for
     never_called,         // a callback that is awaited was destroyed instead of called
 };

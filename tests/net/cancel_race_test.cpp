@@ -261,6 +261,12 @@ cases cases_of_listener_close() {
 cases cases_of_listener_release() {
     return sharing_rounds(over_each_connection<releases_a_listener>());
 }
+cases cases_of_local_stream_receive_fd() {
+    return each<receives_descriptors<over_unix>, receives_descriptors<over_seqpacket>>();
+}
+cases cases_of_local_stream_send_fd() {
+    return sharing_rounds(each<sends_descriptors<over_unix>, sends_descriptors<over_seqpacket>>());
+}
 cases cases_of_offload() {
     return each<offloads>();
 }

@@ -1,7 +1,8 @@
-// Releases against their cancellation (race_case.hpp).
+// Releases, and descriptors that pass to another process, against their cancellation (race_case.hpp).
 #pragma once
 
 #include "adopted.hpp"
+#include "plain_passing.hpp"
 #include "race_case.hpp"
 
 namespace chainring::test {
@@ -93,6 +94,63 @@ template <class Over> class releases_a_listener final : public race_case {
     std::optional<connection_stream<typename Over::stream>> ahead_;
     result<released_listener<typename Over::stream>> released_;
     plain_socket peer_;
+};
+
+// A descriptor that the peer sends is received in this round or by the next receive.
+template <class Over> class receives_descriptors final : public race_case {
+    task<> prepare() override {
+        if (!pair_) pair_.emplace(co_await connected_to_plain<Over>());
+    }
+    task<std::error_code> operate() override {
+        const auto received = co_await pair_->stream.receive_fd(std::as_writable_bytes(std::span(memory_)));
+        if (received) CHECK(received->descriptors.size() == 1);
+        co_return ended(received);
+    }
+    void complete() override { CHECK(send_plainly(pair_->peer, pair_->peer.get(), 'x')); }
+    task<> check(std::error_code error) override {
+        if (!error) co_return;
+        const auto received =
+            must(co_await pair_->stream.receive_fd(std::as_writable_bytes(std::span(memory_))));
+        CHECK(received.descriptors.size() == 1);
+    }
+    task<> finish() override {
+        pair_.reset();
+        co_return;
+    }
+    std::optional<stream_and_peer<Over>> pair_;
+    std::array<char, 4> memory_{};
+};
+
+// Those arrive that the results claim.
+template <class Over> class sends_descriptors final : public race_case {
+    task<> prepare() override {
+        if (!pair_) {
+            pair_.emplace(co_await pair_for_a_race<Over>());
+            claimed_ = arrived_ = 0;
+        }
+        fill(pair_->stream.native_handle());
+    }
+    task<std::error_code> operate() override {
+        auto sending = pair_->stream.send_fd(pair_->peer.get(), "x");
+        const result<std::size_t> sent = co_await sending;
+        claimed_ += sending.sent() != 0 ? 1 : 0;
+        co_return ended(sent);
+    }
+    void complete() override { arrived_ += descriptors_read_now(pair_->peer); }
+    task<> check(std::error_code) override {
+        co_await until([this] {
+            arrived_ += descriptors_read_now(pair_->peer);
+            return arrived_ >= claimed_;
+        });
+        CHECK(arrived_ == claimed_);
+    }
+    task<> finish() override {
+        pair_.reset();
+        co_return;
+    }
+    std::optional<stream_and_peer<Over>> pair_;
+    int claimed_ = 0;
+    int arrived_ = 0;
 };
 
 } // namespace chainring::test

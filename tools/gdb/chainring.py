@@ -43,6 +43,8 @@ WORDS = {
     "child": "the end of a child",
     "close": "close of",
     "receive_into": "receive",
+    "receive_fd": "receive of descriptors",
+    "send_fd": "send",
     "release": "release of",
     "listener_release": "release of",
 }
