@@ -45,7 +45,7 @@ class embedding {
     virtual void leave_loop() noexcept = 0;
 
     int handle() const noexcept { return handle_; }
-    // Loops make what they watch non-blocking, and a read by the ring, as in `run`, would suffer from that.
+    // Loops make what they watch non-blocking, which the executor's own reads, as in `run`, do not expect.
     void keep_blocking() const noexcept {
         ::fcntl(handle_, F_SETFL, ::fcntl(handle_, F_GETFL) & ~O_NONBLOCK);
     }

@@ -130,7 +130,7 @@ template <class T> class callback {
   private:
     template <class, class, class> friend class from_callback_operation;
 
-    explicit callback(std::shared_ptr<detail::call<outcome>> call)
+    explicit callback(const std::shared_ptr<detail::call<outcome>>& call)
         : call_(call.get(), [call](auto* uncalled) {
             (void)uncalled->complete(failure(errc::never_called), nullptr);
         }) {}

@@ -23,10 +23,8 @@ tcp::endpoint in_asio(const cr::endpoint& at) {
 
 cr::task<> echo_on(tcp::socket accepted) {
     accepted.set_option(tcp::no_delay(true));
-    accepted.native_non_blocking(false);
-    cr::tcp_stream peer(cr::socket_pointer<cr::connection>(
-        new cr::connection(*cr::executor::current(), {accepted.release()}, SOCK_STREAM)));
-    co_await echo(std::move(peer));
+    auto peer = cr::tcp_stream::adopt(cr::owned_descriptor(accepted.release()));
+    if (peer) co_await echo(std::move(*peer)); // else the client has reset it
 }
 
 cr::task<cr::result<void>> accept_all(tcp::acceptor& acceptor) {

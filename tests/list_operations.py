@@ -37,6 +37,7 @@ BASES = {
 NEVER_WAITED_IN = {
     "at_the_end",  # a task that has ended
     "stop",  # a generator between two values
+    "stop_with_copy",
     "nursery",  # is told of the ends of a group's children
     "root_task",  # these are told of the ends of tasks that nobody awaits
     "run_task",

@@ -4,6 +4,7 @@
 #include <chainring/net/datagram.hpp>
 #include <chainring/net/resolve.hpp>
 #include <chainring/net/seqpacket.hpp>
+#include <chainring/net/systemd.hpp>
 #include <chainring/net/tcp.hpp>
 #include <chainring/net/unix.hpp>
 #include <chainring/runtime/async_generator.hpp>

@@ -20,7 +20,7 @@ class glib_embedding final : public embedding {
     // `context` nullptr: the default one. On the thread that iterates it. Throws what embedding does.
     explicit glib_embedding(executor& home, GMainContext* context = nullptr)
         : embedding(home)
-        , source_(g_source_new(&functions, sizeof(source))) {
+        , source_(g_source_new(&functions_, sizeof(source))) {
         reinterpret_cast<source*>(source_)->owner = this;
         g_source_set_static_name(source_, "chainring");
         g_source_add_unix_fd(source_, handle(), G_IO_IN);
@@ -66,7 +66,7 @@ class glib_embedding final : public embedding {
         source_ = nullptr;
     }
 
-    static inline GSourceFuncs functions{
+    static inline GSourceFuncs functions_{
         .prepare = nullptr,
         .check = nullptr,
         .dispatch = dispatch,

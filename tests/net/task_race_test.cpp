@@ -3,6 +3,9 @@
 // The functions are those that the headers have: the list is made from them.
 #include "race_case.hpp"
 
+#include <chainring/net/systemd.hpp>
+
+#include <cstdlib>
 #include <stop_token>
 
 using namespace chainring;
@@ -196,6 +199,55 @@ class connects_by_name final : public race_case {
     plain_socket at_ = non_blocking(plain_socket::listening(over_tcp::somewhere(), 100));
 };
 
+// The service manager gets the message if, and only if, whoever sends it is told so.
+class notifies final : public race_case {
+  public:
+    ~notifies() override { ::unsetenv("NOTIFY_SOCKET"); }
+
+  private:
+    task<> prepare() override {
+        ::setenv("NOTIFY_SOCKET", manager_.local().to_string().substr(sizeof("unix:") - 1).c_str(), 1);
+        co_return;
+    }
+    task<std::error_code> operate() override {
+        const result<bool> told = co_await systemd::notify("READY=1");
+        co_return ended(told);
+    }
+    task<> check(std::error_code error) override {
+        CHECK(manager_.next().has_value() == !error);
+        CHECK_FALSE(manager_.next().has_value());
+        co_return;
+    }
+    plain_receiver manager_{over_unix_datagrams::somewhere()};
+};
+
+// It never ends by itself. What it has sent until then has arrived.
+class feeds_the_watchdog final : public race_case {
+  public:
+    ~feeds_the_watchdog() override {
+        ::unsetenv("NOTIFY_SOCKET");
+        ::unsetenv("WATCHDOG_USEC");
+    }
+
+  private:
+    task<> prepare() override {
+        ::setenv("NOTIFY_SOCKET", manager_.local().to_string().substr(sizeof("unix:") - 1).c_str(), 1);
+        ::setenv("WATCHDOG_USEC", "86400000000", 1);
+        co_return;
+    }
+    task<std::error_code> operate() override {
+        const result<void> fed = co_await systemd::feed_watchdog();
+        CHECK(fed == failure(errc::cancelled));
+        co_return ended(fed);
+    }
+    task<> check(std::error_code) override {
+        if (const auto first = manager_.next()) CHECK(*first == "WATCHDOG=1");
+        CHECK_FALSE(manager_.next().has_value());
+        co_return;
+    }
+    plain_receiver manager_{over_unix_datagrams::somewhere()};
+};
+
 // For each function of the headers; one that has no case here is a compile error.
 cases cases_of_task_cancel_on() {
     return each<reads_a_pipe<read_under_a_stop_token>>();
@@ -211,6 +263,12 @@ cases cases_of_task_stream_flush() {
 }
 cases cases_of_task_named() {
     return each<reads_a_pipe<read_in_a_named_task>>();
+}
+cases cases_of_task_feed_watchdog() {
+    return each<feeds_the_watchdog>();
+}
+cases cases_of_task_notify() {
+    return each<notifies>();
 }
 cases cases_of_task_race_success() {
     return each<reads_a_pipe<read_or_fail>>();

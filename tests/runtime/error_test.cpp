@@ -11,11 +11,26 @@ using namespace chainring;
 namespace {
 
 constexpr errc all[] = {
-    errc::cancelled,        errc::timed_out,     errc::closed,
-    errc::broken,           errc::never_started, errc::busy,
-    errc::invalid_endpoint, errc::path_too_long, errc::unsupported_sqe_flag,
-    errc::value_taken,      errc::queue_full,    errc::empty_message,
+    errc::cancelled,
+    errc::timed_out,
+    errc::closed,
+    errc::broken,
+    errc::never_started,
+    errc::busy,
+    errc::invalid_endpoint,
+    errc::path_too_long,
+    errc::unsupported_sqe_flag,
+    errc::value_taken,
+    errc::queue_full,
+    errc::empty_message,
     errc::never_called,
+    errc::already_owned,
+    errc::is_listening,
+    errc::not_listening,
+    errc::too_many_descriptors,
+    errc::receives_ahead,
+    errc::malformed_environment,
+    errc::not_passed,
 };
 
 } // namespace
