@@ -87,18 +87,24 @@ template <class T> class async_generator<T>::promise_type {
         return {};
     }
     // The consumer may change or take what it gets, but not this.
-    struct stop_with_copy : stop {
-        promise_type& of;
-        value_type copy;
+    class stop_with_copy : public stop {
+      public:
+        stop_with_copy(promise_type& of, const value_type& value)
+            : of_(of)
+            , copy_(value) {}
         bool await_ready() noexcept {
-            of.value_ = std::addressof(copy);
+            of_.value_ = std::addressof(copy_);
             return false;
         }
+
+      private:
+        promise_type& of_;
+        value_type copy_;
     };
     stop_with_copy yield_value(const value_type& value)
         requires(!std::is_reference_v<T> && !std::is_const_v<T> && std::copy_constructible<T>)
     {
-        return {{}, *this, value};
+        return {*this, value};
     }
     stop final_suspend() noexcept {
         value_ = nullptr;

@@ -170,8 +170,8 @@ cr::task<cr::result<estate>> begin(cr::endpoint at, cr::endpoint successors_at) 
         co_return all;
     }
     auto passed = co_await cr::try_(cr::systemd::passed_sockets::take());
-    auto listener = passed.empty() ? cr::tcp_listener::bind(at)
-                                   : passed.adopt<cr::tcp_listener>(passed.names().front());
+    auto listener =
+        passed.empty() ? cr::tcp_listener::bind(at) : passed.adopt<cr::tcp_listener>(passed.names().front());
     if (!listener) co_return cr::failure(listener.error());
     co_return estate{std::move(*listener), {}};
 }
