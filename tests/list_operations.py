@@ -40,6 +40,7 @@ BASES = {
     "connect_waiter",
     "end_waiter",  # of the closes and the releases
     "release_waiter",
+    "queued_waiter",  # of the primitives in sync/
     "send_waiter",
     "write_waiter",
 }
@@ -66,6 +67,7 @@ MADE_IN = {
     "detail::scoped_awaiter": "shield",
     "detail::timed_awaiter": "timeout",
     "detail::try_awaiter": "try_",
+    "condition::notification": "condition_wait",
 }
 # Functions whose result depends on what they are given.
 OPEN_OPERATIONS = {"try_"}

@@ -3,6 +3,7 @@
 // The operations are those that the headers have: the list is made from them.
 #include "handover_race_cases.hpp"
 #include "socket_race_cases.hpp"
+#include "sync_race_cases.hpp"
 
 #include <signal.h>
 
@@ -237,6 +238,12 @@ class awaits_readiness final : public race_case {
 cases cases_of_async_generator_next() {
     return each<reads_a_pipe<read_by_a_generator>>();
 }
+cases cases_of_auto_reset_event_wait() {
+    return each<awaits_an_auto_reset_event>();
+}
+cases cases_of_barrier_arrive_and_wait() {
+    return each<arrives_at_a_barrier>();
+}
 cases cases_of_child_outcome() {
     return each<awaits_a_child>();
 }
@@ -249,8 +256,17 @@ cases cases_of_connection_stream_next() {
 cases cases_of_from_callback() {
     return each<awaits_a_callback<false>, awaits_a_callback<true>>();
 }
+cases cases_of_event_wait() {
+    return each<awaits_an_event>();
+}
 cases cases_of_interval_tick() {
     return each<ticks>();
+}
+cases cases_of_latch_arrive_and_wait() {
+    return each<awaits_a_latch<true>>();
+}
+cases cases_of_latch_wait() {
+    return each<awaits_a_latch<false>>();
 }
 cases cases_of_listener_accept() {
     return over_each_connection<accepts_one>() + each<accepts<over_tcp, accepts_by::direct_descriptor>>();
@@ -267,14 +283,26 @@ cases cases_of_local_stream_receive_fd() {
 cases cases_of_local_stream_send_fd() {
     return sharing_rounds(each<sends_descriptors<over_unix>, sends_descriptors<over_seqpacket>>());
 }
+cases cases_of_mutex_lock() {
+    return each<acquires<plain_lock>>();
+}
 cases cases_of_offload() {
     return each<offloads>();
 }
 cases cases_of_ready() {
     return each<awaits_readiness>();
 }
+cases cases_of_semaphore_acquire() {
+    return each<acquires<all_permits>>();
+}
 cases cases_of_seqpacket_stream_connect() {
     return each<connects<over_seqpacket>>();
+}
+cases cases_of_shared_mutex_lock() {
+    return each<acquires<lock_of_a_writer>>();
+}
+cases cases_of_shared_mutex_lock_shared() {
+    return each<acquires<lock_of_a_reader>>();
 }
 cases cases_of_signal_set_next() {
     return each<awaits_a_signal>();

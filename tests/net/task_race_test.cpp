@@ -1,7 +1,7 @@
 // Every function that returns a task (race_case.hpp).
 //
 // The functions are those that the headers have: the list is made from them.
-#include "race_case.hpp"
+#include "sync_race_cases.hpp"
 
 #include <chainring/net/systemd.hpp>
 
@@ -66,6 +66,20 @@ task<result<int>> fails_at_once() {
 task<result<void>> waits_for_ever() {
     const result<void> slept = co_await sleep(24h);
     co_return slept;
+}
+
+task<result<int>> read_once(int from, std::span<char> into) {
+    once done;
+    result<int> read = 0;
+    const auto reads = [&]() -> task<result<void>> {
+        read = co_await read_into(from, into);
+        if (!read) co_return failure(read.error());
+        co_return result<void>();
+    };
+    const result<void> called = co_await done.call(reads);
+    CHECK(done.done() == called.has_value());
+    if (!called) co_return failure(called.error());
+    co_return read;
 }
 
 task<result<int>> read_with_another(int from, std::span<char> into) {
@@ -252,6 +266,9 @@ class feeds_the_watchdog final : public race_case {
 cases cases_of_task_cancel_on() {
     return each<reads_a_pipe<read_under_a_stop_token>>();
 }
+cases cases_of_task_condition_wait() {
+    return each<awaits_a_condition>();
+}
 cases cases_of_task_tcp_stream_connect() {
     return each<connects_by_name>();
 }
@@ -269,6 +286,9 @@ cases cases_of_task_feed_watchdog() {
 }
 cases cases_of_task_notify() {
     return each<notifies>();
+}
+cases cases_of_task_once_call() {
+    return each<reads_a_pipe<read_once>>();
 }
 cases cases_of_task_race_success() {
     return each<reads_a_pipe<read_or_fail>>();

@@ -1,0 +1,43 @@
+// What is destroyed while it is waited for.
+#include "runtime/steps.hpp"
+#include "sim/last_words.hpp"
+#include "support.hpp"
+
+#include <memory>
+
+using namespace chainring;
+using namespace chainring::test;
+
+#ifndef NDEBUG // other builds log it
+
+namespace {
+
+task<> waits_for_a_lock(chainring::mutex& of) {
+    (void)co_await of.lock();
+}
+
+// Aborts.
+template <class Primitive> void destroy_with_a_waiter(Primitive& primitive, task<> waits) {
+    executor used;
+    used.run([](Primitive& of, task<> waiting) -> task<> {
+        task_group group(co_await this_scope{});
+        group.spawn(std::move(waiting));
+        co_await yield();
+        std::destroy_at(&of);
+    }(primitive, std::move(waits)));
+}
+
+} // namespace
+
+TEST_CASE("a_primitive_that_is_destroyed_while_tasks_wait_for_it_names_them", "[linux]") {
+    const std::string of_a_mutex = last_words([] {
+        alignas(chainring::mutex) std::byte memory[sizeof(chainring::mutex)];
+        auto& one = *::new (memory) chainring::mutex;
+        one.try_lock()->forget();
+        destroy_with_a_waiter(one, waits_for_a_lock(one));
+    });
+    CHECK(of_a_mutex.starts_with("a mutex was destroyed while it was waited for by\n  "));
+    CHECK(of_a_mutex.find("waits_for_a_lock at ") != std::string::npos);
+}
+
+#endif
