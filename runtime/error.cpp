@@ -25,6 +25,7 @@ class chainring_category final : public std::error_category {
         case errc::queue_full:
             return "the queue is full: the peer reads too slowly, or too much blocking work waits; "
                    "try again later";
+        case errc::queue_empty: return "nothing is there yet; receive waits for it";
         case errc::empty_message:
             return "an empty message cannot be told from the end of the connection; send at least one byte";
         case errc::signal_taken: return "something else in this process handles or blocks the signal already";
@@ -62,7 +63,8 @@ class chainring_category final : public std::error_category {
         case errc::closed: return std::errc::bad_file_descriptor;
         case errc::broken: return std::errc::broken_pipe;
         case errc::busy: return std::errc::device_or_resource_busy;
-        case errc::queue_full: return std::errc::operation_would_block;
+        case errc::queue_full:
+        case errc::queue_empty: return std::errc::operation_would_block;
         case errc::invalid_endpoint:
         case errc::empty_message: return std::errc::invalid_argument;
         case errc::already_owned: return std::errc::device_or_resource_busy;

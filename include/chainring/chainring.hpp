@@ -29,10 +29,12 @@
 #include <chainring/runtime/when.hpp>
 #include <chainring/runtime/yield.hpp>
 #include <chainring/sync/barrier.hpp>
+#include <chainring/sync/channel.hpp>
 #include <chainring/sync/condition.hpp>
 #include <chainring/sync/event.hpp>
 #include <chainring/sync/latch.hpp>
 #include <chainring/sync/mutex.hpp>
 #include <chainring/sync/once.hpp>
+#include <chainring/sync/oneshot.hpp>
 #include <chainring/sync/semaphore.hpp>
 #include <chainring/sync/shared_mutex.hpp>

@@ -244,6 +244,12 @@ cases cases_of_auto_reset_event_wait() {
 cases cases_of_barrier_arrive_and_wait() {
     return each<arrives_at_a_barrier>();
 }
+cases cases_of_channel_receive() {
+    return each<receives_from_a_channel>();
+}
+cases cases_of_channel_send() {
+    return each<sends_to_a_channel>();
+}
 cases cases_of_child_outcome() {
     return each<awaits_a_child>();
 }
@@ -291,6 +297,9 @@ cases cases_of_offload() {
 }
 cases cases_of_ready() {
     return each<awaits_readiness>();
+}
+cases cases_of_oneshot_receive() {
+    return each<awaits_a_oneshot>();
 }
 cases cases_of_semaphore_acquire() {
     return each<acquires<all_permits>>();

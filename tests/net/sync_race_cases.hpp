@@ -113,6 +113,58 @@ class arrives_at_a_barrier final : public race_case {
     std::optional<chainring::barrier> barrier_;
 };
 
+class receives_from_a_channel final : public race_case {
+    task<std::error_code> operate() override {
+        const result<int> received = co_await values_.receive();
+        if (received) CHECK(received == 7);
+        co_return ended(received);
+    }
+    void complete() override { CHECK(values_.try_send(7).has_value()); }
+    task<> check(std::error_code error) override {
+        CHECK(values_.try_receive().has_value() == static_cast<bool>(error));
+        co_return;
+    }
+    channel<int> values_{1};
+};
+
+class sends_to_a_channel final : public race_case {
+    task<> prepare() override {
+        CHECK(values_.try_send(1).has_value());
+        co_return;
+    }
+    task<std::error_code> operate() override {
+        const result<void> sent = co_await values_.send(2);
+        co_return ended(sent);
+    }
+    void complete() override { CHECK(values_.try_receive() == 1); }
+    task<> check(std::error_code error) override {
+        const result<int> left = values_.try_receive();
+        CHECK(left.has_value() == !error);
+        if (left) CHECK(left == 2);
+        co_return;
+    }
+    channel<int> values_{1};
+};
+
+class awaits_a_oneshot final : public race_case {
+    task<> prepare() override {
+        answer_.emplace();
+        sender_.emplace(answer_->take_sender());
+        co_return;
+    }
+    task<std::error_code> operate() override {
+        const result<int> answer = co_await answer_->receive();
+        co_return ended(answer);
+    }
+    void complete() override { CHECK(sender_->send(7).has_value()); }
+    task<> check(std::error_code error) override {
+        CHECK(answer_->try_receive().has_value() == static_cast<bool>(error));
+        co_return;
+    }
+    std::optional<oneshot<int>> answer_;
+    std::optional<oneshot_sender<int>> sender_;
+};
+
 // Notified before it waits, it waits until it is cancelled.
 class awaits_a_condition final : public race_case {
     task<std::error_code> operate() override {

@@ -31,6 +31,7 @@ constexpr errc all[] = {
     errc::receives_ahead,
     errc::malformed_environment,
     errc::not_passed,
+    errc::queue_empty,
 };
 
 } // namespace

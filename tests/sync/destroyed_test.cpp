@@ -15,6 +15,9 @@ namespace {
 task<> waits_for_a_lock(chainring::mutex& of) {
     (void)co_await of.lock();
 }
+task<> waits_for_a_value(channel<int>& from) {
+    (void)co_await from.receive();
+}
 
 // Aborts.
 template <class Primitive> void destroy_with_a_waiter(Primitive& primitive, task<> waits) {
@@ -38,6 +41,13 @@ TEST_CASE("a_primitive_that_is_destroyed_while_tasks_wait_for_it_names_them", "[
     });
     CHECK(of_a_mutex.starts_with("a mutex was destroyed while it was waited for by\n  "));
     CHECK(of_a_mutex.find("waits_for_a_lock at ") != std::string::npos);
+    const std::string of_a_channel = last_words([] {
+        alignas(channel<int>) std::byte memory[sizeof(channel<int>)];
+        auto& values = *::new (memory) channel<int>(1);
+        destroy_with_a_waiter(values, waits_for_a_value(values));
+    });
+    CHECK(of_a_channel.starts_with("a channel was destroyed while it was waited for by\n  "));
+    CHECK(of_a_channel.find("waits_for_a_value at ") != std::string::npos);
 }
 
 #endif

@@ -1,0 +1,323 @@
+// channel: values from many senders to many receivers, tasks on whatever executors and threads that are none's. Of the values
+// that nobody has received it keeps so many, and further senders wait.
+//
+//     cr::channel<job> jobs(64);
+//     co_await cr::try_(jobs.send(std::move(next)));
+//     while (auto job = co_await jobs.receive()) work(std::move(*job));     // ends when the channel is closed and empty
+//
+// Values come out in the order in which they went in, and whoever waits is served in the order of asking.
+//
+// A value is moved into the channel and out of it, perhaps with its lock held and on the thread of the other side: its move
+// constructor must not use the channel. It may throw: the exception comes out of the send or the receive that moved the value,
+// and the value, in whatever state the move has left it, stays with its sender or is the next to be received. Only where the
+// other side moved a value that waited, its sender is told, and where a task is destroyed with a value that it received and
+// never saw, nobody is and the value is lost.
+#pragma once
+
+#include <chainring/runtime/log.hpp>
+#include <chainring/sync/queued_thread.hpp>
+#include <chainring/sync/queued_waiter.hpp>
+#include <chainring/sync/ring_buffer.hpp>
+
+#include <concepts>
+#include <cstddef>
+#include <exception>
+#include <list>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+namespace chainring {
+
+namespace detail {
+void log_lost_value() noexcept;
+} // namespace detail
+
+// A value that is to be sent.
+template <class T> class sent_value : public queued {
+  public:
+    T& value() noexcept { return value_; }
+
+  protected:
+    explicit sent_value(T&& value)
+        : value_(std::move(value)) {}
+    sent_value(sent_value&&) = default;
+    ~sent_value() = default;
+
+    void rethrow() {
+        if (thrown_) [[unlikely]]
+            std::rethrow_exception(std::exchange(thrown_, nullptr));
+    }
+
+    T value_;
+    std::exception_ptr thrown_; // by the move of the value
+
+  private:
+    template <class> friend class channel;
+};
+
+// The place for a value that is to be received.
+template <class T> class received_value : public queued {
+  protected:
+    received_value() noexcept = default;
+    received_value(received_value&&) = default;
+    ~received_value() = default;
+
+    std::optional<T> value_;
+
+  private:
+    template <class> friend class channel;
+};
+
+template <class T> class send_to_channel;
+template <class T> class receive_from_channel;
+
+template <class T> class channel final : private monitor {
+    static_assert(std::is_object_v<T> && std::move_constructible<T>);
+
+  public:
+    // How many values wait for a receiver before senders do. 0: each sender waits for its receiver.
+    explicit channel(std::size_t capacity)
+        : kept_(capacity) {}
+
+    // completes when: the value is in the channel, or with a receiver; at once if there is room and nobody waits for it
+    // errors:         errc::closed; errc::cancelled; and the value is not sent: the operation has it still (`value()`)
+    // cancellation:   at once; a value that was taken by then is sent
+    // ownership:      of the value; the channel must outlive it
+    // thread:         any executor's; the task goes on on its own
+    send_to_channel<T> send(T value) { return {*this, std::move(value)}; }
+
+    // completes when: there is a value, which nobody else gets; at once if there is one
+    // errors:         errc::closed: it is closed, and all values were received; errc::cancelled
+    // cancellation:   at once; a value that was given to the task by then is the task's
+    // ownership:      the value is the caller's; the channel must outlive it
+    // thread:         any executor's; the task goes on on its own
+    receive_from_channel<T> receive() noexcept { return receive_from_channel<T>(*this); }
+
+    // Without a wait. Any thread.
+    // errors: errc::queue_full; errc::closed; `value` was not moved then
+    result<void> try_send(T&& value) {
+        const std::lock_guard hold(lock());
+        switch (put(value)) {
+        case way::open: return {};
+        case way::closed: return failure(errc::closed);
+        default: return failure(errc::queue_full);
+        }
+    }
+    result<void> try_send(const T& value)
+        requires std::copy_constructible<T>
+    {
+        return try_send(T(value));
+    }
+    // errors: errc::queue_empty; errc::closed
+    result<T> try_receive() {
+        std::optional<T> taken;
+        {
+            const std::lock_guard hold(lock());
+            const way found = take(taken);
+            if (found != way::open) return failure(found == way::closed ? errc::closed : errc::queue_empty);
+        }
+        return std::move(*taken);
+    }
+
+    // The same as `send` and `receive` for threads that are no executor's: they block. On an executor's they throw
+    // std::logic_error.
+    result<void> blocking_send(T value) {
+        queued_thread<blocked_send> sending("channel::blocking_send", std::move(value));
+        std::unique_lock hold(lock());
+        const way found = put(sending.value());
+        if (found == way::open) return {};
+        if (found == way::closed) return failure(errc::closed);
+        senders_.push_back(sending);
+        const fault refused = sending.wait(hold);
+        sending.rethrow();
+        if (refused) return failure(refused);
+        return {};
+    }
+    result<T> blocking_receive() {
+        queued_thread<blocked_receive> receiving("channel::blocking_receive");
+        std::unique_lock hold(lock());
+        const way found = take(receiving.value_);
+        if (found == way::closed) return failure(errc::closed);
+        if (found == way::blocked) {
+            receivers_.push_back(receiving);
+            if (const fault refused = receiving.wait(hold)) return failure(refused);
+        }
+        return std::move(*receiving.value_);
+    }
+
+    // Nothing more is sent: senders that wait end with errc::closed, and receivers when all values were received. Any thread.
+    void close() noexcept {
+        const std::lock_guard hold(lock());
+        closed_ = true;
+        receivers_.let_all_go(errc::closed);
+        senders_.let_all_go(errc::closed);
+    }
+
+  private:
+    friend send_to_channel<T>;
+    friend receive_from_channel<T>;
+
+    enum class way : std::uint8_t { open, blocked, closed };
+
+    struct blocked_send : sent_value<T> {
+        using sent_value<T>::sent_value;
+        using sent_value<T>::rethrow;
+    };
+    struct blocked_receive : received_value<T> {
+        using received_value<T>::value_;
+    };
+
+    // With the lock. While a receiver waits there is no value; while a sender waits there is no room.
+
+    way put(T& value) {
+        if (closed_) return way::closed;
+        if (!receivers_.empty()) {
+            receivers_.front().value_.emplace(std::move(value));
+            receivers_.pop_front().let_go({});
+            return way::open;
+        }
+        if (kept_.full()) return way::blocked;
+        kept_.push_back(std::move(value));
+        return way::open;
+    }
+
+    way take(std::optional<T>& into) {
+        if (!returned_.empty()) [[unlikely]] {
+            into.emplace(std::move(returned_.front()));
+            returned_.pop_front();
+        } else if (!kept_.empty()) {
+            into.emplace(std::move(kept_.front()));
+            kept_.pop_front();
+            admit_senders();
+        } else if (!senders_.empty()) {
+            into.emplace(std::move(senders_.front().value_));
+            senders_.pop_front().let_go({});
+        } else {
+            return closed_ ? way::closed : way::blocked;
+        }
+        return way::open;
+    }
+
+    void admit_senders() noexcept {
+        while (!senders_.empty() && !kept_.full()) {
+            sent_value<T>& next = senders_.front();
+            try {
+                kept_.push_back(std::move(next.value_));
+            } catch (...) {
+                next.thrown_ = std::current_exception();
+            }
+            senders_.pop_front().let_go({});
+        }
+    }
+
+    // A receiver is destroyed with a value that it never saw: older than all that are here.
+    void give_back(T& value) noexcept {
+        const std::lock_guard hold(lock());
+        try {
+            if (!receivers_.empty()) {
+                receivers_.front().value_.emplace(std::move(value));
+                receivers_.pop_front().let_go({});
+            } else {
+                returned_.push_back(std::move(value));
+            }
+        } catch (...) { // nobody is left who could be told
+            detail::log_lost_value();
+        }
+    }
+
+    detail::ring_buffer<T> kept_;
+    std::list<T> returned_;
+    bool closed_ = false;
+    wait_queue<sent_value<T>> senders_{*this, "channel"};
+    wait_queue<received_value<T>> receivers_{*this, "channel"};
+};
+
+template <class T>
+class [[nodiscard("co_await it")]] send_to_channel
+    : public operation<send_to_channel<T>, queued_waiter<sent_value<T>>> {
+  public:
+    send_to_channel(channel<T>& to, T&& given)
+        : operation<send_to_channel, queued_waiter<sent_value<T>>>(
+              static_cast<monitor&>(to), std::move(given))
+        , to_(to) {}
+    send_to_channel(send_to_channel&&) = default;
+    ~send_to_channel() { this->end(); }
+
+    // What was to be sent: it is here as long as it was not.
+    using sent_value<T>::value;
+
+    bool start(executor& home) noexcept {
+        using way = channel<T>::way;
+        const std::lock_guard hold(to_.lock());
+        way found = way::open;
+        try {
+            found = to_.put(this->value_);
+        } catch (...) {
+            this->thrown_ = std::current_exception();
+        }
+        if (found == way::open) return this->completes();
+        if (found == way::closed) {
+            this->refuse(errc::closed);
+            return false;
+        }
+        to_.senders_.push_back(*this);
+        return this->waits(home);
+    }
+    void describe(task_tree& to) const override { to.waits("send to a channel"); }
+    result<void> await_resume() {
+        const fault refused = this->take_outcome();
+        this->rethrow();
+        if (refused) return failure(refused);
+        return {};
+    }
+
+  private:
+    channel<T>& to_;
+};
+
+template <class T>
+class [[nodiscard("co_await it")]] receive_from_channel
+    : public operation<receive_from_channel<T>, queued_waiter<received_value<T>>> {
+  public:
+    explicit receive_from_channel(channel<T>& from) noexcept
+        : operation<receive_from_channel, queued_waiter<received_value<T>>>(static_cast<monitor&>(from))
+        , from_(from) {}
+    receive_from_channel(receive_from_channel&&) = default;
+    ~receive_from_channel() {
+        if (this->end() && this->value_) [[unlikely]]
+            from_.give_back(*this->value_);
+    }
+
+    bool start(executor& home) noexcept {
+        using way = channel<T>::way;
+        const std::lock_guard hold(from_.lock());
+        way found = way::open;
+        try {
+            found = from_.take(this->value_);
+        } catch (...) {
+            thrown_ = std::current_exception();
+        }
+        if (found == way::open) return this->completes();
+        if (found == way::closed) {
+            this->refuse(errc::closed);
+            return false;
+        }
+        from_.receivers_.push_back(*this);
+        return this->waits(home);
+    }
+    void describe(task_tree& to) const override { to.waits("receive from a channel"); }
+    result<T> await_resume() {
+        const fault refused = this->take_outcome();
+        if (thrown_) [[unlikely]]
+            std::rethrow_exception(std::exchange(thrown_, nullptr));
+        if (refused) return failure(refused);
+        return std::move(*this->value_);
+    }
+
+  private:
+    channel<T>& from_;
+    std::exception_ptr thrown_; // by the move of the value
+};
+
+} // namespace chainring
