@@ -26,6 +26,9 @@ class chainring_category final : public std::error_category {
             return "the queue is full: the peer reads too slowly, or too much blocking work waits; "
                    "try again later";
         case errc::queue_empty: return "nothing is there yet; receive waits for it";
+        case errc::lagged:
+            return "values were missed: others were sent faster than they were received; missed() says how "
+                   "many";
         case errc::empty_message:
             return "an empty message cannot be told from the end of the connection; send at least one byte";
         case errc::signal_taken: return "something else in this process handles or blocks the signal already";

@@ -21,6 +21,7 @@ enum class errc {
     path_too_long,         // a unix socket's path has at most 107 bytes
     queue_full,            // nothing more may wait: the peer reads too slowly, or a pool's threads are busy
     queue_empty,           // nothing is there to receive yet
+    lagged,                // values of a broadcast were missed, because others came too fast
     empty_message,         // a record without bytes, which its receiver would take for the end
     signal_taken,          // something else in the process handles or blocks the signal already
     value_taken,           // what a child returned was handed out before

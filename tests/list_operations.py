@@ -78,6 +78,7 @@ NOT_AWAITED = {
     "run_task_take_value",
     "task_promise_take_value",
     "task_waiter_take_value_of",
+    "watch_get",  # a copy of its value
 }
 # Those that return a task, and of which the others are made.
 PARTS = {

@@ -29,6 +29,7 @@
 #include <chainring/runtime/when.hpp>
 #include <chainring/runtime/yield.hpp>
 #include <chainring/sync/barrier.hpp>
+#include <chainring/sync/broadcast.hpp>
 #include <chainring/sync/channel.hpp>
 #include <chainring/sync/condition.hpp>
 #include <chainring/sync/event.hpp>
@@ -36,5 +37,7 @@
 #include <chainring/sync/mutex.hpp>
 #include <chainring/sync/once.hpp>
 #include <chainring/sync/oneshot.hpp>
+#include <chainring/sync/rate_limiter.hpp>
 #include <chainring/sync/semaphore.hpp>
 #include <chainring/sync/shared_mutex.hpp>
+#include <chainring/sync/watch.hpp>

@@ -244,6 +244,9 @@ cases cases_of_auto_reset_event_wait() {
 cases cases_of_barrier_arrive_and_wait() {
     return each<arrives_at_a_barrier>();
 }
+cases cases_of_broadcast_receiver_receive() {
+    return each<receives_a_broadcast>();
+}
 cases cases_of_channel_receive() {
     return each<receives_from_a_channel>();
 }
@@ -300,6 +303,9 @@ cases cases_of_ready() {
 }
 cases cases_of_oneshot_receive() {
     return each<awaits_a_oneshot>();
+}
+cases cases_of_rate_limiter_acquire() {
+    return each<keeps_to_a_rate>();
 }
 cases cases_of_semaphore_acquire() {
     return each<acquires<all_permits>>();
@@ -361,6 +367,9 @@ cases cases_of_unix_stream_connect() {
 }
 cases cases_of_uring() {
     return each<reads_a_pipe<read_plainly>>();
+}
+cases cases_of_watch_receiver_next() {
+    return each<sees_a_change>();
 }
 cases cases_of_yield() {
     return each<yields>();

@@ -165,6 +165,51 @@ class awaits_a_oneshot final : public race_case {
     std::optional<oneshot_sender<int>> sender_;
 };
 
+class receives_a_broadcast final : public race_case {
+    task<std::error_code> operate() override {
+        const result<int> received = co_await mine_.receive();
+        co_return ended(received);
+    }
+    void complete() override { CHECK(values_.send(7).has_value()); }
+    task<> check(std::error_code error) override {
+        CHECK(mine_.try_receive().has_value() == static_cast<bool>(error));
+        co_return;
+    }
+    broadcast<int> values_{2};
+    broadcast_receiver<int> mine_ = values_.subscribe();
+};
+
+class sees_a_change final : public race_case {
+    task<std::error_code> operate() override {
+        const result<int> changed = co_await changes_.next();
+        if (changed) CHECK(changed == number_);
+        co_return ended(changed);
+    }
+    void complete() override { CHECK(current_.set(++number_).has_value()); }
+    task<> check(std::error_code error) override {
+        if (!error) co_return;
+        const result<int> kept = co_await changes_.next();
+        CHECK(kept == number_);
+    }
+    int number_ = 0;
+    watch<int> current_{0};
+    watch_receiver<int> changes_ = current_.subscribe();
+};
+
+class keeps_to_a_rate final : public race_case {
+    task<> prepare() override {
+        limiter_.emplace(1, std::chrono::microseconds(random_() % 100 + 1), 1);
+        CHECK(limiter_->try_acquire());
+        co_return;
+    }
+    task<std::error_code> operate() override {
+        const result<void> acquired = co_await limiter_->acquire();
+        co_return ended(acquired);
+    }
+    std::minstd_rand random_;
+    std::optional<rate_limiter> limiter_;
+};
+
 // Notified before it waits, it waits until it is cancelled.
 class awaits_a_condition final : public race_case {
     task<std::error_code> operate() override {

@@ -32,6 +32,7 @@ constexpr errc all[] = {
     errc::malformed_environment,
     errc::not_passed,
     errc::queue_empty,
+    errc::lagged,
 };
 
 } // namespace
