@@ -158,3 +158,87 @@ TEMPLATE_TEST_CASE("buffered_messages_in_steady_state_allocate_nothing", "", EAC
         CHECK(std::exchange(allocations, -1) == 0);
     });
 }
+
+namespace {
+
+// What is not waited for, and what is received as soon as it was sent.
+struct shared_things {
+    chainring::mutex lock;
+    chainring::shared_mutex readers;
+    semaphore permits_of_two{2};
+    event happened{true};
+    auto_reset_event for_one;
+    chainring::latch open{0};
+    chainring::barrier of_one{1};
+    channel<int> values{4};
+    broadcast<int> news{4};
+    broadcast_receiver<int> reader = news.subscribe();
+    watch<int> current{0};
+    watch_receiver<int> changes = current.subscribe();
+    rate_limiter limiter{1000, std::chrono::seconds(1), 1'000'000};
+};
+
+task<> use_without_waiting(shared_things& all, int rounds) {
+    for (int round = 0; round < rounds; ++round) {
+        {
+            const auto held = co_await all.lock.lock();
+        }
+        {
+            const auto held = co_await all.readers.lock();
+        }
+        {
+            const auto held = co_await all.readers.lock_shared();
+        }
+        {
+            const auto held = co_await all.permits_of_two.acquire(2);
+        }
+        all.for_one.set();
+        (void)co_await all.happened.wait();
+        (void)co_await all.for_one.wait();
+        (void)co_await all.open.wait();
+        (void)co_await all.of_one.arrive_and_wait();
+        (void)co_await all.values.send(round);
+        (void)co_await all.values.receive();
+        (void)all.news.send(round);
+        (void)co_await all.reader.receive();
+        (void)all.current.set(round);
+        (void)co_await all.changes.next();
+        (void)co_await all.limiter.acquire();
+    }
+}
+
+task<> send_values(channel<int>& to, int count) {
+    for (int value = 0; value < count; ++value) (void)co_await to.send(value);
+}
+task<> receive_values(channel<int>& from, int count) {
+    for (int value = 0; value < count; ++value) (void)co_await from.receive();
+}
+
+} // namespace
+
+TEST_CASE("what_tasks_share_allocates_nothing_and_enters_the_kernel_for_nothing") {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        executor& home = *executor::current();
+        shared_things all;
+        co_await use_without_waiting(all, 1);
+        const statistics before = home.stats();
+        allocations = 0;
+        co_await use_without_waiting(all, 100);
+        CHECK(std::exchange(allocations, -1) == 0);
+        CHECK(home.stats().enters == before.enters);
+
+        // Nor do tasks that wait for one another.
+        channel<int> narrow(1);
+        const auto hand_over = [&narrow](int count) -> task<> {
+            co_await scope([&](task_group& group) -> task<> {
+                group.spawn(send_values(narrow, count));
+                group.spawn(receive_values(narrow, count));
+                co_return;
+            });
+        };
+        co_await hand_over(1);
+        allocations = 0;
+        co_await hand_over(100);
+        CHECK(std::exchange(allocations, -1) == 0);
+    });
+}

@@ -47,6 +47,10 @@ WORDS = {
     "send_fd": "send",
     "release": "release of",
     "listener_release": "release of",
+    "send_to_channel": "send to a channel",
+    "receive_from_channel": "receive from a channel",
+    "notification": "condition",
+    "acquire_tokens": "rate limiter",
 }
 # An operation is smaller than that, with all that is around it.
 MOST_SIZE_OF_WAITER = 1024
@@ -308,6 +312,9 @@ class TaskTree:
         kind = re.sub(r"<.*|>.*", "", kind).strip()
         text = re.sub(r"_(operation|waiter|awaiter)$", "", kind.split("::")[-1])
         text = WORDS.get(text, text)
+        what = member(waiter, "what_")  # of the primitives in sync/
+        if what is not None:
+            return what.string()
         group = member(waiter, "group_")
         if group is not None and text in ("join", "spawn"):
             size = int(group.referenced_value()["children_"])
