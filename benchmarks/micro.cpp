@@ -1,36 +1,21 @@
 // What the building blocks cost, in nanoseconds of CPU time, beside Asio's where it is there: the best of many short
 // rounds, which take turns, because other work on the machine only ever adds.
-#include "peers/asio_micro.hpp"
+#include "micro.hpp"
 
 #include <chainring/chainring.hpp>
 
-#include <time.h>
-
-#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <limits>
 #include <memory>
 #include <random>
 #include <vector>
 
 namespace cr = chainring;
+using namespace micro;
 
 namespace {
 
-constexpr int rounds = 1000;
 constexpr int armed_timers = 200'000;
-
-double cpu_nanoseconds() {
-    timespec now{};
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-    return static_cast<double>(now.tv_sec) * 1e9 + static_cast<double>(now.tv_nsec);
-}
-
-// The results are used, so the work is done.
-void check(bool right) {
-    if (!right) std::abort();
-}
 
 cr::task<int> completes_at_once(int value) {
     co_return value;
@@ -83,26 +68,6 @@ cr::task<int> arm_many(int count, const std::vector<cr::duration>& delays) {
     co_return ended;
 }
 
-// Runs a round of `count` and returns what one of them cost.
-template <class Work> double timed(int count, Work&& work) {
-    const double begun = cpu_nanoseconds();
-    work();
-    return (cpu_nanoseconds() - begun) / count;
-}
-
-template <class Ours, class Theirs> void compare(const char* name, int count, Ours ours, Theirs theirs) {
-    double best_of_ours = std::numeric_limits<double>::max();
-    double best_of_theirs = best_of_ours;
-    for (int round = 0; round < rounds; ++round) {
-        best_of_ours = std::min(best_of_ours, timed(count, ours));
-        if constexpr (asio_micro::available) best_of_theirs = std::min(best_of_theirs, timed(count, theirs));
-    }
-    std::printf("%-48s %9.2f ns", name, best_of_ours);
-    if constexpr (asio_micro::available)
-        std::printf(" %9.2f ns %8.3f", best_of_theirs, best_of_ours / best_of_theirs);
-    std::printf("\n");
-}
-
 std::vector<cr::duration> random_delays(std::size_t count) {
     std::minstd_rand random(1);
     std::uniform_int_distribution<long> seconds(3600, 36'000);
@@ -123,22 +88,22 @@ int main() {
     {
         constexpr int count = 10'000;
         compare(
-            "await a task that completes at once", count,
+            "await a task that completes at once", {.count = count},
             [&] { check(home.run(await_many(count)) == long{count} * (count - 1) / 2); },
-            [&] { check(asio.await_many(count) == long{count} * (count - 1) / 2); });
+            [&] { check(asio.await_many(count) == long{count} * (count - 1) / 2); }, asio_micro::available);
     }
     {
         constexpr int count = 1'000;
         compare(
-            "spawn and join a task that does nothing", count,
+            "spawn and join a task that does nothing", {.count = count},
             [&] { check(home.run(spawn_many(count)) == count); },
-            [&] { check(asio.spawn_many(count) == count); });
+            [&] { check(asio.spawn_many(count) == count); }, asio_micro::available);
     }
     {
         constexpr int count = 1'000;
         compare(
-            "post to the own executor", count, [&] { check(home.run(post_many(count)) == count); },
-            [&] { check(asio.post_many(count) == count); });
+            "post to the own executor", {.count = count}, [&] { check(home.run(post_many(count)) == count); },
+            [&] { check(asio.post_many(count) == count); }, asio_micro::available);
     }
     {
         constexpr int count = 1'000;
@@ -149,8 +114,9 @@ int main() {
             home.timers().arm(idle[static_cast<std::size_t>(at)], now + delays[static_cast<std::size_t>(at)]);
         asio.keep_armed(delays);
         compare(
-            "arm and cancel a timer, 200,000 armed", count,
+            "arm and cancel a timer, 200,000 armed", {.count = count},
             [&] { check(home.run(arm_many(count, delays)) == count); },
-            [&] { check(asio.arm_many(count, delays) == count); });
+            [&] { check(asio.arm_many(count, delays) == count); }, asio_micro::available);
     }
+    compare_shared(home, asio);
 }

@@ -1,13 +1,20 @@
 #include "asio_micro.hpp"
 
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/bind_executor.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/dispatch.hpp>
+#include <boost/asio/experimental/channel.hpp>
+#include <boost/asio/experimental/concurrent_channel.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/asio/strand.hpp>
+#include <boost/asio/use_awaitable.hpp>
 
 #include <deque>
+#include <thread>
 
 namespace asio = boost::asio;
 
@@ -45,6 +52,27 @@ asio::awaitable<void> nothing(int& ran) {
     co_return;
 }
 
+using signature = void(boost::system::error_code, int);
+
+template <class Channel> asio::awaitable<void> send_all(Channel& to, int count) {
+    for (int value = 0; value < count; ++value)
+        co_await to.async_send(boost::system::error_code(), value, asio::use_awaitable);
+}
+
+template <class Channel> asio::awaitable<void> receive_all(Channel& from, int count, long& sum) {
+    for (int at = 0; at < count; ++at) sum += co_await from.async_receive(asio::use_awaitable);
+}
+
+using strand = asio::strand<asio::io_context::executor_type>;
+
+asio::awaitable<void> enter_often(strand& guard, asio::io_context& own, int times, long& counted) {
+    for (int at = 0; at < times; ++at) {
+        co_await asio::dispatch(asio::bind_executor(guard, asio::use_awaitable));
+        ++counted;
+        co_await asio::dispatch(asio::bind_executor(own, asio::use_awaitable));
+    }
+}
+
 } // namespace
 
 long context::await_many(int count) {
@@ -70,6 +98,42 @@ int context::post_many(int count) {
     });
     state_->run();
     return ran;
+}
+
+long context::channel_many(int count, std::size_t capacity) {
+    long sum = 0;
+    asio::experimental::channel<signature> values(state_->io, capacity);
+    asio::co_spawn(state_->io, send_all(values, count), asio::detached);
+    asio::co_spawn(state_->io, receive_all(values, count, sum), asio::detached);
+    state_->run();
+    return sum;
+}
+
+long context::channel_across(int count, std::size_t capacity) {
+    long sum = 0;
+    asio::io_context here{1};
+    asio::io_context there{1};
+    asio::experimental::concurrent_channel<signature> values(here, capacity);
+    asio::co_spawn(here, send_all(values, count), asio::detached);
+    asio::co_spawn(there, receive_all(values, count, sum), asio::detached);
+    {
+        const std::jthread other([&there] { there.run(); });
+        here.run();
+    }
+    return sum;
+}
+
+long context::strand_many(int count, int tasks) {
+    long counted = 0;
+    asio::io_context io{2};
+    strand guard(io.get_executor());
+    for (int number = 0; number < 2 * tasks; ++number)
+        asio::co_spawn(io, enter_often(guard, io, count / (2 * tasks), counted), asio::detached);
+    {
+        const std::jthread other([&io] { io.run(); });
+        io.run();
+    }
+    return counted;
 }
 
 void context::keep_armed(const std::vector<std::chrono::nanoseconds>& delays) {

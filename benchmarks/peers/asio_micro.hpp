@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <memory>
 #include <vector>
 
@@ -23,6 +24,12 @@ class context {
     void keep_armed(const std::vector<std::chrono::nanoseconds>& delays);
     int arm_many(int count, const std::vector<std::chrono::nanoseconds>& delays);
 
+    // Values through a channel, between tasks of one thread and of two; their sum.
+    long channel_many(int count, std::size_t capacity);
+    static long channel_across(int count, std::size_t capacity);
+    // Tasks of two threads, so many each, that enter a strand.
+    static long strand_many(int count, int tasks);
+
   private:
     class state;
     std::unique_ptr<state> state_;
@@ -39,6 +46,9 @@ class context {
     int post_many(int) { return 0; }
     void keep_armed(const std::vector<std::chrono::nanoseconds>&) {}
     int arm_many(int, const std::vector<std::chrono::nanoseconds>&) { return 0; }
+    long channel_many(int, std::size_t) { return 0; }
+    long channel_across(int, std::size_t) { return 0; }
+    long strand_many(int, int) { return 0; }
 };
 
 #endif
