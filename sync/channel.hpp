@@ -245,7 +245,7 @@ class [[nodiscard("co_await it")]] send_to_channel
     ~send_to_channel() { this->end(); }
 
     // What was to be sent: it is here as long as it was not.
-    using sent_value<T>::value;
+    T& value() noexcept { return sent_value<T>::value(); }
 
     bool start(executor& home) noexcept {
         using way = channel<T>::way;

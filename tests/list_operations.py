@@ -53,6 +53,7 @@ NEVER_WAITED_IN = {
     "task_group::nursery",  # is told of the ends of a group's children
     "root_task",  # these are told of the ends of tasks that nobody awaits
     "run_task",
+    "queued_thread",  # a thread waits in it
     "detail::spawned_task",
     "linked_stop_source",  # these are told of a cancellation
     "task_group::join_awaiter::join_cancellation",
