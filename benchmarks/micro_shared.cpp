@@ -14,6 +14,7 @@ namespace micro {
 namespace {
 
 constexpr std::size_t capacity = 64;
+constexpr std::size_t wide = 1024;
 constexpr int tasks_of_an_executor = 64;
 
 cr::task<int> lock_many(cr::mutex& of, int count) {
@@ -74,8 +75,8 @@ cr::task<> receive_and_tell(cr::channel<int>& from, int count, cr::oneshot_sende
     (void)to.send(sum);
 }
 
-cr::task<long> send_across(second_executor& other, int count) {
-    cr::channel<int> values(capacity);
+cr::task<long> send_across(second_executor& other, int count, std::size_t places) {
+    cr::channel<int> values(places);
     cr::oneshot<long> sum;
     check(other.try_run(receive_and_tell(values, count, sum.take_sender())).has_value());
     co_await send_many(values, count);
@@ -146,11 +147,15 @@ void compare_shared(cr::executor& home, asio_micro::context& asio) {
     channel_here("a value through a channel, of two threads");
 
     constexpr measured across{.count = 100'000, .clock = CLOCK_MONOTONIC, .rounds = 20};
-    compare(
-        "a value to another executor", across,
-        [&] { check(home.run(send_across(other, across.count)) == sum_below(across.count)); },
-        [&] { check(asio.channel_across(across.count, capacity) == sum_below(across.count)); },
-        asio_micro::available);
+    const auto channel_across = [&](const char* name, std::size_t places) {
+        compare(
+            name, across,
+            [&] { check(home.run(send_across(other, across.count, places)) == sum_below(across.count)); },
+            [&] { check(asio.channel_across(across.count, places) == sum_below(across.count)); },
+            asio_micro::available);
+    };
+    channel_across("a value to another executor, 64 places", capacity);
+    channel_across("a value to another executor, 1024 places", wide);
 
     constexpr measured contended{
         .count = 2 * tasks_of_an_executor * 500, .clock = CLOCK_MONOTONIC, .rounds = 20};
