@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <concepts>
+#include <latch>
 #include <thread>
 #include <vector>
 
@@ -19,11 +20,13 @@ inline task<> everybody_waits() {
 // thread: what the tasks find wrong they count.
 template <std::invocable<int> Make> void on_executors(int count, Make make) {
     std::atomic<int> unclean = 0;
+    std::latch all_are_there(count);
     {
         std::vector<std::jthread> threads;
         for (int number = 0; number < count; ++number)
-            threads.emplace_back([&unclean, &make, number] {
+            threads.emplace_back([&unclean, &all_are_there, &make, number] {
                 executor used({}, test_kernel());
+                all_are_there.arrive_and_wait(); // or one would have ended before the next begins
                 used.run(make(number));
                 const statistics now = used.stats();
                 if (now.live_tasks != 0 || !used.holdings_report().empty() ||

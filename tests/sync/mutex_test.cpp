@@ -252,7 +252,7 @@ TEST_CASE("locks_survive_cancellations_and_destructions_on_other_executors", "[l
 }
 
 TEST_CASE("a_mutex_may_be_destroyed_by_the_task_that_got_it_last", "[linux]") {
-    static constexpr int rounds = optimized ? 2000 : 200;
+    static constexpr int rounds = optimized ? 300 : 50;
     std::optional<chainring::mutex> shared;
     std::atomic<int> turn = 0; // of whom, and in which round
     on_executors(2, [&](int number) -> task<> {
@@ -279,7 +279,7 @@ TEST_CASE("a_mutex_may_be_destroyed_by_the_task_that_got_it_last", "[linux]") {
 
 TEST_CASE("an_executor_may_end_while_its_task_waits_for_a_mutex_of_another_one", "[linux]") {
     chainring::mutex one;
-    for (int round = 0; round < 200; ++round) {
+    for (int round = 0; round < 60; ++round) {
         std::latch waiting(1);
         std::optional<scoped_lock> held = one.try_lock();
         std::jthread other([&, round] {

@@ -129,9 +129,9 @@ template <template <class> class Atomic> sim::explored explore_permits(const mod
 }
 
 const model a_mutex_of_two{.all = 1, .wanted = {1, 1}};
-const model a_mutex_of_three{.all = 1, .wanted = {1, 1, 1}, .most_preemptions = 3};
-const model two_rounds{.all = 1, .wanted = {1, 1}, .rounds = 2, .most_preemptions = 4};
-const model readers_and_a_writer{.all = 2, .wanted = {1, 2, 1}, .most_preemptions = 3};
+const model a_mutex_of_three{.all = 1, .wanted = {1, 1, 1}, .most_preemptions = 2};
+const model two_rounds{.all = 1, .wanted = {1, 1}, .rounds = 2, .most_preemptions = 3};
+const model readers_and_a_writer{.all = 2, .wanted = {1, 2, 1}, .most_preemptions = 2};
 
 } // namespace
 
@@ -141,7 +141,7 @@ TEST_CASE("permits_are_exclusive_and_never_lost_in_any_order") {
         CAPTURE(all.runs, all.choices);
         CHECK(all.complete);
         CHECK_FALSE(all.thinned);
-        CHECK(all.runs > 1000);
+        CHECK(all.runs > 300);
     }
 }
 
@@ -157,7 +157,7 @@ TEST_CASE("who_is_cancelled_in_line_stands_in_nobodys_way_in_any_order") {
         modelled_request of_one(1);
         bool one_is_there = false;
         bool cancelled = false;
-        interleaving threads(world, 3);
+        interleaving threads(world, 2);
         threads.add([&] {
             interleaving::wait_until([&] { return of_two.linked(); });
             cancelled = permits.cancel(of_two);

@@ -278,7 +278,7 @@ TEST_CASE("once_runs_a_task_once_and_again_if_it_failed") {
 }
 
 TEST_CASE("an_event_may_be_destroyed_by_the_task_that_it_let_go", "[linux]") {
-    static constexpr int rounds = optimized ? 2000 : 200;
+    static constexpr int rounds = optimized ? 1000 : 100;
     std::optional<event> asked;
     std::atomic<event*> answer = nullptr;
     on_executors(2, [&](int number) -> task<> {
