@@ -15,8 +15,8 @@
 #pragma once
 
 #include <chainring/runtime/log.hpp>
+#include <chainring/sync/queued_operation.hpp>
 #include <chainring/sync/queued_thread.hpp>
-#include <chainring/sync/queued_waiter.hpp>
 #include <chainring/sync/ring_buffer.hpp>
 
 #include <concepts>
@@ -235,11 +235,10 @@ template <class T> class channel final : private monitor {
 
 template <class T>
 class [[nodiscard("co_await it")]] send_to_channel
-    : public operation<send_to_channel<T>, queued_waiter<sent_value<T>>> {
+    : public queued_operation<send_to_channel<T>, sent_value<T>> {
   public:
     send_to_channel(channel<T>& to, T&& given)
-        : operation<send_to_channel, queued_waiter<sent_value<T>>>(
-              static_cast<monitor&>(to), std::move(given))
+        : queued_operation<send_to_channel, sent_value<T>>(static_cast<monitor&>(to), std::move(given))
         , to_(to) {}
     send_to_channel(send_to_channel&&) = default;
     ~send_to_channel() { this->end(); }
@@ -247,20 +246,13 @@ class [[nodiscard("co_await it")]] send_to_channel
     // What was to be sent: it is here as long as it was not.
     T& value() noexcept { return sent_value<T>::value(); }
 
-    bool start(executor& home) noexcept {
-        using way = channel<T>::way;
+    bool try_at_once() noexcept {
         const std::lock_guard hold(to_.lock());
-        way found = way::open;
-        try {
-            found = to_.put(this->value_);
-        } catch (...) {
-            this->thrown_ = std::current_exception();
-        }
-        if (found == way::open) return this->completes();
-        if (found == way::closed) {
-            this->refuse(errc::closed);
-            return false;
-        }
+        return sends();
+    }
+    bool start(executor& home) noexcept {
+        const std::lock_guard hold(to_.lock());
+        if (sends()) return false;
         to_.senders_.push_back(*this);
         return this->waits(home);
     }
@@ -273,15 +265,28 @@ class [[nodiscard("co_await it")]] send_to_channel
     }
 
   private:
+    // With the lock. False: it has to wait.
+    bool sends() noexcept {
+        using way = channel<T>::way;
+        way found = way::open;
+        try {
+            found = to_.put(this->value_);
+        } catch (...) {
+            this->thrown_ = std::current_exception();
+        }
+        if (found == way::closed) this->refuse(errc::closed);
+        return found == way::open ? this->completes() : found == way::closed;
+    }
+
     channel<T>& to_;
 };
 
 template <class T>
 class [[nodiscard("co_await it")]] receive_from_channel
-    : public operation<receive_from_channel<T>, queued_waiter<received_value<T>>> {
+    : public queued_operation<receive_from_channel<T>, received_value<T>> {
   public:
     explicit receive_from_channel(channel<T>& from) noexcept
-        : operation<receive_from_channel, queued_waiter<received_value<T>>>(static_cast<monitor&>(from))
+        : queued_operation<receive_from_channel, received_value<T>>(static_cast<monitor&>(from))
         , from_(from) {}
     receive_from_channel(receive_from_channel&&) = default;
     ~receive_from_channel() {
@@ -289,20 +294,13 @@ class [[nodiscard("co_await it")]] receive_from_channel
             from_.give_back(*this->value_);
     }
 
-    bool start(executor& home) noexcept {
-        using way = channel<T>::way;
+    bool try_at_once() noexcept {
         const std::lock_guard hold(from_.lock());
-        way found = way::open;
-        try {
-            found = from_.take(this->value_);
-        } catch (...) {
-            thrown_ = std::current_exception();
-        }
-        if (found == way::open) return this->completes();
-        if (found == way::closed) {
-            this->refuse(errc::closed);
-            return false;
-        }
+        return receives();
+    }
+    bool start(executor& home) noexcept {
+        const std::lock_guard hold(from_.lock());
+        if (receives()) return false;
         from_.receivers_.push_back(*this);
         return this->waits(home);
     }
@@ -316,6 +314,19 @@ class [[nodiscard("co_await it")]] receive_from_channel
     }
 
   private:
+    // With the lock. False: it has to wait.
+    bool receives() noexcept {
+        using way = channel<T>::way;
+        way found = way::open;
+        try {
+            found = from_.take(this->value_);
+        } catch (...) {
+            thrown_ = std::current_exception();
+        }
+        if (found == way::closed) this->refuse(errc::closed);
+        return found == way::open ? this->completes() : found == way::closed;
+    }
+
     channel<T>& from_;
     std::exception_ptr thrown_; // by the move of the value
 };

@@ -2,21 +2,11 @@
 // executor has.
 #pragma once
 
+#include <chainring/sync/single_threaded.hpp>
+
 #include <atomic>
-#if __has_include(<sys/single_threaded.h>)
-#include <sys/single_threaded.h>
-#define CHAINRING_SINGLE_THREADED (__libc_single_threaded != 0)
-#else // musl
-#define CHAINRING_SINGLE_THREADED false
-#endif
 
 namespace chainring::detail {
-
-// What glibc's and the C++ library's own locks and counts do.
-inline bool single_threaded() noexcept {
-    return CHAINRING_SINGLE_THREADED;
-}
-#undef CHAINRING_SINGLE_THREADED
 
 // Not for signal handlers.
 template <class T> class lone_atomic {

@@ -7,7 +7,7 @@
 #pragma once
 
 #include <chainring/sync/lone_atomic.hpp>
-#include <chainring/sync/queued_waiter.hpp>
+#include <chainring/sync/queued_operation.hpp>
 
 #include <algorithm>
 #include <cstdint>
@@ -161,10 +161,10 @@ class [[nodiscard("it is given back at once")]] permit {
 };
 
 class [[nodiscard("co_await it")]] acquire_operation
-    : public operation<acquire_operation, queued_waiter<permit_request>> {
+    : public queued_operation<acquire_operation, permit_request> {
   public:
     acquire_operation(permits& of, std::uint32_t count, const char* what) noexcept
-        : operation(static_cast<monitor&>(of), count)
+        : queued_operation(static_cast<monitor&>(of), count)
         , of_(of)
         , what_(what) {}
     acquire_operation(acquire_operation&&) noexcept = default;
@@ -173,11 +173,10 @@ class [[nodiscard("co_await it")]] acquire_operation
             of_.give(count());
     }
 
+    bool try_at_once() noexcept { return of_.try_take(count()) && completes(); }
     bool start(executor& home) noexcept {
-        if (of_.try_take(count())) [[likely]]
-            return completes();
         const std::lock_guard hold(of_.lock());
-        return of_.line_.take_or_wait(*this) ? completes() : waits(home);
+        return of_.line_.take_or_wait(*this) ? !completes() : waits(home);
     }
     void describe(task_tree& to) const override { to.waits(what_); }
     result<permit> await_resume() noexcept {

@@ -21,7 +21,7 @@ template <std::derived_from<queued> Entry> class queued_thread final : public En
     }
 
     // With the lock, of which it lets go meanwhile: in a queue, until it is settled.
-    fault wait(std::unique_lock<std::mutex>& lock) noexcept {
+    fault wait(std::unique_lock<short_mutex>& lock) {
         settled_here_.wait(lock, [this] { return settled_; });
         return refused_;
     }
@@ -34,7 +34,7 @@ template <std::derived_from<queued> Entry> class queued_thread final : public En
     std::string who() const override { return "a thread"; }
 
   private:
-    std::condition_variable settled_here_;
+    std::condition_variable_any settled_here_;
     fault refused_;
     bool settled_ = false;
 };

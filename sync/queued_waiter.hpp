@@ -13,7 +13,7 @@
 namespace chainring {
 
 // Entry: what is queued, with what the primitive has to know of it. The rest of an operation is its Derived's (operation.hpp),
-// whose `start` ends with one of `completes` and `waits`, and whose destructor calls `end`.
+// which calls one of `completes` and `waits` when it starts, and `end` in its destructor.
 template <std::derived_from<queued> Entry = queued>
 class queued_waiter : public waiter, public Entry, private posted_work {
   public:
@@ -46,12 +46,12 @@ class queued_waiter : public waiter, public Entry, private posted_work {
     queued_waiter(queued_waiter&&) = default; // before it is awaited
     ~queued_waiter() { assert(home_ == nullptr && !granted_); }
 
-    // It has what it wanted, with the lock or without.
+    // It has what it wanted, with the lock or without. True.
     bool completes() noexcept {
         granted_ = true;
-        return false;
+        return true;
     }
-    // With the lock: it is in a queue.
+    // With the lock: it is in a queue. True.
     bool waits(executor& home) noexcept {
         home_ = &home;
         return true;

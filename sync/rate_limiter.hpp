@@ -8,6 +8,7 @@
 #pragma once
 
 #include <chainring/runtime/operation.hpp>
+#include <chainring/sync/short_mutex.hpp>
 
 #include <chrono>
 #include <cstdint>
@@ -74,7 +75,7 @@ class rate_limiter final {
 
     const duration of_a_token_;
     const std::uint32_t burst_;
-    std::mutex mutex_;
+    short_mutex mutex_;
     time_point full_at_{};
 };
 

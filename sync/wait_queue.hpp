@@ -4,6 +4,7 @@
 
 #include <chainring/runtime/error.hpp>
 #include <chainring/runtime/intrusive_list.hpp>
+#include <chainring/sync/short_mutex.hpp>
 
 #include <concepts>
 #include <mutex>
@@ -18,7 +19,7 @@ class monitor {
     monitor(const monitor&) = delete;
     monitor& operator=(const monitor&) = delete;
 
-    std::mutex& lock() noexcept { return mutex_; }
+    short_mutex& lock() noexcept { return mutex_; }
 
     // With the lock: somebody has left a queue without what they waited for. Those behind may have it now.
     virtual void left() noexcept {}
@@ -28,7 +29,7 @@ class monitor {
     ~monitor() = default;
 
   private:
-    std::mutex mutex_;
+    short_mutex mutex_;
 };
 
 struct queued_tag;

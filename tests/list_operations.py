@@ -40,7 +40,8 @@ BASES = {
     "connect_waiter",
     "end_waiter",  # of the closes and the releases
     "release_waiter",
-    "queued_waiter",  # of the primitives in sync/
+    "queued_operation",  # of the primitives in sync/
+    "queued_waiter",
     "send_waiter",
     "write_waiter",
 }

@@ -1,0 +1,19 @@
+// Whether the process has a single thread, as a program with one executor has: then nothing need be atomic.
+#pragma once
+
+#if __has_include(<sys/single_threaded.h>)
+#include <sys/single_threaded.h>
+#endif
+
+namespace chainring {
+
+// What glibc's and the C++ library's own locks and counts ask.
+inline bool single_threaded() noexcept {
+#if __has_include(<sys/single_threaded.h>)
+    return __libc_single_threaded != 0;
+#else
+    return false;
+#endif
+}
+
+} // namespace chainring
