@@ -261,6 +261,29 @@ TEST_CASE("a_move_that_throws_comes_out_of_the_await_that_moved_and_the_channel_
     check_baseline(used);
 }
 
+TEST_CASE("a_value_on_its_way_from_another_thread_is_not_lost", "[linux]") {
+    executor used({}, test_kernel());
+    used.run([](bool is_destroyed) -> task<> {
+        channel<int> values(1);
+        std::vector<int> received;
+        std::optional<task_group> group(std::in_place, co_await this_scope{});
+        group->spawn(receive_and_note(values, received));
+        co_await everybody_waits();
+        std::thread([&values] {
+            (void)values.try_send(7);
+        }).join(); // it lies in the inbox until the next turn
+        if (is_destroyed) {
+            group.reset();
+            CHECK(values.try_receive() == 7);
+        } else {
+            group->cancel();
+            co_await group->join();
+            CHECK(received == std::vector{7});
+        }
+    }(GENERATE(false, true)));
+    check_baseline(used);
+}
+
 TEST_CASE("threads_that_are_no_executors_send_and_receive_too", "[linux]") {
     static constexpr int count = optimized ? 5000 : 500;
     channel<int> there(4);

@@ -185,6 +185,64 @@ TEST_CASE("the_dump_says_who_waits_for_a_mutex") {
     check_baseline(used);
 }
 
+TEST_CASE("a_lock_on_its_way_from_another_thread_is_of_who_is_cancelled_meanwhile", "[linux]") {
+    executor used({}, test_kernel());
+    used.run([]() -> task<> {
+        chainring::mutex one;
+        std::vector<int> order;
+        std::optional<scoped_lock> held = one.try_lock();
+        task_group group(co_await this_scope{});
+        group.spawn(lock_and_note(one, order, 1));
+        co_await everybody_waits();
+        std::thread([&held] { held.reset(); }).join(); // it lies in the inbox until the next turn
+        group.cancel();
+        CHECK(order.empty());
+        co_await group.join();
+        CHECK(order == std::vector{1});
+        CHECK(one.try_lock().has_value());
+    }());
+    check_baseline(used);
+}
+
+TEST_CASE("a_lock_on_its_way_from_another_thread_is_handed_on_by_who_is_destroyed_meanwhile", "[linux]") {
+    executor used({}, test_kernel());
+    used.run([](bool cancelled_first) -> task<> {
+        chainring::mutex one;
+        std::vector<int> order;
+        std::optional<scoped_lock> held = one.try_lock();
+        std::optional<task_group> destroyed(std::in_place, co_await this_scope{});
+        destroyed->spawn(lock_and_note(one, order, 1));
+        co_await everybody_waits();
+        std::thread([&held] { held.reset(); }).join();
+        if (cancelled_first) destroyed->cancel();
+        destroyed.reset();
+        CHECK(one.try_lock().has_value());
+        co_await everybody_waits();
+        CHECK(order.empty());
+    }(GENERATE(false, true)));
+    check_baseline(used);
+}
+
+TEST_CASE("an_executor_may_end_while_a_lock_is_on_its_way_to_its_task", "[linux]") {
+    chainring::mutex one;
+    std::vector<int> order;
+    const bool is_cancelled = GENERATE(false, true);
+    std::optional<scoped_lock> held = one.try_lock();
+    std::unique_ptr<task_group> group;
+    {
+        executor used({}, test_kernel());
+        group = std::make_unique<task_group>(used.root_scope());
+        group->spawn(lock_and_note(one, order, 1));
+        used.run([](auto& holder, task_group& waiting, bool cancels) -> task<> {
+            co_await everybody_waits();
+            std::thread([&holder] { holder.reset(); }).join();
+            if (cancels) waiting.cancel();
+        }(held, *group, is_cancelled));
+    }
+    group.reset();
+    CHECK(one.try_lock().has_value());
+}
+
 TEST_CASE("a_mutex_is_held_by_one_task_of_many_executors", "[linux]") {
     static constexpr int executors = 2;
     static constexpr int tasks = 64;
