@@ -8,13 +8,13 @@
 // Values come out in the order in which they went in, and whoever waits is served in the order of asking.
 //
 // A value is moved into the channel and out of it, perhaps with its lock held and on the thread of the other side: its move
-// constructor must not use the channel. It may throw: the exception comes out of the send or the receive that moved the value,
+// constructor and its destructor must not use the channel. A move may throw: the exception comes out of the send or the receive that moved the value,
 // and the value, in whatever state the move has left it, stays with its sender or is the next to be received. Only where the
 // other side moved a value that waited, its sender is told, and where a task is destroyed with a value that it received and
-// never saw, nobody is and the value is lost.
+// never saw, nobody is and the value is lost. Await such a send or receive itself: timeout, try_ and their like move it, and a move
+// that throws there ends the program.
 #pragma once
 
-#include <chainring/runtime/log.hpp>
 #include <chainring/sync/queued_operation.hpp>
 #include <chainring/sync/queued_thread.hpp>
 #include <chainring/sync/ring_buffer.hpp>

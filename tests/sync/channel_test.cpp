@@ -28,10 +28,10 @@ struct throws_on_move {
     throws_on_move(
         throws_on_move&& other) // NOLINT(bugprone-exception-escape,performance-noexcept-move-constructor)
         : number(other.number) {
-        if (moves_until_throw > 0 && --moves_until_throw == 0) throw std::runtime_error("moved");
+        if (moves_until_throw_ > 0 && --moves_until_throw_ == 0) throw std::runtime_error("moved");
     }
     int number;
-    static inline int moves_until_throw = 0; // 0: none does
+    static inline int moves_until_throw_ = 0; // 0: none does
 };
 
 template <class Operation> task<bool> throws(Operation operation) {
@@ -204,7 +204,7 @@ TEST_CASE("a_move_that_throws_comes_out_of_the_await_that_moved_and_the_channel_
 
         // Into the channel: it is not sent.
         auto first = values.send(value(1));
-        value::moves_until_throw = 1;
+        value::moves_until_throw_ = 1;
         bool threw = co_await throws<decltype(first)&>(first);
         CHECK(threw);
         CHECK(first.value().number == 1);
@@ -213,7 +213,7 @@ TEST_CASE("a_move_that_throws_comes_out_of_the_await_that_moved_and_the_channel_
         // Out of the channel: it is still there.
         CHECK(values.try_send(value(2)).has_value());
         auto second = values.receive();
-        value::moves_until_throw = 1;
+        value::moves_until_throw_ = 1;
         threw = co_await throws<decltype(second)&>(second);
         CHECK(threw);
         const result<value> again = values.try_receive();
@@ -228,12 +228,12 @@ TEST_CASE("a_move_that_throws_comes_out_of_the_await_that_moved_and_the_channel_
             heard = co_await throws<decltype(waiting)&>(waiting);
         }(values, sender_heard));
         co_await everybody_waits();
-        value::moves_until_throw = 2;
+        value::moves_until_throw_ = 2;
         const result<value> third = values.try_receive();
         CHECK(third->number == 3);
         co_await group.join();
         CHECK(sender_heard);
-        value::moves_until_throw = 0;
+        value::moves_until_throw_ = 0;
         CHECK_FALSE(values.try_receive().has_value());
 
         // To a receiver that waits: the sender hears of it, and the receiver waits on.
@@ -244,7 +244,7 @@ TEST_CASE("a_move_that_throws_comes_out_of_the_await_that_moved_and_the_channel_
         }(values, received));
         co_await everybody_waits();
         value fifth(5);
-        value::moves_until_throw = 1;
+        value::moves_until_throw_ = 1;
         bool caught = false;
         try {
             (void)values.try_send(std::move(fifth));

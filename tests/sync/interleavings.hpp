@@ -32,7 +32,7 @@ class interleaving {
 
     // False: some thread waits for ever.
     bool run() {
-        running_now = this;
+        running_now_ = this;
         thread* last = nullptr;
         for (;;) {
             thread* const next = pick(last);
@@ -41,7 +41,7 @@ class interleaving {
             current_ = next;
             swapcontext(&scheduler_, &next->context);
         }
-        running_now = nullptr;
+        running_now_ = nullptr;
         for (const auto& each : threads_)
             if (!each->ended) return false;
         return true;
@@ -50,12 +50,12 @@ class interleaving {
     // By the threads.
 
     // Others may run.
-    static void step() { running_now->leave(); }
+    static void step() { running_now_->leave(); }
     // Goes on when `may_go_on()`, which only the threads change.
     static void wait_until(std::function<bool()> may_go_on) {
-        running_now->current_->may_go_on = std::move(may_go_on);
-        running_now->leave();
-        running_now->current_->may_go_on = nullptr;
+        running_now_->current_->may_go_on = std::move(may_go_on);
+        running_now_->leave();
+        running_now_->current_->may_go_on = nullptr;
     }
 
   private:
@@ -80,7 +80,7 @@ class interleaving {
     };
 
     static void begin() {
-        interleaving& all = *running_now;
+        interleaving& all = *running_now_;
         all.current_->body();
         all.current_->ended = true;
         all.leave();
@@ -108,7 +108,7 @@ class interleaving {
     ucontext_t scheduler_{};
     thread* current_ = nullptr;
 
-    static inline interleaving* running_now = nullptr;
+    static inline interleaving* running_now_ = nullptr;
 };
 
 template <class T> class model_atomic {
