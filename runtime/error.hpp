@@ -14,9 +14,9 @@ enum class errc {
     cancelled = 1, // the scope was cancelled before the operation had an effect
     timed_out,     // a deadline passed before the operation had an effect
     closed, // this side closed the connection (or its sending half), the listener, the pool of threads or the channel
-    broken, // a send on this connection, this one or an earlier one, fell short: the stream has ended
-    never_started,         // a message that was queued behind a failed one: nothing of it was sent
-    busy,                  // an operation of this kind is already waiting on this object
+    broken,        // a send on this connection, this one or an earlier one, fell short: the stream has ended
+    never_started, // a message that was queued behind a failed one: nothing of it was sent
+    busy,          // an operation of this kind is already waiting on this object
     invalid_endpoint,      // the text is not an endpoint
     path_too_long,         // a unix socket's path has at most 107 bytes
     queue_full,            // nothing more may wait: the peer reads too slowly, or a pool's threads are busy

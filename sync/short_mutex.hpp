@@ -6,6 +6,14 @@
 
 #include <mutex>
 
+#if defined(__x86_64__) || defined(__i386__)
+#define CHAINRING_PAUSE() __builtin_ia32_pause()
+#elif defined(__aarch64__)
+#define CHAINRING_PAUSE() asm volatile("yield")
+#else
+#define CHAINRING_PAUSE() static_cast<void>(0)
+#endif
+
 namespace chainring {
 
 class short_mutex {
@@ -24,15 +32,11 @@ class short_mutex {
   private:
     static constexpr int most_looks = 100; // about a microsecond
 
-    static void pause() noexcept {
-#if defined(__x86_64__) || defined(__i386__)
-        __builtin_ia32_pause();
-#elif defined(__aarch64__)
-        asm volatile("yield");
-#endif
-    }
+    static void pause() noexcept { CHAINRING_PAUSE(); }
 
     std::mutex mutex_;
 };
 
 } // namespace chainring
+
+#undef CHAINRING_PAUSE

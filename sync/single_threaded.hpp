@@ -3,17 +3,17 @@
 
 #if __has_include(<sys/single_threaded.h>)
 #include <sys/single_threaded.h>
+#define CHAINRING_SINGLE_THREADED (__libc_single_threaded != 0)
+#else // musl
+#define CHAINRING_SINGLE_THREADED false
 #endif
 
 namespace chainring {
 
 // What glibc's and the C++ library's own locks and counts ask.
 inline bool single_threaded() noexcept {
-#if __has_include(<sys/single_threaded.h>)
-    return __libc_single_threaded != 0;
-#else
-    return false;
-#endif
+    return CHAINRING_SINGLE_THREADED;
 }
+#undef CHAINRING_SINGLE_THREADED
 
 } // namespace chainring
