@@ -39,6 +39,12 @@ result<bool> is_for_us(const char* name) noexcept {
     return *process == ::getpid();
 }
 
+// What this process has opened itself is close-on-exec, as all of chainring's descriptors are; what came through exec cannot be.
+bool was_passed(int descriptor) noexcept {
+    const int flags = ::fcntl(descriptor, F_GETFD);
+    return flags >= 0 && (flags & FD_CLOEXEC) == 0;
+}
+
 std::vector<std::string> split(std::string_view names) {
     std::vector<std::string> all;
     for (;;) {
@@ -89,7 +95,7 @@ result<passed_sockets> passed_sockets::take() {
         return failure(errc::malformed_environment);
 
     for (int at = 0; at < *count; ++at)
-        if (::fcntl(first_passed + at, F_GETFD) < 0)
+        if (!was_passed(first_passed + at))
             return failure(std::make_error_code(std::errc::bad_file_descriptor));
     for (int at = 0; at < *count; ++at) {
         ::fcntl(first_passed + at, F_SETFD, FD_CLOEXEC);
@@ -136,7 +142,9 @@ task<result<void>> feed_watchdog() {
     if (!period) co_return {};
     interval half(std::max(*period / 2, duration(1)), missed_ticks::skip);
     for (;;) {
-        co_await try_(notify("WATCHDOG=1"));
+        // A manager that is not there for once may be back the next time.
+        const result<bool> told = co_await notify("WATCHDOG=1");
+        if (!told && told.error() == errc::malformed_environment) co_return failure(told.error());
         co_await try_(half.tick());
     }
 }

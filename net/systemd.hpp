@@ -29,7 +29,7 @@ class passed_sockets {
     // look at the environment. Variables of another process (LISTEN_PID) stay, and are none of this one's.
     //
     // errors: errc::malformed_environment: a count that is none, or not as many names; std::errc::bad_file_descriptor:
-    //         not as many descriptors as were announced. The variables are gone then too, and what is open stays open.
+    //         not as many descriptors as were announced (one that is close-on-exec did not come from there). The variables are gone then too, and what is open stays open.
     static result<passed_sockets> take();
 
     std::size_t size() const noexcept { return sockets_.size(); }
@@ -66,7 +66,8 @@ class passed_sockets {
 //
 // completes when: the message is on its way
 // value:          whether there is a service manager that wants to hear it (NOTIFY_SOCKET)
-// errors:         errc::malformed_environment when NOTIFY_SOCKET is no unix socket; those of connecting and sending
+// errors:         errc::malformed_environment when NOTIFY_SOCKET is no unix socket (vsock is not supported); those of an
+//                 endpoint, of connecting and of sending
 // cancellation:   reaches the connect and the send; what was sent is the result
 // ownership:      nothing
 // thread:         the executor's
@@ -76,10 +77,11 @@ task<result<bool>> notify(std::string state);
 // errors: errc::malformed_environment
 result<std::optional<duration>> watchdog_period();
 
-// Tells it so, twice as often, for as long as the executor takes its turns. To be spawned beside the work.
+// Tells it so, twice as often, for as long as the executor takes its turns. To be spawned beside the work. A process that
+// takes over from the one that the service manager has started is not asked to (WATCHDOG_PID).
 //
 // completes when: at once if the service manager does not ask for it
-// errors:         those of watchdog_period and notify; errc::cancelled
+// errors:         errc::malformed_environment; errc::cancelled. A notification that fails is made again at its next time
 // cancellation:   at once
 // ownership:      nothing
 // thread:         the executor's

@@ -1,9 +1,9 @@
 // An echo server that can be replaced while it serves: a second one takes over the listener and the connections of the
 // first, and no client notices. Try it:  build/samples/hot_restart --listen 127.0.0.1:7000   and, elsewhere, once more.
 //
-// The old process waits until no session is in the middle of an answer, releases everything, and sends it over a unix
-// socket. Only when the new one has said that it has everything does the old one end, and does the new one begin: if the
-// new one dies in between, the old one goes on.
+// The old process waits until no session is in the middle of an answer, for a while at most, releases everything, and sends
+// it over a unix socket, which goes along. Only when the new one has said that it has everything does the old one end, and
+// does the new one begin: if the new one dies in between, or takes too long, the old one goes on.
 //
 // The first of them may also get its listener from systemd, which is told of each.
 #include "command_line.hpp"
@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <chrono>
 #include <cstdio>
 #include <stop_token>
 #include <string>
@@ -21,19 +22,27 @@
 #include <vector>
 
 namespace cr = chainring;
+using namespace std::chrono_literals;
 
 namespace {
 
 // The records between the two processes begin with one of these.
 constexpr char the_listener = 'L';    // its descriptor goes with it
+constexpr char of_successors = 'S';   // the listener where they ask, likewise
 constexpr char a_connection = 'C';    // likewise
 constexpr char received_before = 'R'; // on the connection that came last; then the bytes
 constexpr char that_is_all = 'E';
 constexpr char all_arrived = 'A'; // the only one in the other direction
 constexpr std::size_t longest_record = 64UZ * 1024;
 
+// Clients wait meanwhile.
+constexpr auto patience_with_clients = 2s; // who has not read its answer by then is cut off
+constexpr auto patience_with_successors = 5s;
+constexpr auto patience_with_predecessors = patience_with_clients + patience_with_successors;
+
 // What is served.
 struct estate {
+    cr::seqpacket_listener successors;
     cr::tcp_listener listener;
     std::vector<cr::tcp_stream> connections;
 };
@@ -44,6 +53,7 @@ struct parcel {
     std::vector<std::string> received; // and not answered
 };
 struct consignment {
+    cr::owned_descriptor successors;
     cr::owned_descriptor listener;
     std::vector<parcel> connections;
 };
@@ -82,8 +92,12 @@ cr::task<cr::result<cr::seqpacket_stream>> next_successor(cr::seqpacket_listener
     }
 }
 
+cr::task<> ended(cr::task_group& sessions) {
+    co_await sessions.join();
+}
+
 // Serves until a successor asks for everything, and no session is in the middle of anything.
-cr::task<cr::result<cr::seqpacket_stream>> serve(estate& all, cr::seqpacket_listener& successors) {
+cr::task<cr::result<cr::seqpacket_stream>> serve(estate& all) {
     std::stop_source asked;
     std::vector<cr::tcp_stream> idle;
     auto successor =
@@ -91,8 +105,9 @@ cr::task<cr::result<cr::seqpacket_stream>> serve(estate& all, cr::seqpacket_list
             for (cr::tcp_stream& each : all.connections)
                 sessions.spawn(echo(std::move(each), asked.get_token(), idle));
             sessions.spawn(accept_all(all.listener, sessions, asked.get_token(), idle));
-            auto came = co_await cr::try_(next_successor(successors));
+            auto came = co_await cr::try_(next_successor(all.successors));
             asked.request_stop();
+            (void)co_await cr::timeout(patience_with_clients, ended(sessions)); // cancels those that are left
             co_return came;
         });
     all.connections = std::move(idle);
@@ -100,9 +115,10 @@ cr::task<cr::result<cr::seqpacket_stream>> serve(estate& all, cr::seqpacket_list
 }
 
 cr::task<cr::result<consignment>> release(estate all) {
+    auto successors = co_await cr::try_(all.successors.release());
     auto listener = co_await cr::try_(all.listener.release());
     for (cr::tcp_stream& each : listener.accepted) all.connections.push_back(std::move(each));
-    consignment released{std::move(listener.descriptor), {}};
+    consignment released{std::move(successors.descriptor), std::move(listener.descriptor), {}};
     for (cr::tcp_stream& each : all.connections) {
         auto left = co_await each.release();
         if (!left || left->error) continue; // it broke meanwhile, and ends here
@@ -113,9 +129,11 @@ cr::task<cr::result<consignment>> release(estate all) {
 }
 
 cr::result<estate> adopt(consignment all) {
+    auto successors = cr::seqpacket_listener::adopt(std::move(all.successors));
+    if (!successors) return cr::failure(successors.error());
     auto listener = cr::tcp_listener::adopt(std::move(all.listener));
     if (!listener) return cr::failure(listener.error());
-    estate made{std::move(*listener), {}};
+    estate made{std::move(*successors), std::move(*listener), {}};
     for (parcel& each : all.connections) {
         std::vector<cr::byte_span> received;
         for (const std::string& part : each.received) received.push_back(std::as_bytes(std::span(part)));
@@ -127,6 +145,7 @@ cr::result<estate> adopt(consignment all) {
 
 // When it has succeeded the successor serves all of it, and the descriptors here are duplicates.
 cr::task<cr::result<void>> hand_over(cr::seqpacket_stream& to, const consignment& all) {
+    co_await cr::try_(to.send_fd(all.successors.get(), std::string_view(&of_successors, 1)));
     co_await cr::try_(to.send_fd(all.listener.get(), std::string_view(&the_listener, 1)));
     for (const parcel& each : all.connections) {
         co_await cr::try_(to.send_fd(each.descriptor.get(), std::string_view(&a_connection, 1)));
@@ -147,7 +166,9 @@ cr::task<cr::result<consignment>> take_over(cr::seqpacket_stream& from) {
         const std::string_view text(reinterpret_cast<const char*>(space.data()), came.size);
         const char kind = text.empty() ? '\0' : text.front();
         const bool has_descriptor = came.descriptors.size() == 1;
-        if (kind == the_listener && has_descriptor)
+        if (kind == of_successors && has_descriptor)
+            all.successors = std::move(came.descriptors.front());
+        else if (kind == the_listener && has_descriptor)
             all.listener = std::move(came.descriptors.front());
         else if (kind == a_connection && has_descriptor)
             all.connections.emplace_back(std::move(came.descriptors.front()));
@@ -164,31 +185,37 @@ cr::task<cr::result<consignment>> take_over(cr::seqpacket_stream& from) {
 cr::task<cr::result<estate>> begin(cr::endpoint at, cr::endpoint successors_at) {
     auto before = co_await cr::seqpacket_stream::connect(successors_at);
     if (before) {
-        consignment came = co_await cr::try_(take_over(*before));
+        auto taking_over = cr::timeout(patience_with_predecessors, take_over(*before));
+        consignment came = co_await cr::try_(std::move(taking_over));
         estate all = co_await cr::try_(adopt(std::move(came)));
         co_await cr::try_(before->send(std::string(1, all_arrived)));
         co_return all;
     }
+    if (before.error() != std::errc::connection_refused &&
+        before.error() != std::errc::no_such_file_or_directory)
+        co_return cr::failure(before.error());
+    // The path of one that has died is in the way.
+    if (!successors_at.path().empty()) ::unlink(std::string(successors_at.path()).c_str());
+    auto successors = co_await cr::try_(cr::seqpacket_listener::bind(successors_at));
     auto passed = co_await cr::try_(cr::systemd::passed_sockets::take());
     auto listener =
         passed.empty() ? cr::tcp_listener::bind(at) : passed.adopt<cr::tcp_listener>(passed.names().front());
     if (!listener) co_return cr::failure(listener.error());
-    co_return estate{std::move(*listener), {}};
+    co_return estate{std::move(successors), std::move(*listener), {}};
 }
 
 // Until a successor serves everything.
-cr::task<cr::result<void>> serve_until_succeeded(estate all, cr::endpoint successors_at) {
+cr::task<cr::result<void>> serve_until_succeeded(estate all) {
     for (;;) {
-        auto successors = co_await cr::try_(cr::seqpacket_listener::bind(successors_at));
         (void)co_await cr::systemd::notify("READY=1\nMAINPID=" + std::to_string(::getpid()));
         const auto local = co_await cr::try_(all.listener.local());
         std::printf("listening on %s\n%zu connections\n", local.to_string().c_str(), all.connections.size());
         std::fflush(stdout);
 
-        auto successor = co_await cr::try_(serve(all, successors));
-        co_await cr::try_(successors.close()); // the name is the successor's
+        auto successor = co_await cr::try_(serve(all));
         consignment released = co_await cr::try_(release(std::move(all)));
-        const auto handed_over = co_await hand_over(successor, released);
+        auto handing_over = cr::timeout(patience_with_successors, hand_over(successor, released));
+        const auto handed_over = co_await std::move(handing_over);
         if (handed_over) co_return {};
         std::fprintf(stderr, "hot_restart: the successor: %s\n", handed_over.error().message().c_str());
         all = co_await cr::try_(adopt(std::move(released)));
@@ -199,7 +226,7 @@ cr::task<cr::result<void>> run(cr::endpoint at, cr::endpoint successors_at) {
     co_return co_await cr::scope([&](cr::task_group& beside) -> cr::task<cr::result<void>> {
         beside.spawn(cr::systemd::feed_watchdog());
         estate all = co_await cr::try_(begin(at, successors_at));
-        co_await cr::try_(serve_until_succeeded(std::move(all), successors_at));
+        co_await cr::try_(serve_until_succeeded(std::move(all)));
         beside.cancel();
         co_return {};
     });
