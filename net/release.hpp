@@ -17,7 +17,8 @@ struct released_stream {
     // each is one. The next owner's first receives must yield them (adopt.hpp).
     std::vector<buffer> received;
     // What was written and not sent, in order: no part of it is on the wire, and whoever sends next begins with it. Of a
-    // stream it begins with the rest of a message that was cut off, also of one that `send` was waiting for.
+    // stream it begins with the rest of a message that was cut off, also of one that `send` was waiting for. Messages with
+    // descriptors (send_fd) are not among them: their senders are told.
     std::vector<std::vector<std::byte>> unsent;
     // Why not all was sent: errc::timed_out, errc::cancelled, or what the connection broke by. Also what it broke by when
     // nothing was to be sent, as the kernel tells that once.
