@@ -441,13 +441,13 @@ TEST_CASE("a_direct_descriptor_is_released_only_if_there_is_an_ordinary_one", "[
 }
 
 TEMPLATE_TEST_CASE("a_released_listener_goes_on_listening_and_loses_no_connection", "", EACH_CONNECTION) {
-    const bool direct = GENERATE(false, true);
+    const bool into_direct = GENERATE(false, true);
     executor_options options = options_for(GENERATE(both_modes()));
     options.direct_descriptors = 8;
-    on_executor(options, [direct]() -> task<> {
+    on_executor(options, [into_direct]() -> task<> {
         constexpr int type = TestType::stream::kind.type;
-        auto listener = must(
-            TestType::listener::bind(TestType::somewhere(), {.socket = {}, .direct_descriptors = direct}));
+        auto listener = must(TestType::listener::bind(
+            TestType::somewhere(), {.socket = {}, .direct_descriptors = into_direct}));
         const endpoint at = must(listener.local());
         std::vector<plain_socket> peers;
         const auto connect = [&](std::string_view text) {
