@@ -90,17 +90,30 @@ void executor::take_ownership(const char* call) {
 }
 
 void executor::end_roots() noexcept {
-    inbox_.run_all(); // the poster of intrusive work waits for its `run`
-    while (!roots_.empty()) {
-        while (!roots_.empty()) roots_.pop_front().give_up();
+    do {
+        give_up_roots(nullptr);
         inbox_.run_all();
-    }
+    } while (!roots_.empty());
+}
+
+void executor::end_overdue_roots() noexcept {
+    if (gave_up_ && !roots_.empty()) [[unlikely]]
+        give_up_roots(std::make_exception_ptr(shutdown_overdue()));
+}
+
+// Without those that are spawned because of an end.
+void executor::give_up_roots(const std::exception_ptr& why) noexcept {
+    inbox_.run_all(); // the poster of intrusive work waits for its `run`
+    intrusive_list<root_task, root_tag> ending;
+    ending.take_all(roots_);
+    while (!ending.empty()) ending.pop_front().give_up(why);
 }
 
 void executor::run_until(const bool& done) {
     const attached here(*this);
     stop_dozing();
     turn_until([this, &done] { return done || gave_up_; });
+    end_overdue_roots();
     if (!done) throw shutdown_overdue();
 }
 
@@ -182,6 +195,7 @@ bool executor::pump(unsigned most_turns) {
     }
     for (; most_turns != 0; --most_turns) {
         run_what_is_ready();
+        end_overdue_roots();
         // What is submitted may complete at once, and would signal the event for nothing.
         const bool may_doze = nothing_to_do() && ring_.unsubmitted() == 0;
         if (may_doze) doze();

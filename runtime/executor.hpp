@@ -144,7 +144,7 @@ class executor final : private turn_end_work {
     // For graceful_shutdown, on the executor's thread.
     void stop_intakes() noexcept;
     bool shutting_down() const noexcept { return shutting_down_; }
-    // Resets what is connected, and ends `run`, whose task is destroyed.
+    // Resets what is connected, and ends `run`. Its task and those of `spawn` are destroyed.
     void give_up() noexcept;
     bool gave_up() const noexcept { return gave_up_; }
 
@@ -324,6 +324,8 @@ class executor final : private turn_end_work {
     void at_turn_end() noexcept override;
     void take_ownership(const char* call);
     void end_roots() noexcept;
+    void end_overdue_roots() noexcept;
+    void give_up_roots(const std::exception_ptr& why) noexcept;
     void run_until(const bool& done);
     void finish_closes();
     template <class Done> void turn_until(Done done);

@@ -1,7 +1,7 @@
 // graceful_shutdown: how a server ends without dropping what it has begun.
 //
 //     serving -> finishing -> cancelled -> overdue
-//                |            |            hard deadline: connections are reset, and run ends without the tasks
+//                |            |            hard deadline: connections are reset, and the tasks are destroyed where they stand
 //                |            soft deadline: the root scope is cancelled
 //                `begin`: nothing new is taken: listeners close, and what waits in `until_shutdown` is cancelled
 //
@@ -21,7 +21,8 @@ struct shutdown_limits {
     duration hard = std::chrono::seconds(10);
 };
 
-// executor::run did not wait for tasks that were still there at the hard deadline; they have been destroyed.
+// Tasks that were still there at the hard deadline were not waited for, and have been destroyed: executor::run throws it, and
+// who has spawned one (spawn.hpp) is told of it.
 class shutdown_overdue : public std::runtime_error {
   public:
     shutdown_overdue()

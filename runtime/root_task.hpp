@@ -3,6 +3,8 @@
 
 #include <chainring/runtime/task.hpp>
 
+#include <exception>
+
 namespace chainring {
 
 struct root_tag;
@@ -10,8 +12,9 @@ struct root_tag;
 class root_task : public task_owner, public list_node<root_tag> {
   public:
     const promise_base& promise() const noexcept { return promise_; }
-    // The executor ends before the task: it is destroyed where it stands.
-    virtual void give_up() noexcept = 0;
+    // It is destroyed where it stands. Who was to hear of its end hears `why`: nobody does when the executor itself ends (nullptr),
+    // as those may be gone.
+    virtual void give_up(std::exception_ptr why) noexcept = 0;
 
   protected:
     root_task(cancel_scope& scope, promise_base& promise) noexcept
@@ -45,7 +48,7 @@ template <class T> class run_task final : public root_task {
   private:
     void resume() noexcept override { done_ = this->start_root(frame_); }
     void finished(promise_base&) noexcept override { done_ = true; }
-    void give_up() noexcept override {} // `run` returns before
+    void give_up(std::exception_ptr) noexcept override {} // `run` returns, and destroys it
 
     std::coroutine_handle<task_promise<T>> frame_;
     bool done_ = false;

@@ -28,7 +28,11 @@ template <class T, class Done> class spawned_task final : public root_task, priv
         home.post(static_cast<posted_work&>(*made));
     }
 
-    void give_up() noexcept override { delete this; }
+    void give_up(std::exception_ptr why) noexcept override {
+        Done done = std::move(done_);
+        delete this;
+        if (why) done(ended_task<T>(std::unexpect, std::move(why)));
+    }
 
   private:
     spawned_task(executor& home, std::coroutine_handle<task_promise<T>> frame, Done done)
@@ -67,8 +71,9 @@ template <class T, class Done> class spawned_task final : public root_task, priv
 
 } // namespace detail
 
-// Runs `root` on the executor, from its next turn on, and then calls `done(end)` there, which must not throw. Where the executor's
-// destruction comes before the end, the task is destroyed where it stands, and `done` is not called.
+// Runs `root` on the executor, from its next turn on, and then calls `done(end)` there, which must not throw. At the hard deadline of
+// a shutdown the task is destroyed where it stands, and its end is shutdown_overdue (graceful_shutdown.hpp). Where the executor's
+// destruction comes before the end, it is destroyed too, and `done` is not called.
 //
 // cancellation:   that of the executor's root_scope()
 // ownership:      of both

@@ -37,18 +37,18 @@ cr::task<cr::result<void>> accept_all(tcp::acceptor& acceptor) {
     });
 }
 
-cr::result<void> serve_within_asio(cr::executor& home, const cr::endpoint& at) {
+cr::ended_task<cr::result<void>> serve_within_asio(cr::executor& home, const cr::endpoint& at) {
     if (at.family() == AF_UNIX)
-        return cr::failure(cr::from_errno(EAFNOSUPPORT)); // this Asio server knows TCP
+        return cr::result<void>(cr::failure(cr::from_errno(EAFNOSUPPORT))); // this Asio server knows TCP
     boost::asio::io_context loop;
     cr::asio_embedding embedded(home, loop);
     tcp::acceptor acceptor(loop, in_asio(at));
     std::ostringstream local;
     local << acceptor.local_endpoint();
     say_where(local.str());
-    cr::result<void> served;
+    cr::ended_task<cr::result<void>> served;
     cr::spawn(home, accept_all(acceptor), [&](cr::ended_task<cr::result<void>> end) {
-        served = end.value();
+        served = std::move(end);
         embedded.stop(); // nothing else is outstanding in the context: it ends
     });
     loop.run();

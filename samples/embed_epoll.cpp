@@ -25,11 +25,12 @@ class epoll_set {
     int descriptor_;
 };
 
-cr::result<void> serve_within_epoll(cr::executor& home, const cr::endpoint& at) {
+cr::ended_task<cr::result<void>> serve_within_epoll(cr::executor& home, const cr::endpoint& at) {
     const epoll_set epoll;
     cr::epoll_embedding embedded(home, epoll.get());
-    std::optional<cr::result<void>> served;
-    cr::spawn(home, serve_any(at), [&served](cr::ended_task<cr::result<void>> end) { served = end.value(); });
+    std::optional<cr::ended_task<cr::result<void>>> served;
+    cr::spawn(
+        home, serve_any(at), [&served](cr::ended_task<cr::result<void>> end) { served = std::move(end); });
     while (!served) {
         epoll_event events[64];
         const int count = ::epoll_wait(epoll.get(), events, std::size(events), embedded.timeout());

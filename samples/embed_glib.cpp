@@ -7,13 +7,13 @@ namespace cr = chainring;
 
 namespace {
 
-cr::result<void> serve_within_glib(cr::executor& home, const cr::endpoint& at) {
+cr::ended_task<cr::result<void>> serve_within_glib(cr::executor& home, const cr::endpoint& at) {
     const std::unique_ptr<GMainLoop, void (*)(GMainLoop*)> loop(
         g_main_loop_new(nullptr, FALSE), g_main_loop_unref);
     const cr::glib_embedding embedded(home);
-    cr::result<void> served;
+    cr::ended_task<cr::result<void>> served;
     cr::spawn(home, serve_any(at), [&](cr::ended_task<cr::result<void>> end) {
-        served = end.value();
+        served = std::move(end);
         g_main_loop_quit(loop.get());
     });
     g_main_loop_run(loop.get());

@@ -7,12 +7,12 @@ namespace cr = chainring;
 
 namespace {
 
-cr::result<void> serve_within_libuv(cr::executor& home, const cr::endpoint& at) {
+cr::ended_task<cr::result<void>> serve_within_libuv(cr::executor& home, const cr::endpoint& at) {
     uv_loop_t* const loop = uv_default_loop();
     cr::uv_embedding embedded(home, loop);
-    cr::result<void> served;
+    cr::ended_task<cr::result<void>> served;
     cr::spawn(home, serve_any(at), [&](cr::ended_task<cr::result<void>> end) {
-        served = end.value();
+        served = std::move(end);
         embedded.stop(); // nothing else is active in the loop: it ends
     });
     uv_run(loop, UV_RUN_DEFAULT);

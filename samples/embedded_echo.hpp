@@ -15,7 +15,9 @@ int embedded_echo(const char* name, const char* purpose, int argc, char** argv, 
     try {
         chainring::executor home(options->executor);
         const chainring::stop_signals signals(home);
-        const chainring::result<void> served = run(home, options->listen);
+        const chainring::ended_task<chainring::result<void>> ended = run(home, options->listen);
+        if (!ended) std::rethrow_exception(ended.error());
+        const chainring::result<void>& served = *ended;
         if (!served && served.error() != chainring::errc::cancelled) {
             std::fprintf(
                 stderr, "%s: %s: %s\n", name, options->listen.to_string().c_str(),

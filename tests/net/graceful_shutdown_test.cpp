@@ -144,6 +144,28 @@ TEST_CASE("at_the_hard_deadline_run_ends_and_connections_are_reset") {
     check_baseline(home);
 }
 
+TEST_CASE("at_the_hard_deadline_connections_are_reset_within_another_loop_too") {
+    kernel_under_test kernel;
+    executor home(options_for(GENERATE(both_modes())), kernel.get());
+    graceful_shutdown shutdown(home, {.soft = {}, .hard = {}});
+    plain_socket peer;
+    bool told = false;
+    const auto stubborn = [](graceful_shutdown& ending, plain_socket& other) -> task<> {
+        auto pair = co_await connected_to_plain<over_tcp>(4096);
+        co_await congest(pair);
+        must(co_await pair.stream.write("never read"));
+        other = std::move(pair.peer);
+        ending.begin();
+        (void)co_await shield(sleep(1h));
+    };
+    spawn(home, stubborn(shutdown, peer), [&](const ended_task<void>& end) { told = !end; });
+    while (!told) home.pump();
+    while (home.pump()) {
+    }
+    CHECK(how_it_ended(peer) == ECONNRESET);
+    check_baseline(home);
+}
+
 TEST_CASE("a_hard_deadline_before_the_soft_one_is_the_hard_one_all_the_same") {
     executor home(options_for(GENERATE(both_modes())));
     graceful_shutdown shutdown(home, {.soft = 24h, .hard = 1ms});

@@ -83,6 +83,89 @@ TEST_CASE("a_spawned_task_that_has_not_ended_dies_with_its_executor") {
     CHECK_FALSE(told);
 }
 
+namespace {
+
+// Whether the task has ended because the hard deadline had passed.
+bool is_overdue(const ended_task<void>& end) {
+    if (end) return false;
+    try {
+        std::rethrow_exception(end.error());
+    } catch (const shutdown_overdue&) {
+        return true;
+    } catch (...) {
+        return false;
+    }
+}
+
+task<> ignores_cancellation(int& destroyed) {
+    const counts_its_end local(destroyed);
+    (void)co_await shield(sleep(24h));
+    FAIL("it was waited for");
+}
+
+constexpr shutdown_limits in_a_moment{.soft = {}, .hard = 1ms};
+
+} // namespace
+
+TEST_CASE("at_the_hard_deadline_a_pump_destroys_the_tasks_and_tells_who_spawned_them") {
+    executor home(options_for(GENERATE(both_modes())), test_kernel());
+    host_loop host(home);
+    graceful_shutdown shutdown(home, in_a_moment);
+    int destroyed = 0;
+    int told = 0;
+    const auto tell = [&](const ended_task<void>& end) {
+        CHECK(destroyed > told); // it is gone already
+        CHECK(is_overdue(end));
+        ++told;
+    };
+    for (int each = 0; each < 3; ++each) spawn(home, ignores_cancellation(destroyed), tell);
+    host.come_to_rest();
+    CHECK_FALSE(home.gave_up());
+    home.post([&] { shutdown.begin(); });
+    host.run_until([&] { return told == 3; });
+    CHECK(home.gave_up());
+    host.come_to_rest();
+    CHECK(destroyed == 3);
+    CHECK(told == 3);
+    check_baseline(home);
+}
+
+TEST_CASE("a_task_that_is_spawned_behind_the_hard_deadline_is_given_up_as_well") {
+    executor home({}, test_kernel());
+    host_loop host(home);
+    graceful_shutdown shutdown(home, in_a_moment);
+    int destroyed = 0;
+    bool told = false;
+    // Because of the other's end, as who starts a server again does.
+    spawn(home, ignores_cancellation(destroyed), [&](const ended_task<void>&) {
+        spawn(home, ignores_cancellation(destroyed), [&](const ended_task<void>& end) {
+            told = is_overdue(end);
+        });
+    });
+    home.post([&] { shutdown.begin(); });
+    host.run_until([&] { return told; });
+    CHECK(destroyed == 2);
+    check_baseline(home);
+}
+
+TEST_CASE("at_the_hard_deadline_a_run_gives_up_the_spawned_tasks_beside_its_own") {
+    executor home({}, test_kernel());
+    graceful_shutdown shutdown(home, in_a_moment);
+    int destroyed = 0;
+    bool told = false;
+    spawn(
+        home, ignores_cancellation(destroyed), [&](const ended_task<void>& end) { told = is_overdue(end); });
+    CHECK_THROWS_AS(
+        home.run([](graceful_shutdown& ending, int& gone) -> task<> {
+            ending.begin();
+            co_await ignores_cancellation(gone);
+        }(shutdown, destroyed)),
+        shutdown_overdue);
+    CHECK(told);
+    CHECK(destroyed == 2);
+    check_baseline(home);
+}
+
 TEST_CASE("spawned_tasks_go_on_during_a_run_and_after_it") {
     executor home(options_for(GENERATE(both_modes())), test_kernel());
     host_loop host(home);

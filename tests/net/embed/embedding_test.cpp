@@ -185,6 +185,24 @@ TEMPLATE_TEST_CASE("what_runs_may_stop_the_embedding_and_another_loop_takes_over
     second.run_until([&] { return count == 1; });
 }
 
+TEMPLATE_TEST_CASE("a_loop_that_waits_for_its_task_ends_at_the_hard_deadline", "[linux]", EVERY_HOST) {
+    executor home(options_for(GENERATE(both_modes())));
+    TestType host(home);
+    graceful_shutdown shutdown(home, {.soft = {}, .hard = 1ms});
+    bool told = false;
+    spawn(
+        home, []() -> task<> { (void)co_await shield(sleep(24h)); }(),
+        [&](const ended_task<void>& end) {
+            CHECK_THROWS_AS(std::rethrow_exception(end.error()), shutdown_overdue);
+            told = true;
+            host.embedded().stop();
+        });
+    home.post([&] { shutdown.begin(); });
+    host.run_until([&] { return told; });
+    CHECK(host.embedded().stopped());
+    check_baseline(home);
+}
+
 TEMPLATE_TEST_CASE("executor_embedding_and_loop_end_in_any_order", "[linux]", EVERY_HOST) {
     enum class order { executor_first, embedding_first, loop_first };
     const order ends = GENERATE(order::executor_first, order::embedding_first, order::loop_first);
