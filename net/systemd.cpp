@@ -12,9 +12,60 @@
 #include <cstdlib>
 #include <limits>
 
-namespace chainring::systemd {
+namespace chainring {
 
 namespace {
+
+class service_manager_category final : public std::error_category {
+  public:
+    const char* name() const noexcept override { return "systemd"; }
+
+    std::string message(int value) const override {
+        switch (static_cast<systemd_errc>(value)) {
+        case systemd_errc::malformed_listen_pid: return "LISTEN_PID is not the number of a process";
+        case systemd_errc::malformed_listen_fds: return "LISTEN_FDS is not a number of descriptors from 1 on";
+        case systemd_errc::malformed_listen_fdnames:
+            return "LISTEN_FDNAMES has not as many names as LISTEN_FDS says";
+        case systemd_errc::missing_descriptors:
+            return "fewer descriptors were passed than LISTEN_FDS says; from 3 on, and not close-on-exec";
+        case systemd_errc::not_passed:
+            return "the service manager has passed no socket of that name, or it was adopted already";
+        case systemd_errc::malformed_notify_socket:
+            return "NOTIFY_SOCKET is not a unix socket; expected /path or @name, of at most 107 bytes";
+        case systemd_errc::malformed_watchdog_pid: return "WATCHDOG_PID is not the number of a process";
+        case systemd_errc::malformed_watchdog_usec:
+            return "WATCHDOG_USEC is not a number of microseconds from 1 on";
+        }
+        return "unknown error about the service manager";
+    }
+
+    std::error_condition default_error_condition(int value) const noexcept override {
+        switch (static_cast<systemd_errc>(value)) {
+        case systemd_errc::missing_descriptors: return std::errc::bad_file_descriptor;
+        case systemd_errc::not_passed: return {value, *this};
+        default: return std::errc::invalid_argument;
+        }
+    }
+};
+
+} // namespace
+
+const std::error_category& systemd_category() noexcept {
+    static const service_manager_category instance;
+    return instance;
+}
+
+std::error_code make_error_code(systemd_errc condition) noexcept {
+    return {static_cast<int>(condition), systemd_category()};
+}
+
+namespace systemd {
+
+namespace {
+
+std::unexpected<std::error_code> failure(systemd_errc condition) noexcept {
+    return chainring::failure(make_error_code(condition));
+}
 
 constexpr int first_passed = 3; // SD_LISTEN_FDS_START: behind the three standard streams
 
@@ -31,11 +82,11 @@ template <class Number> std::optional<Number> positive(std::string_view text) no
 }
 
 // Is what a variable names this process? Without the variable it is.
-result<bool> is_for_us(const char* name) noexcept {
+result<bool> is_for_us(const char* name, systemd_errc malformed) noexcept {
     const char* const given = variable(name);
     if (given == nullptr) return true;
     const auto process = positive<pid_t>(given);
-    if (!process) return failure(errc::malformed_environment);
+    if (!process) return failure(malformed);
     return *process == ::getpid();
 }
 
@@ -69,11 +120,12 @@ announcement take_announcement() {
     return taken;
 }
 
-// errors: errc::malformed_environment
 result<endpoint> notify_address(std::string_view given) {
-    if (given.starts_with('@')) return endpoint::from_abstract_name(given.substr(1));
-    if (given.starts_with('/')) return endpoint::from_path(given);
-    return failure(errc::malformed_environment);
+    result<endpoint> named = failure(systemd_errc::malformed_notify_socket);
+    if (given.starts_with('@')) named = endpoint::from_abstract_name(given.substr(1));
+    if (given.starts_with('/')) named = endpoint::from_path(given);
+    if (!named) return failure(systemd_errc::malformed_notify_socket);
+    return named;
 }
 
 } // namespace
@@ -81,22 +133,21 @@ result<endpoint> notify_address(std::string_view given) {
 result<passed_sockets> passed_sockets::take() {
     passed_sockets taken;
     if (variable("LISTEN_PID") == nullptr || variable("LISTEN_FDS") == nullptr) return taken;
-    const result<bool> ours = is_for_us("LISTEN_PID");
+    const result<bool> ours = is_for_us("LISTEN_PID", systemd_errc::malformed_listen_pid);
     if (ours && !*ours) return taken;
     const announcement announced = take_announcement();
-    if (!ours) return failure(ours.error());
+    if (!ours) return chainring::failure(ours.error());
 
     const auto count = positive<int>(announced.count);
     if (!count || *count > std::numeric_limits<int>::max() - first_passed)
-        return failure(errc::malformed_environment);
+        return failure(systemd_errc::malformed_listen_fds);
     // What systemd calls those that it has no name for.
     const auto names = announced.names ? split(*announced.names) : std::vector<std::string>(1, "unknown");
     if (announced.names && names.size() != static_cast<std::size_t>(*count))
-        return failure(errc::malformed_environment);
+        return failure(systemd_errc::malformed_listen_fdnames);
 
     for (int at = 0; at < *count; ++at)
-        if (!was_passed(first_passed + at))
-            return failure(std::make_error_code(std::errc::bad_file_descriptor));
+        if (!was_passed(first_passed + at)) return failure(systemd_errc::missing_descriptors);
     for (int at = 0; at < *count; ++at) {
         ::fcntl(first_passed + at, F_SETFD, FD_CLOEXEC);
         const std::string& name = announced.names ? names[static_cast<std::size_t>(at)] : names.front();
@@ -128,12 +179,12 @@ task<result<bool>> notify(std::string state) {
 result<std::optional<duration>> watchdog_period() {
     const char* const given = variable("WATCHDOG_USEC");
     if (given == nullptr) return std::nullopt;
-    const result<bool> ours = is_for_us("WATCHDOG_PID");
-    if (!ours) return failure(ours.error());
+    const result<bool> ours = is_for_us("WATCHDOG_PID", systemd_errc::malformed_watchdog_pid);
+    if (!ours) return chainring::failure(ours.error());
     if (!*ours) return std::nullopt;
     const auto period = positive<std::int64_t>(given);
     constexpr std::int64_t longest = std::chrono::floor<std::chrono::microseconds>(duration::max()).count();
-    if (!period || *period > longest) return failure(errc::malformed_environment);
+    if (!period || *period > longest) return failure(systemd_errc::malformed_watchdog_usec);
     return std::chrono::microseconds(*period);
 }
 
@@ -144,9 +195,12 @@ task<result<void>> feed_watchdog() {
     for (;;) {
         // A manager that is not there for once may be back the next time.
         const result<bool> told = co_await notify("WATCHDOG=1");
-        if (!told && told.error() == errc::malformed_environment) co_return failure(told.error());
+        if (!told && told.error() == systemd_errc::malformed_notify_socket)
+            co_return chainring::failure(told.error());
         co_await try_(half.tick());
     }
 }
 
-} // namespace chainring::systemd
+} // namespace systemd
+
+} // namespace chainring

@@ -19,6 +19,27 @@
 #include <utility>
 #include <vector>
 
+namespace chainring {
+
+// What is wrong with what came from the service manager.
+enum class systemd_errc {
+    malformed_listen_pid = 1, // not the number of a process
+    malformed_listen_fds,     // not a count from 1 on
+    malformed_listen_fdnames, // not as many names as LISTEN_FDS says
+    missing_descriptors,      // not as many descriptors as LISTEN_FDS says
+    not_passed,               // no socket of that name, or no other one
+    malformed_notify_socket,  // no unix socket; vsock is not supported
+    malformed_watchdog_pid,   // not the number of a process
+    malformed_watchdog_usec,  // not a time from 1 us to 292 years
+};
+
+const std::error_category& systemd_category() noexcept;
+std::error_code make_error_code(systemd_errc condition) noexcept;
+
+} // namespace chainring
+
+template <> struct std::is_error_code_enum<chainring::systemd_errc> : std::true_type {};
+
 namespace chainring::systemd {
 
 // Move-only; those that nobody adopted close with it.
@@ -28,8 +49,9 @@ class passed_sockets {
     // taken once, and that no child process believes that they are its own. So it is called before other threads
     // look at the environment. Variables of another process (LISTEN_PID) stay, and are none of this one's.
     //
-    // errors: errc::malformed_environment: a count that is none, or not as many names; std::errc::bad_file_descriptor:
-    //         not as many descriptors as were announced (one that is close-on-exec did not come from there). The variables are gone then too, and what is open stays open.
+    // errors: systemd_errc::malformed_listen_pid, malformed_listen_fds, malformed_listen_fdnames, missing_descriptors (a
+    //         descriptor that is close-on-exec did not come from there). The variables are gone then too, and what is
+    //         open stays open
     static result<passed_sockets> take();
 
     std::size_t size() const noexcept { return sockets_.size(); }
@@ -40,11 +62,11 @@ class passed_sockets {
 
     // The first socket of that name becomes a listener or a stream, by its `adopt` (adopt.hpp), on an executor's thread.
     //
-    // errors: errc::not_passed when there is none of that name (or none left); those of `adopt`, and then it stays here
+    // errors: systemd_errc::not_passed when there is none of that name (or none left); those of `adopt`, and then it stays here
     template <class Adopted, class... Options>
     result<Adopted> adopt(std::string_view name, const Options&... options) {
         socket* const found = find(name);
-        if (found == nullptr) return failure(errc::not_passed);
+        if (found == nullptr) return failure(make_error_code(systemd_errc::not_passed));
         result<Adopted> adopted = Adopted::adopt(std::move(found->descriptor), options...);
         if (adopted) sockets_.erase(sockets_.begin() + (found - sockets_.data()));
         return adopted;
@@ -66,22 +88,21 @@ class passed_sockets {
 //
 // completes when: the message is on its way
 // value:          whether there is a service manager that wants to hear it (NOTIFY_SOCKET)
-// errors:         errc::malformed_environment when NOTIFY_SOCKET is no unix socket (vsock is not supported); those of an
-//                 endpoint, of connecting and of sending
+// errors:         systemd_errc::malformed_notify_socket; those of connecting and of sending
 // cancellation:   reaches the connect and the send; what was sent is the result
 // ownership:      nothing
 // thread:         the executor's
 task<result<bool>> notify(std::string state);
 
 // How often the service manager wants to hear from this process (WatchdogSec=), or it kills it. None: not at all.
-// errors: errc::malformed_environment
+// errors: systemd_errc::malformed_watchdog_usec, malformed_watchdog_pid
 result<std::optional<duration>> watchdog_period();
 
 // Tells it so, twice as often, for as long as the executor takes its turns. To be spawned beside the work. A process that
 // takes over from the one that the service manager has started is not asked to (WATCHDOG_PID).
 //
 // completes when: at once if the service manager does not ask for it
-// errors:         errc::malformed_environment; errc::cancelled. A notification that fails is made again at its next time
+// errors:         those of watchdog_period; systemd_errc::malformed_notify_socket; errc::cancelled. A notification that fails is made again at its next time
 // cancellation:   at once
 // ownership:      nothing
 // thread:         the executor's

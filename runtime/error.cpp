@@ -42,14 +42,9 @@ class chainring_category final : public std::error_category {
         case errc::too_many_descriptors:
             return "more descriptors came than there was room for; those were closed";
         case errc::receives_ahead:
-            return "a receive() goes on ahead, and would lose descriptors; before receive_fd use "
-                   "receive_into";
-        case errc::malformed_environment:
-            return "LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES, NOTIFY_SOCKET, WATCHDOG_PID or WATCHDOG_USEC is "
-                   "not as the service "
-                   "manager sets it";
-        case errc::not_passed:
-            return "the service manager has passed no such socket, or it was adopted already";
+            return "receive() takes bytes ahead of its caller, and loses their descriptors; on this "
+                   "connection "
+                   "use receive_fd and receive_into alone";
         case errc::unsupported_sqe_flag:
             return "links, CQE_SKIP_SUCCESS and buffer selection are not allowed on a hand-made SQE";
         case errc::never_called:

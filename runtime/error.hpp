@@ -17,23 +17,21 @@ enum class errc {
     broken,        // a send on this connection, this one or an earlier one, fell short: the stream has ended
     never_started, // a message that was queued behind a failed one: nothing of it was sent
     busy,          // an operation of this kind is already waiting on this object
-    invalid_endpoint,      // the text is not an endpoint
-    path_too_long,         // a unix socket's path has at most 107 bytes
-    queue_full,            // nothing more may wait: the peer reads too slowly, or a pool's threads are busy
-    queue_empty,           // nothing is there to receive yet
-    lagged,                // values of a broadcast were missed, because others came too fast
-    empty_message,         // a record without bytes, which its receiver would take for the end
-    signal_taken,          // something else in the process handles or blocks the signal already
-    value_taken,           // what a child returned was handed out before
-    already_owned,         // a descriptor that belongs to a stream or a listener of this executor
-    is_listening,          // a listening socket that should be a connected one
-    not_listening,         // a socket that should be a listening one
-    too_many_descriptors,  // a message brought more than there was room for, and those were closed
-    receives_ahead,        // a receive has begun that would lose the descriptors of what comes next
-    malformed_environment, // variables that are not as the service manager sets them
-    not_passed,            // no socket of that name came from the service manager, or no other one
-    unsupported_sqe_flag,  // a flag on a hand-made SQE that the executor cannot account for
-    never_called,          // a callback that is awaited was destroyed instead of called
+    invalid_endpoint,     // the text is not an endpoint
+    path_too_long,        // a unix socket's path has at most 107 bytes
+    queue_full,           // nothing more may wait: the peer reads too slowly, or a pool's threads are busy
+    queue_empty,          // nothing is there to receive yet
+    lagged,               // values of a broadcast were missed, because others came too fast
+    empty_message,        // a record without bytes, which its receiver would take for the end
+    signal_taken,         // something else in the process handles or blocks the signal already
+    value_taken,          // what a child returned was handed out before
+    already_owned,        // a descriptor that belongs to a stream or a listener of this executor
+    is_listening,         // a listening socket that should be a connected one
+    not_listening,        // a socket that should be a listening one
+    too_many_descriptors, // a message brought more than there was room for, and those were closed
+    receives_ahead, // a receive has begun before, which loses the descriptors of what it takes ahead of its caller
+    unsupported_sqe_flag, // a flag on a hand-made SQE that the executor cannot account for
+    never_called,         // a callback that is awaited was destroyed instead of called
 };
 
 const std::error_category& category() noexcept;

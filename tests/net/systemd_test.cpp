@@ -8,7 +8,7 @@
 
 using namespace chainring;
 using namespace chainring::test;
-using namespace std::chrono_literals;
+using namespace std::literals;
 
 namespace {
 
@@ -45,7 +45,7 @@ TEST_CASE("without_a_service_manager_nobody_is_told_and_nothing_was_passed") {
         CHECK(fed.has_value());
         auto passed = must(systemd::passed_sockets::take());
         CHECK(passed.empty());
-        CHECK(error_of(passed.adopt<tcp_listener>("web")) == errc::not_passed);
+        CHECK(error_of(passed.adopt<tcp_listener>("web")) == systemd_errc::not_passed);
     });
 }
 
@@ -61,11 +61,14 @@ TEST_CASE("a_service_manager_is_told") {
 
 TEST_CASE("a_notify_socket_that_is_none_is_refused_and_one_that_is_gone_is_an_error") {
     on_executor(task_work_mode::throughput, []() -> task<> {
-        for (const char* wrong : {"", "127.0.0.1:7", "relative/path", "@"}) {
-            const variables set{{"NOTIFY_SOCKET", wrong}};
+        for (const std::string& wrong :
+             {""s, "127.0.0.1:7"s, "relative/path"s, "@"s, "/" + std::string(107, 'x')}) {
+            const variables set{{"NOTIFY_SOCKET", wrong}, {"WATCHDOG_USEC", "20000"}};
             const result<bool> told = co_await systemd::notify("READY=1");
             CAPTURE(wrong);
-            CHECK_FALSE(told.has_value());
+            CHECK(error_of(told) == systemd_errc::malformed_notify_socket);
+            const result<void> fed = co_await systemd::feed_watchdog();
+            CHECK(error_of(fed) == systemd_errc::malformed_notify_socket);
         }
         const variables set{{"NOTIFY_SOCKET", "@nobody-is-there"}};
         const result<bool> told = co_await systemd::notify("READY=1");
@@ -118,28 +121,60 @@ TEST_CASE("the_period_of_a_watchdog_is_this_processs_own_and_has_to_be_a_number"
     for (const char* wrong : {"", "0", "-1", "1s", "9223372036854775807", "99999999999999999999"}) {
         const variables set{{"WATCHDOG_USEC", wrong}};
         CAPTURE(wrong);
-        CHECK(error_of(period()) == errc::malformed_environment);
+        CHECK(error_of(period()) == systemd_errc::malformed_watchdog_usec);
     }
     const variables set{{"WATCHDOG_USEC", "1500000"}, {"WATCHDOG_PID", "me"}};
-    CHECK(error_of(period()) == errc::malformed_environment);
+    CHECK(error_of(period()) == systemd_errc::malformed_watchdog_pid);
 }
 
 TEST_CASE("variables_of_passed_sockets_are_taken_whether_they_fit_or_not", "[linux]") {
     const std::string own = std::to_string(::getpid());
-    for (const auto& [count, names] :
-         {std::pair("one", "web"), std::pair("0", ""), std::pair("1", "web:admin"), std::pair("-1", ""),
-          std::pair("99999999999", "")}) {
-        const variables set{{"LISTEN_PID", own}, {"LISTEN_FDS", count}, {"LISTEN_FDNAMES", names}};
-        CAPTURE(count, names);
-        CHECK(error_of(systemd::passed_sockets::take()) == errc::malformed_environment);
+    struct wrong {
+        std::string pid, count, names;
+        systemd_errc expected;
+    };
+    for (const wrong& each : {
+             wrong{own, "one", "web", systemd_errc::malformed_listen_fds},
+             wrong{own, "0", "", systemd_errc::malformed_listen_fds},
+             wrong{own, "-1", "", systemd_errc::malformed_listen_fds},
+             wrong{own, "99999999999", "", systemd_errc::malformed_listen_fds},
+             wrong{own, "1", "web:admin", systemd_errc::malformed_listen_fdnames},
+             wrong{"me", "1", "web", systemd_errc::malformed_listen_pid},
+         }) {
+        const variables set{
+            {"LISTEN_PID", each.pid}, {"LISTEN_FDS", each.count}, {"LISTEN_FDNAMES", each.names}};
+        CAPTURE(each.pid, each.count, each.names);
+        CHECK(error_of(systemd::passed_sockets::take()) == each.expected);
         CHECK(std::getenv("LISTEN_FDS") == nullptr);
         CHECK(must(systemd::passed_sockets::take()).empty());
     }
     {
         const variables set{{"LISTEN_PID", own}, {"LISTEN_FDS", "100000"}};
-        CHECK(error_of(systemd::passed_sockets::take()) == std::errc::bad_file_descriptor);
+        CHECK(error_of(systemd::passed_sockets::take()) == systemd_errc::missing_descriptors);
     }
     const variables set{{"LISTEN_PID", "1"}, {"LISTEN_FDS", "1"}};
     CHECK(must(systemd::passed_sockets::take()).empty());
     CHECK(std::getenv("LISTEN_FDS") != nullptr); // another process's
+}
+
+TEST_CASE("an_error_about_the_service_manager_names_the_variable") {
+    using enum systemd_errc;
+    const auto says = [](systemd_errc condition, std::string_view name) {
+        const std::error_code code = condition;
+        CAPTURE(code.message());
+        CHECK(code.message().starts_with(name));
+        CHECK(code == std::errc::invalid_argument);
+    };
+    says(malformed_listen_pid, "LISTEN_PID ");
+    says(malformed_listen_fds, "LISTEN_FDS ");
+    says(malformed_listen_fdnames, "LISTEN_FDNAMES ");
+    says(malformed_notify_socket, "NOTIFY_SOCKET ");
+    says(malformed_watchdog_pid, "WATCHDOG_PID ");
+    says(malformed_watchdog_usec, "WATCHDOG_USEC ");
+    const std::error_code missing = missing_descriptors;
+    CHECK(missing.message().find("LISTEN_FDS") != std::string::npos);
+    CHECK(missing == std::errc::bad_file_descriptor);
+    const std::error_code none = not_passed;
+    CHECK(none.message().find("passed no socket") != std::string::npos);
+    CHECK(none.category() == systemd_category());
 }

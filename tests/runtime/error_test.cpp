@@ -29,8 +29,6 @@ constexpr errc all[] = {
     errc::not_listening,
     errc::too_many_descriptors,
     errc::receives_ahead,
-    errc::malformed_environment,
-    errc::not_passed,
     errc::queue_empty,
     errc::lagged,
 };
