@@ -28,7 +28,7 @@ receive_fd_operation::receive_fd_operation(receiver* from, std::span<std::byte> 
 
 bool receive_fd_operation::start(executor&) noexcept {
     fault refused = from_ != nullptr ? from_->admit(*this) : fault(errc::closed);
-    if (!refused && from_->armed()) {
+    if (!refused && from_->went_ahead()) {
         from_->leave(*this);
         refused = errc::receives_ahead;
     }

@@ -54,6 +54,7 @@ class [[nodiscard("co_await it")]] receive_fd_operation
 
   private:
     void received_directly(int result) noexcept override;
+    void receive_again() noexcept override { from_->wait_directly(header_); }
     void collect() noexcept;
     void end() noexcept;
 
@@ -102,7 +103,8 @@ class local_stream : public stream {
     // stream what follows bytes with descriptors is for the next receive; bytes may come without any.
     //
     // A plain receive takes only the bytes, and the kernel closes what came with them. `receive` also goes on ahead of its
-    // caller, so that it must not come before receive_fd on the same connection; `receive_into` may.
+    // caller, so that it must not come before receive_fd on the same connection, whatever has become of it
+    // (errc::receives_ahead, and what is there stays for `receive`); `receive_into` may.
     //
     // completes when: at least one byte is there, or the peer has ended its side
     // errors:         as those of receive_into; errc::too_many_descriptors: the surplus is closed, and the operation has the rest and

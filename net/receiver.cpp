@@ -13,6 +13,7 @@ bool is_error(int result) noexcept {
 
 void receiver::wait_directly(std::span<std::byte> target) noexcept {
     direct_ = true;
+    again_ = false;
     operation_ = socket_.start(*this, [&](io_uring_sqe& sqe) {
         io_uring_prep_recv(&sqe, socket_.descriptor(), target.data(), target.size(), flags());
     });
@@ -20,6 +21,7 @@ void receiver::wait_directly(std::span<std::byte> target) noexcept {
 
 void receiver::wait_directly(msghdr& target) noexcept {
     direct_ = true;
+    again_ = false;
     operation_ = socket_.start(*this, [&](io_uring_sqe& sqe) {
         io_uring_prep_recvmsg(
             &sqe, socket_.descriptor(), &target, static_cast<unsigned>(flags() | MSG_CMSG_CLOEXEC));
@@ -36,6 +38,7 @@ void receiver::adjust() noexcept {
 
 void receiver::arm() noexcept {
     armed_ = true;
+    went_ahead_ = true;
     operation_ = socket_.start(*this, [this](io_uring_sqe& sqe) {
         // A multishot takes up to 32 blocks at a go, whatever the queue is told to hold.
         if (home().buffers().in_shortage()) [[unlikely]]
@@ -103,6 +106,13 @@ void receiver::received_directly(int result) noexcept {
     direct_ = false;
     if (discarding_) socket_.ask_for_turn_end(); // its turn has come
     if (reader_ == nullptr) return;
+    // A worker thread, to which the kernel gives a receive that was often woken for nothing, does not wait on a socket with
+    // O_NONBLOCK.
+    if (result == -EAGAIN && !closed_) {
+        again_ = true;
+        socket_.ask_for_turn_end();
+        return;
+    }
     reader& waiting = *reader_;
     leave(waiting);
     // EINTR is the answer of an operation that had fallen to a worker thread and was told to end there.

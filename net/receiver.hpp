@@ -25,6 +25,8 @@ class receiver final : private completion, private starved_receiver {
 
         // The operation that received straight into the reader's memory has ended.
         virtual void received_directly(int) noexcept {}
+        // It has ended without anything, and begins anew.
+        virtual void receive_again() noexcept {}
 
         receiver* from_; // nullptr: closed, or no longer needed
         fault error_;
@@ -60,6 +62,8 @@ class receiver final : private completion, private starved_receiver {
         return target.empty() && framing_ == framing::bytes && !closed_;
     }
     bool armed() const noexcept { return armed_; }
+    // A receive has gone ahead of its readers, and may do so now: without descriptors, which the kernel closes then.
+    bool went_ahead() const noexcept { return went_ahead_; }
 
     // The reader is resumed when there is something to take.
     void wait() noexcept {
@@ -92,14 +96,24 @@ class receiver final : private completion, private starved_receiver {
         if (reader_ != &leaving) return;
         reader_ = nullptr;
         told_ = false;
+        again_ = false;
     }
 
-    void cancel() noexcept { home().request_cancel(operation_); }
+    // For the reader who waits directly.
+    void cancel() noexcept {
+        if (again_)
+            dismiss(*reader_, errc::cancelled);
+        else
+            home().request_cancel(operation_);
+    }
     void cancel_and_wait() noexcept { home().cancel_and_wait(operation_); }
 
     // The turn's coroutines have run: arms or stops the receive.
     void at_turn_end() noexcept {
-        if (wants_data() ? !armed_ : received_.full()) adjust();
+        if (again_) [[unlikely]]
+            reader_->receive_again();
+        else if (wants_data() ? !armed_ : received_.full())
+            adjust();
     }
 
     // The connection closes: nothing can be received any more, because of `why`.
@@ -137,7 +151,9 @@ class receiver final : private completion, private starved_receiver {
     void receiving_ended(int result) noexcept;
     bool reader_waits() const noexcept { return reader_ != nullptr && !told_; }
     // Not while a reader's own operation is in flight: of two receives on a socket either may get what comes first.
-    bool wants_data() const noexcept { return !direct_ && (reader_waits() || (discarding_ && !peer_ended_)); }
+    bool wants_data() const noexcept {
+        return !direct_ && !again_ && (reader_waits() || (discarding_ && !peer_ended_));
+    }
     void tell() noexcept {
         told_ = true;
         home().ready().push(*reader_);
@@ -148,8 +164,10 @@ class receiver final : private completion, private starved_receiver {
     receive_queue received_;
     framing framing_;
     bool armed_ = false;      // a receive into the pool's blocks is in flight
+    bool went_ahead_ = false; // one was, once
     bool told_ = false;       // the reader is on its way, or runs
     bool direct_ = false;     // the reader's own operation is in flight
+    bool again_ = false;      // ... has ended without anything, and begins anew at the turn's end
     bool peer_ended_ = false; // or the connection is broken
     bool unwanted_ = false;   // data has been thrown away
     bool discarding_ = false; // all that still comes is

@@ -66,6 +66,7 @@ class [[nodiscard("co_await it")]] receive_into_operation
 
   private:
     void received_directly(int result) noexcept override { received_ = result; }
+    void receive_again() noexcept override { from_->wait_directly(target_); }
     void end() noexcept;
 
     std::span<std::byte> target_;

@@ -176,8 +176,8 @@ MUTATIONS = [
     Mutation(
         "a second receive is armed beside one into memory",
         "net/receiver.hpp",
-        "return !direct_ && (reader_waits()",
-        "return (reader_waits()",
+        "return !direct_ && !again_ && (reader_waits()",
+        "return !again_ && (reader_waits()",
     ),
     Mutation(
         "a connection closes over data that its peer still sends",

@@ -2,6 +2,8 @@
 #include "adopted.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
 
 using namespace chainring;
 using namespace chainring::test;
@@ -347,6 +349,34 @@ TEMPLATE_TEST_CASE("a_listener_that_does_not_block_waits_for_connections", "[lin
             const std::uint64_t sqes = executor::current()->stats().sqes;
             co_await settle();
             CHECK(executor::current()->stats().sqes - sqes < 100); // those of `settle`
+            peer = plain_socket::connected_to(at);
+        });
+        CHECK_FALSE(told.error);
+    });
+}
+
+// As several processes do that accept from one listener.
+TEMPLATE_TEST_CASE(
+    "a_listener_that_does_not_block_waits_on_however_often_others_take_what_came", "[linux]",
+    EACH_TRANSPORT) {
+    on_executor(task_work_mode::throughput, []() -> task<> { // else it accepts ahead of the others
+        plain_socket made = non_blocking_listener<TestType>();
+        const endpoint at = made.local();
+        auto listener = must(TestType::listener::adopt(made.get()));
+        (void)made.take();
+        outcome told;
+        plain_socket peer;
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn(accept_one(listener, told));
+            co_await settle();
+            // A worker thread, which the kernel lets try it in the end, may be faster than the thief.
+            for (int thefts = 0; thefts < 500 && !told.done; ++thefts) {
+                const plain_socket other = plain_socket::connected_to(at);
+                pollfd arrived{.fd = listener.native_handle(), .events = POLLIN, .revents = 0};
+                ::poll(&arrived, 1, 1000);
+                const owned_descriptor taken(::accept4(arrived.fd, nullptr, nullptr, SOCK_CLOEXEC));
+                co_await one_turn();
+            }
             peer = plain_socket::connected_to(at);
         });
         CHECK_FALSE(told.error);

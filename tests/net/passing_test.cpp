@@ -14,25 +14,9 @@ using namespace std::literals;
 
 namespace {
 
-#define EACH_PASSING chainring::test::over_unix, chainring::test::over_seqpacket
-
-struct pipe_to_pass {
-    owned_descriptor reading;
-    owned_descriptor writing;
-};
-pipe_to_pass made_pipe() {
-    int ends[2] = {-1, -1};
-    REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
-    return {owned_descriptor(ends[0]), owned_descriptor(ends[1])};
-}
-
 ino_t inode_of(int descriptor) {
     struct stat found{};
     return ::fstat(descriptor, &found) == 0 ? found.st_ino : 0;
-}
-
-std::span<std::byte> bytes_of_memory(std::span<char> memory) {
-    return std::as_writable_bytes(memory);
 }
 
 // A stream over one end of a pair of sockets.
@@ -208,60 +192,6 @@ TEMPLATE_TEST_CASE(
         }
         CHECK(text == "behindwhole");
         CHECK(descriptors == 1);
-    });
-}
-
-TEMPLATE_TEST_CASE(
-    "a_receive_that_goes_on_ahead_keeps_descriptors_from_being_received", "[linux]", EACH_PASSING) {
-    on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected<TestType>();
-        std::array<char, 8> memory{};
-        co_await send_all(pair.near, "into");
-        const std::size_t size = must(co_await pair.far.receive_into(bytes_of_memory(memory)));
-        CHECK(size == 4);
-        const auto pipe = made_pipe();
-        must(co_await pair.near.send_fd(pipe.reading.get(), "d"));
-        const auto received = must(co_await pair.far.receive_fd(bytes_of_memory(memory)));
-        CHECK(received.descriptors.size() == 1);
-
-        co_await send_all(pair.near, "leased");
-        co_await expect(pair.far, "leased");
-        const auto refused = co_await pair.far.receive_fd(bytes_of_memory(memory));
-        CHECK(error_of(refused) == errc::receives_ahead);
-        co_await send_all(pair.near, "goes on");
-        co_await expect(pair.far, "goes on");
-    });
-}
-
-TEMPLATE_TEST_CASE("a_receive_of_descriptors_ends_with_the_stream", "[linux]", EACH_PASSING) {
-    on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected<TestType>();
-        must(co_await pair.near.close());
-        std::array<char, 8> memory{};
-        const auto received = must(co_await pair.far.receive_fd(bytes_of_memory(memory)));
-        CHECK(received.size == 0);
-        CHECK(received.descriptors.empty());
-        must(co_await pair.far.close());
-        const auto after = co_await pair.far.receive_fd(bytes_of_memory(memory));
-        CHECK(error_of(after) == errc::closed);
-        const auto of_whom = pair.far.peer_credentials();
-        CHECK(error_of(of_whom) == errc::closed);
-    });
-}
-
-TEMPLATE_TEST_CASE("bytes_that_were_received_before_come_without_descriptors", "[linux]", EACH_PASSING) {
-    on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = plain_connection<TestType>();
-        const byte_span pieces[] = {bytes_of_text("before")};
-        CHECK(send_plainly(pair.far, pair.far.get(), 'd'));
-        auto stream = adopted<TestType>(pair.near, pieces);
-        std::array<char, 8> memory{};
-        const auto first = must(co_await stream.receive_fd(bytes_of_memory(memory)));
-        CHECK(first.size == 6);
-        CHECK(first.descriptors.empty());
-        const auto second = must(co_await stream.receive_fd(bytes_of_memory(memory)));
-        CHECK(second.size == 1);
-        CHECK(second.descriptors.size() == 1);
     });
 }
 

@@ -1,11 +1,32 @@
-// Descriptors that pass to and from plain unix sockets. On Linux.
+// What there is to pass, and plain unix sockets that descriptors pass to and from. On Linux.
 #pragma once
 
 #include "plain_socket.hpp"
 
+#include <chainring/runtime/owned_descriptor.hpp>
+
+#include <fcntl.h>
+
+#include <span>
 #include <vector>
 
 namespace chainring::test {
+
+#define EACH_PASSING chainring::test::over_unix, chainring::test::over_seqpacket
+
+struct pipe_to_pass {
+    owned_descriptor reading;
+    owned_descriptor writing;
+};
+inline pipe_to_pass made_pipe() {
+    int ends[2] = {-1, -1};
+    REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+    return {owned_descriptor(ends[0]), owned_descriptor(ends[1])};
+}
+
+inline std::span<std::byte> bytes_of_memory(std::span<char> memory) {
+    return std::as_writable_bytes(memory);
+}
 
 inline bool send_plainly(const plain_socket& to, int descriptor, char byte) {
     alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
