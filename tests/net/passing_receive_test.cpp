@@ -95,6 +95,25 @@ TEMPLATE_TEST_CASE("bytes_that_were_received_before_come_without_descriptors", "
     });
 }
 
+TEMPLATE_TEST_CASE("what_a_receive_that_is_destroyed_has_received_is_closed", "[linux]", EACH_PASSING) {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto pair = plain_connection<TestType>();
+        auto stream = adopted<TestType>(pair.near);
+        std::array<char, 8> memory{};
+        const std::size_t before = open_descriptors();
+        cancel_scope& here = co_await this_scope{};
+        std::optional<task_group> group(std::in_place, here);
+        group->spawn([](auto& from, std::span<std::byte> into) -> task<> {
+            (void)co_await from.receive_fd(into);
+            FAIL("it was destroyed");
+        }(stream, bytes_of_memory(memory)));
+        co_await settle();
+        CHECK(send_plainly(pair.far, pair.far.get(), 'd')); // in latency mode the kernel receives it at once
+        group.reset();
+        CHECK(open_descriptors() == before);
+    });
+}
+
 namespace {
 
 // A receive of descriptors on a socket that does not block, and that somebody else reads as well: the kernel gives the receive
