@@ -1,4 +1,5 @@
 #include <chainring/sim/failure_lines.hpp>
+#include <chainring/sim/real_calls.hpp>
 #include <chainring/sim/seeds.hpp>
 
 #include <signal.h>
@@ -82,6 +83,7 @@ class world_of_seed {
 
 void run_in(world& within, const world_body& body) {
     const running_world failing_here(within);
+    const no_real_calls guarded(within); // before its first machine too
     body(within);
 }
 

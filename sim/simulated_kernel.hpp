@@ -8,6 +8,7 @@
 
 #include <chainring/sim/descriptor_table.hpp>
 #include <chainring/sim/network.hpp>
+#include <chainring/sim/real_calls.hpp>
 #include <chainring/sim/simulated_ring.hpp>
 #include <chainring/sim/world.hpp>
 
@@ -111,6 +112,7 @@ class simulated_kernel final : public kernel {
     std::map<const io_uring*, std::unique_ptr<simulated_ring>> rings_;
     std::thread::id thread_;
     keeps_off_linux all_else_ends_here_{*this};
+    no_real_calls nor_past_chainring_{world_};
 };
 
 } // namespace chainring::sim

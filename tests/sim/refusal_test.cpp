@@ -7,6 +7,7 @@
 #include <chainring/runtime/offload.hpp>
 #include <chainring/runtime/signal_set.hpp>
 #include <chainring/runtime/sleep.hpp>
+#include <chainring/sim/real_calls.hpp>
 
 #include <chrono>
 #include <thread>
@@ -64,6 +65,7 @@ TEST_CASE("signals_in_a_simulated_world_are_refused_by_name") {
 
 TEST_CASE("a_thread_that_posts_to_a_simulated_executor_is_refused_by_name_even_while_that_is_awake") {
     const std::string text = refusal_of([](sim::world&) -> task<> {
+        const sim::allow_real_calls for_the_thread;
         std::thread([home = executor::current()] { home->post([] {}); }).join();
         co_return;
     });
@@ -83,6 +85,7 @@ TEST_CASE("an_executor_on_linux_within_a_simulated_world_is_refused_by_name") {
 
 TEST_CASE("an_executor_on_linux_in_a_thread_beside_a_simulated_world_is_refused_by_name") {
     const std::string text = refusal_of([](sim::world&) -> task<> {
+        const sim::allow_real_calls for_the_thread;
         std::thread([] { const executor home; }).join();
         co_return;
     });
