@@ -40,14 +40,14 @@ TEMPLATE_TEST_CASE("an_adopted_socket_is_one_as_any_other", "", EACH_SOCKET) {
     });
 }
 
-TEMPLATE_TEST_CASE("what_was_received_before_comes_first", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("what_was_received_before_comes_first") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = plain_connection<TestType>();
+        auto pair = plain_connection<over_either>();
         std::string before;
         while (before.size() < 10'000) before += sixteen_bytes;
         const byte_span pieces[] = {bytes_of_text(before), {}, bytes_of_text("more")};
         CHECK(pair.far.send("from the socket"));
-        auto stream = adopted<TestType>(pair.near, pieces);
+        auto stream = adopted<over_either>(pair.near, pieces);
         std::array<std::byte, 16> first{};
         const std::size_t size = must(co_await stream.receive_into(first));
         CHECK(size == first.size());
@@ -116,22 +116,22 @@ TEST_CASE("without_room_for_what_was_received_nothing_is_adopted") {
     check_baseline(home);
 }
 
-TEMPLATE_TEST_CASE("what_cannot_be_adopted_stays_the_callers_as_it_was", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("what_cannot_be_adopted_stays_the_callers_as_it_was") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        using stream = TestType::stream;
-        using listener = TestType::listener;
-        const plain_socket listening = plain_socket::listening(TestType::somewhere(), 1);
+        using stream = over_either::stream;
+        using listener = over_either::listener;
+        const plain_socket listening = plain_socket::listening(over_either::somewhere(), 1);
         CHECK(refusal_of<stream>(listening.get()) == errc::is_listening);
-        const auto pair = plain_connection<TestType>();
+        const auto pair = plain_connection<over_either>();
         CHECK(error_of(listener::adopt(pair.near.get())) == errc::not_listening);
-        const plain_socket fresh(calls::socket(TestType::somewhere().family(), SOCK_STREAM));
+        const plain_socket fresh(calls::socket(over_either::somewhere().family(), SOCK_STREAM));
         CHECK(refusal_of<stream>(fresh.get()) == std::errc::not_connected);
         CHECK(error_of(listener::adopt(fresh.get())) == errc::not_listening);
         const auto datagrams = plain_connection<over_unix_datagrams>();
         CHECK(refusal_of<stream>(datagrams.near.get()) == std::errc::wrong_protocol_type);
         const plain_socket unconnected = plain_socket::bound(over_udp::somewhere(), SOCK_DGRAM);
         CHECK(refusal_of<connected_datagram>(unconnected.get()) == std::errc::not_connected);
-        plain_socket closed = plain_socket::bound(TestType::somewhere(), SOCK_STREAM);
+        plain_socket closed = plain_socket::bound(over_either::somewhere(), SOCK_STREAM);
         const int number = closed.get();
         closed.close();
         CHECK(refusal_of<stream>(number) == std::errc::bad_file_descriptor);
@@ -171,21 +171,21 @@ TEST_CASE("nothing_is_adopted_outside_of_an_executor") {
     CHECK(error_of(tcp_listener::adopt(pair.near.get())) == std::errc::operation_not_permitted);
 }
 
-TEMPLATE_TEST_CASE("a_descriptor_belongs_to_one_stream_or_listener", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_descriptor_belongs_to_one_stream_or_listener") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto made = plain_connection<TestType>();
+        auto made = plain_connection<over_either>();
         const int number = made.near.get();
-        auto stream = adopted<TestType>(made.near);
-        CHECK(refusal_of<typename TestType::stream>(number) == errc::already_owned);
-        auto pair = co_await connected<TestType>();
-        CHECK(refusal_of<typename TestType::stream>(pair.near.native_handle()) == errc::already_owned);
-        CHECK(refusal_of<typename TestType::stream>(pair.far.native_handle()) == errc::already_owned);
-        auto listener = must(TestType::listener::bind(TestType::somewhere()));
-        CHECK(error_of(TestType::listener::adopt(listener.native_handle())) == errc::already_owned);
+        auto stream = adopted<over_either>(made.near);
+        CHECK(refusal_of<over_either::stream>(number) == errc::already_owned);
+        auto pair = co_await connected<over_either>();
+        CHECK(refusal_of<over_either::stream>(pair.near.native_handle()) == errc::already_owned);
+        CHECK(refusal_of<over_either::stream>(pair.far.native_handle()) == errc::already_owned);
+        auto listener = must(over_either::listener::bind(over_either::somewhere()));
+        CHECK(error_of(over_either::listener::adopt(listener.native_handle())) == errc::already_owned);
         must(co_await stream.close());
 
-        auto next = plain_connection<TestType>(); // one of the two has the number again
-        auto again = adopted<TestType>(next.near);
+        auto next = plain_connection<over_either>(); // one of the two has the number again
+        auto again = adopted<over_either>(next.near);
         co_await send_all(again, "fine");
         const std::string read = co_await read_plain(next.far, 4);
         CHECK(read == "fine");
@@ -331,14 +331,14 @@ TEMPLATE_TEST_CASE("a_descriptor_that_does_not_block_works_all_the_same", "[linu
     });
 }
 
-TEMPLATE_TEST_CASE("a_listener_that_does_not_block_waits_for_connections", "[linux]", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_listener_that_does_not_block_waits_for_connections", "[linux]") {
     const bool ahead = GENERATE(false, true);
     on_executor(GENERATE(both_modes()), [ahead]() -> task<> {
-        plain_socket made = non_blocking_listener<TestType>();
+        plain_socket made = non_blocking_listener<over_either>();
         const endpoint at = made.local();
-        auto listener = must(TestType::listener::adopt(made.get()));
+        auto listener = must(over_either::listener::adopt(made.get()));
         (void)made.take();
-        std::optional<connection_stream<typename TestType::stream>> all;
+        std::optional<connection_stream<over_either::stream>> all;
         if (ahead) all.emplace(listener);
         outcome told;
         plain_socket peer;
@@ -356,13 +356,12 @@ TEMPLATE_TEST_CASE("a_listener_that_does_not_block_waits_for_connections", "[lin
 }
 
 // As several processes do that accept from one listener.
-TEMPLATE_TEST_CASE(
-    "a_listener_that_does_not_block_waits_on_however_often_others_take_what_came", "[linux]",
-    EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE(
+    "a_listener_that_does_not_block_waits_on_however_often_others_take_what_came", "[linux]") {
     on_executor(task_work_mode::throughput, []() -> task<> { // else it accepts ahead of the others
-        plain_socket made = non_blocking_listener<TestType>();
+        plain_socket made = non_blocking_listener<over_either>();
         const endpoint at = made.local();
-        auto listener = must(TestType::listener::adopt(made.get()));
+        auto listener = must(over_either::listener::adopt(made.get()));
         (void)made.take();
         outcome told;
         plain_socket peer;

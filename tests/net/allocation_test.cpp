@@ -109,13 +109,13 @@ TEST_CASE("the_counter_counts") {
     CHECK(std::exchange(allocations, -1) >= 3);
 }
 
-TEMPLATE_TEST_CASE("an_echo_in_steady_state_allocates_nothing_and_enters_once_a_turn", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("an_echo_in_steady_state_allocates_nothing_and_enters_once_a_turn") {
     const std::size_t message = GENERATE(64u, 4096u, 200'000u);
     const int connections = GENERATE(1, 64);
     const int rounds = message > 4096 ? 5 : 100;
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
         measured result;
-        co_await measure<TestType>(message, connections, rounds, result);
+        co_await measure<over_either>(message, connections, rounds, result);
         CHECK(result.allocations == 0);
         const statistics& before = result.before;
         const statistics& after = result.after;
@@ -134,9 +134,9 @@ TEMPLATE_TEST_CASE("an_echo_in_steady_state_allocates_nothing_and_enters_once_a_
     });
 }
 
-TEMPLATE_TEST_CASE("buffered_messages_in_steady_state_allocate_nothing", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("buffered_messages_in_steady_state_allocate_nothing") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>();
+        auto pair = co_await connected_to_plain<over_either>();
         const std::string text(300, 'x');
         const shared_message shared(text);
         std::vector<char> taken(100'000);

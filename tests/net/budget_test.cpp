@@ -27,10 +27,10 @@ executor_options one_at_a_time() {
 
 } // namespace
 
-TEMPLATE_TEST_CASE("who_receives_the_end_of_a_stream_for_ever_starves_nobody", "[linux]", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("who_receives_the_end_of_a_stream_for_ever_starves_nobody", "[linux]") {
     const bool lease = GENERATE(true, false);
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>();
+        auto pair = co_await connected_to_plain<over_either>();
         REQUIRE(::shutdown(pair.peer.get(), SHUT_WR) == 0);
         bool stop = false;
         co_await scope([&](task_group& group) -> task<> {
@@ -49,11 +49,10 @@ TEMPLATE_TEST_CASE("who_receives_the_end_of_a_stream_for_ever_starves_nobody", "
     });
 }
 
-TEMPLATE_TEST_CASE(
-    "who_writes_below_a_mark_that_is_never_reached_starves_nobody", "[linux]", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("who_writes_below_a_mark_that_is_never_reached_starves_nobody", "[linux]") {
     const bool joined = GENERATE(true, false);
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>();
+        auto pair = co_await connected_to_plain<over_either>();
         constexpr std::uint32_t none = std::numeric_limits<std::uint32_t>::max();
         pair.stream.set_send_marks(
             {.high_bytes = none, .low_bytes = none, .high_messages = none, .low_messages = none});
@@ -74,11 +73,10 @@ TEMPLATE_TEST_CASE(
     });
 }
 
-TEMPLATE_TEST_CASE(
-    "nothing_of_what_was_received_is_lost_or_changes_places_on_a_budget_of_one", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("nothing_of_what_was_received_is_lost_or_changes_places_on_a_budget_of_one") {
     const bool lease = GENERATE(true, false);
     on_executor(one_at_a_time(), [&]() -> task<> {
-        auto pair = co_await connected<TestType>();
+        auto pair = co_await connected<over_either>();
         const std::string text = random_text(1'000'000, 1);
         std::string wire;
         co_await scope([&](task_group& group) -> task<> {
@@ -107,10 +105,10 @@ TEMPLATE_TEST_CASE(
     });
 }
 
-TEMPLATE_TEST_CASE("what_a_reader_found_at_once_is_its_own_until_it_goes_on", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("what_a_reader_found_at_once_is_its_own_until_it_goes_on") {
     const bool closes = GENERATE(true, false);
     on_executor(one_at_a_time(), [&]() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>();
+        auto pair = co_await connected_to_plain<over_either>();
         CHECK(pair.peer.send("first"));
         co_await expect(pair.stream, "first");
         CHECK(pair.peer.send("second"));

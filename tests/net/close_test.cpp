@@ -22,22 +22,22 @@ class clock_that_jumps final : public forwarding_kernel {
 
 } // namespace
 
-TEMPLATE_TEST_CASE("a_close_aborts_when_its_limit_has_passed", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_close_aborts_when_its_limit_has_passed") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>(4096);
+        auto pair = co_await connected_to_plain<over_either>(4096);
         co_await congest(pair);
         must(co_await pair.stream.write("never read"sv));
         const auto closed = co_await pair.stream.close(1ms);
         CHECK(error_of(closed) == errc::timed_out);
         CHECK(error_of(closed) == std::errc::timed_out);
         CHECK_FALSE(pair.stream.is_open());
-        if (TestType::tcp) CHECK(how_it_ended(pair.peer) == ECONNRESET);
+        if (over_either::tcp) CHECK(how_it_ended(pair.peer) == ECONNRESET);
     });
 }
 
-TEMPLATE_TEST_CASE("a_close_without_any_time_sends_what_the_socket_takes_at_once", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_close_without_any_time_sends_what_the_socket_takes_at_once") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>();
+        auto pair = co_await connected_to_plain<over_either>();
         must(co_await pair.stream.write("last words"sv));
         const auto closed = co_await pair.stream.close(0s);
         CHECK_FALSE(error_of(closed));
@@ -47,9 +47,9 @@ TEMPLATE_TEST_CASE("a_close_without_any_time_sends_what_the_socket_takes_at_once
     });
 }
 
-TEMPLATE_TEST_CASE("a_close_sends_what_others_wait_for_and_takes_nothing_new", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_close_sends_what_others_wait_for_and_takes_nothing_new") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>(4096);
+        auto pair = co_await connected_to_plain<over_either>(4096);
         const std::string large = random_text(100'000, 1);
         outcome closed;
         std::string wire;
@@ -76,10 +76,9 @@ TEMPLATE_TEST_CASE("a_close_sends_what_others_wait_for_and_takes_nothing_new", "
     });
 }
 
-TEMPLATE_TEST_CASE(
-    "after_a_close_nothing_is_received_not_even_an_end_that_was_there_before", "[linux]", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("after_a_close_nothing_is_received_not_even_an_end_that_was_there_before", "[linux]") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>(4096);
+        auto pair = co_await connected_to_plain<over_either>(4096);
         ::shutdown(pair.peer.get(), SHUT_WR);
         const buffer end = must(co_await pair.stream.receive());
         CHECK(end.empty());
@@ -112,9 +111,9 @@ TEMPLATE_TEST_CASE(
     });
 }
 
-TEMPLATE_TEST_CASE("a_half_close_loses_nothing_that_others_queue_meanwhile", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_half_close_loses_nothing_that_others_queue_meanwhile") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected<TestType>();
+        auto pair = co_await connected<over_either>();
         std::string wire;
         co_await scope([&](task_group& group) -> task<> {
             group.spawn([](auto& to) -> task<> {
@@ -128,9 +127,9 @@ TEMPLATE_TEST_CASE("a_half_close_loses_nothing_that_others_queue_meanwhile", "",
     });
 }
 
-TEMPLATE_TEST_CASE("a_cancelled_close_aborts_what_was_not_sent", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_cancelled_close_aborts_what_was_not_sent") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>(4096);
+        auto pair = co_await connected_to_plain<over_either>(4096);
         co_await congest(pair);
         must(co_await pair.stream.write("never read"sv));
         outcome closed;
@@ -144,9 +143,9 @@ TEMPLATE_TEST_CASE("a_cancelled_close_aborts_what_was_not_sent", "", EACH_TRANSP
     });
 }
 
-TEMPLATE_TEST_CASE("an_abort_ends_a_close_that_waits", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("an_abort_ends_a_close_that_waits") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>(4096);
+        auto pair = co_await connected_to_plain<over_either>(4096);
         co_await congest(pair);
         must(co_await pair.stream.write("never read"sv));
         outcome closed;

@@ -76,10 +76,10 @@ template <class Over> task<buffer> lease_of(stream_and_peer<Over>& pair, std::st
 
 } // namespace
 
-TEMPLATE_TEST_CASE("destroying_an_accept_closes_what_it_accepted", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("destroying_an_accept_closes_what_it_accepted") {
     const moment when = GENERATE(each_moment());
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
-        auto listener = must(TestType::listener::bind(TestType::somewhere()));
+        auto listener = must(over_either::listener::bind(over_either::somewhere()));
         const endpoint at = must(listener.local());
         plain_socket client;
         const auto accept = [](auto& from) -> task<> { (void)co_await from.accept(); };
@@ -106,16 +106,16 @@ TEST_CASE("destroying_a_connect_in_flight_closes_its_socket", "[linux]") {
     });
 }
 
-TEMPLATE_TEST_CASE("destroying_a_connect_that_has_succeeded_closes_the_connection", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("destroying_a_connect_that_has_succeeded_closes_the_connection") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto listener = must(TestType::listener::bind(TestType::somewhere()));
+        auto listener = must(over_either::listener::bind(over_either::somewhere()));
         executor& home = *executor::current();
         {
             cancel_scope& here = co_await this_scope{};
             task_group group(here);
             bool resumed = false;
             group.spawn([](endpoint to, bool& over) -> task<> {
-                (void)co_await TestType::stream::connect(to);
+                (void)co_await over_either::stream::connect(to);
                 over = true;
             }(must(listener.local()), resumed));
             co_await pass();
@@ -175,21 +175,21 @@ TEST_CASE("destroying_a_lookup_that_runs_waits_for_it", "[linux]") {
     });
 }
 
-TEMPLATE_TEST_CASE("destroying_a_receive_keeps_the_bytes_for_the_next_one", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("destroying_a_receive_keeps_the_bytes_for_the_next_one") {
     const moment when = GENERATE(each_moment());
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>();
+        auto pair = co_await connected_to_plain<over_either>();
         co_await destroy_at(when, receive_some(pair.stream), [&] { CHECK(pair.peer.send("kept ")); });
         CHECK(pair.peer.send("later"));
         co_await expect(pair.stream, when == moment::completed ? "kept later" : "later");
     });
 }
 
-TEMPLATE_TEST_CASE("the_memory_of_a_destroyed_receive_is_not_written_to", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("the_memory_of_a_destroyed_receive_is_not_written_to") {
     const moment when = GENERATE(each_moment());
     const bool copies = GENERATE(true, false);
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>();
+        auto pair = co_await connected_to_plain<over_either>();
         if (copies) {
             CHECK(pair.peer.send("armed"));
             co_await expect(pair.stream, "armed");
@@ -210,10 +210,10 @@ TEMPLATE_TEST_CASE("the_memory_of_a_destroyed_receive_is_not_written_to", "", EA
     });
 }
 
-TEMPLATE_TEST_CASE("a_destroyed_send_of_borrowed_bytes_sends_nothing_afterwards", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_destroyed_send_of_borrowed_bytes_sends_nothing_afterwards") {
     const moment when = GENERATE(each_moment());
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>(4096);
+        auto pair = co_await connected_to_plain<over_either>(4096);
         const std::size_t filled = co_await congest(pair);
         std::string text(1000, 'm');
         std::string wire;
@@ -230,10 +230,10 @@ TEMPLATE_TEST_CASE("a_destroyed_send_of_borrowed_bytes_sends_nothing_afterwards"
     });
 }
 
-TEMPLATE_TEST_CASE("a_send_destroyed_half_way_ends_the_stream", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_send_destroyed_half_way_ends_the_stream") {
     const std::size_t size = GENERATE(100'000u, 1'000'000u); // within one batch, and longer than one
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>(4096);
+        auto pair = co_await connected_to_plain<over_either>(4096);
         std::string text(size, 'm');
         co_await destroy_at(moment::in_flight, send_borrowed(pair.stream, text), no_event);
         std::ranges::fill(text, 'X');
@@ -245,9 +245,9 @@ TEMPLATE_TEST_CASE("a_send_destroyed_half_way_ends_the_stream", "", EACH_TRANSPO
     });
 }
 
-TEMPLATE_TEST_CASE("a_long_send_destroyed_between_two_batches_ends_the_stream", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_long_send_destroyed_between_two_batches_ends_the_stream") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>();
+        auto pair = co_await connected_to_plain<over_either>();
         executor& home = *executor::current();
         std::string text;
         text.resize(10'000'000, 'm');
@@ -270,10 +270,10 @@ TEMPLATE_TEST_CASE("a_long_send_destroyed_between_two_batches_ends_the_stream", 
     });
 }
 
-TEMPLATE_TEST_CASE("a_lease_that_was_not_sent_goes_home_with_its_sender", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_lease_that_was_not_sent_goes_home_with_its_sender") {
     const moment when = GENERATE(each_moment());
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>(4096);
+        auto pair = co_await connected_to_plain<over_either>(4096);
         buffer lease = co_await lease_of(pair, "leased");
         const std::size_t filled = co_await congest(pair);
         std::string wire;
@@ -289,11 +289,10 @@ TEMPLATE_TEST_CASE("a_lease_that_was_not_sent_goes_home_with_its_sender", "", EA
     });
 }
 
-TEMPLATE_TEST_CASE(
-    "what_was_sent_in_part_and_owns_its_bytes_is_sent_to_its_end_though_its_sender_has_died", "",
-    EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE(
+    "what_was_sent_in_part_and_owns_its_bytes_is_sent_to_its_end_though_its_sender_has_died") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>(4096);
+        auto pair = co_await connected_to_plain<over_either>(4096);
         const std::string large = random_text(1'000'000, 1);
         co_await destroy_at(moment::in_flight, send_owned(pair.stream, large), no_event);
         std::string wire;
@@ -305,9 +304,9 @@ TEMPLATE_TEST_CASE(
     });
 }
 
-TEMPLATE_TEST_CASE("a_lease_that_was_cancelled_is_not_sent_when_its_sender_has_died", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_lease_that_was_cancelled_is_not_sent_when_its_sender_has_died") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>(4096);
+        auto pair = co_await connected_to_plain<over_either>(4096);
         buffer lease = co_await lease_of(pair, "leased");
         const std::size_t filled = co_await congest(pair);
         {
@@ -327,10 +326,10 @@ TEMPLATE_TEST_CASE("a_lease_that_was_cancelled_is_not_sent_when_its_sender_has_d
     });
 }
 
-TEMPLATE_TEST_CASE("a_message_that_waits_behind_another_is_withdrawn_with_its_sender", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_message_that_waits_behind_another_is_withdrawn_with_its_sender") {
     const bool leased = GENERATE(true, false);
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>(4096);
+        auto pair = co_await connected_to_plain<over_either>(4096);
         const std::string large = random_text(100'000, 1);
         const std::string unwanted = "unwanted";
         buffer lease;
@@ -349,12 +348,11 @@ TEMPLATE_TEST_CASE("a_message_that_waits_behind_another_is_withdrawn_with_its_se
     });
 }
 
-TEMPLATE_TEST_CASE(
-    "destroying_a_half_close_or_a_close_leaves_the_messages_of_others_alone", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("destroying_a_half_close_or_a_close_leaves_the_messages_of_others_alone") {
     const bool closes = GENERATE(true, false);
     const bool same_batch = GENERATE(true, false);
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>(4096);
+        auto pair = co_await connected_to_plain<over_either>(4096);
         const std::string large = random_text(100'000, 1);
         std::string wire;
         bool sent = false;
@@ -380,11 +378,11 @@ TEMPLATE_TEST_CASE(
     });
 }
 
-TEMPLATE_TEST_CASE("destroying_a_close_that_has_begun_does_not_stop_it", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("destroying_a_close_that_has_begun_does_not_stop_it") {
     const bool of_listener = GENERATE(true, false);
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>();
-        auto listener = must(TestType::listener::bind(TestType::somewhere()));
+        auto pair = co_await connected_to_plain<over_either>();
+        auto listener = must(over_either::listener::bind(over_either::somewhere()));
         {
             cancel_scope& here = co_await this_scope{};
             task_group group(here);
@@ -400,17 +398,16 @@ TEMPLATE_TEST_CASE("destroying_a_close_that_has_begun_does_not_stop_it", "", EAC
     });
 }
 
-TEMPLATE_TEST_CASE(
-    "an_executor_that_ends_with_suspended_tasks_leaves_nothing_behind", "[linux]", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("an_executor_that_ends_with_suspended_tasks_leaves_nothing_behind", "[linux]") {
     const std::size_t before = open_descriptors();
     {
         executor home(options_for(GENERATE(both_modes())));
         std::string target(1000, '#');
         std::string large(1'000'000, 'x');
         home.run([](std::string& into, std::string& text) -> task<> {
-            auto listener = must(TestType::listener::bind(TestType::somewhere()));
-            auto pair = co_await connected_to_plain<TestType>(4096);
-            auto second = co_await connected_to_plain<TestType>(4096);
+            auto listener = must(over_either::listener::bind(over_either::somewhere()));
+            auto pair = co_await connected_to_plain<over_either>(4096);
+            auto second = co_await connected_to_plain<over_either>(4096);
             cancel_scope& here = co_await this_scope{};
             task_group group(here);
             group.spawn([](auto& from) -> task<> { (void)co_await from.accept(); }(listener));

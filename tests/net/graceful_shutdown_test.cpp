@@ -45,19 +45,19 @@ template <class Over> task<result<void>> serve(typename Over::listener& listener
 
 } // namespace
 
-TEMPLATE_TEST_CASE("a_shutdown_closes_listeners_and_lets_what_has_begun_finish", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_shutdown_closes_listeners_and_lets_what_has_begun_finish") {
     const bool ahead = GENERATE(false, true);
     on_executor(GENERATE(both_modes()), [ahead]() -> task<> {
         executor& home = *executor::current();
         graceful_shutdown shutdown(home, in_an_hour);
-        auto listener = must(TestType::listener::bind(TestType::somewhere()));
+        auto listener = must(over_either::listener::bind(over_either::somewhere()));
         const endpoint at = must(listener.local());
         int answered = 0;
         bool ended = false;
         co_await scope([&](task_group& group) -> task<> {
             // Next to another child: that a server ends so is no failure, which would cancel it.
             group.spawn([](auto& from, bool streams, int& count, bool& over) -> task<result<void>> {
-                const result<void> served = co_await serve<TestType>(from, streams, count);
+                const result<void> served = co_await serve<over_either>(from, streams, count);
                 over = true;
                 co_return served;
             }(listener, ahead, answered, ended));
@@ -76,7 +76,7 @@ TEMPLATE_TEST_CASE("a_shutdown_closes_listeners_and_lets_what_has_begun_finish",
             const std::string at_once = co_await read_plain_to_end(idle);
             CHECK(at_once.empty());
             co_await until([&] { return !listener.is_open(); });
-            CHECK(error_of(TestType::listener::bind(TestType::somewhere())) == errc::cancelled);
+            CHECK(error_of(over_either::listener::bind(over_either::somewhere())) == errc::cancelled);
             const auto late = co_await listener.accept();
             CHECK(error_of(late) == errc::cancelled);
             CHECK_FALSE(ended);
@@ -110,12 +110,12 @@ TEST_CASE("until_shutdown_passes_results_on_and_cancels_from_the_shutdown_on") {
     });
 }
 
-TEMPLATE_TEST_CASE("at_the_soft_deadline_the_tasks_are_cancelled", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("at_the_soft_deadline_the_tasks_are_cancelled") {
     const duration soft = GENERATE(duration(-1s), duration::zero(), duration(1ms));
     executor home(options_for(GENERATE(both_modes())));
     graceful_shutdown shutdown(home, {.soft = soft, .hard = 1h});
     home.run([](graceful_shutdown& ending) -> task<> {
-        auto pair = co_await connected_to_plain<TestType>();
+        auto pair = co_await connected_to_plain<over_either>();
         ending.begin();
         const auto got = co_await pair.stream.receive();
         CHECK(error_of(got) == errc::cancelled);
@@ -178,17 +178,17 @@ TEST_CASE("a_hard_deadline_before_the_soft_one_is_the_hard_one_all_the_same") {
 }
 
 // As when the program was stopped, and goes on with a signal and with data that has come meanwhile.
-TEMPLATE_TEST_CASE("what_has_arrived_when_a_shutdown_begins_is_answered", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("what_has_arrived_when_a_shutdown_begins_is_answered") {
     executor_options options = options_for(GENERATE(both_modes()));
     options.buffers.block_size = 64; // several receives, and more than wait for a reader
     const std::size_t size = GENERATE(2U, 200U, 5000U);
     on_executor(options, [size]() -> task<> {
         graceful_shutdown shutdown(*executor::current(), in_an_hour);
-        auto listener = must(TestType::listener::bind(TestType::somewhere()));
+        auto listener = must(over_either::listener::bind(over_either::somewhere()));
         int answered = 0;
         std::vector<plain_socket> clients;
         co_await scope([&](task_group& group) -> task<> {
-            group.spawn(serve<TestType>(listener, false, answered));
+            group.spawn(serve<over_either>(listener, false, answered));
             for (int client = 0; client < 30; ++client) {
                 clients.push_back(plain_socket::connected_to(must(listener.local())));
                 CHECK(clients.back().send("ok"));

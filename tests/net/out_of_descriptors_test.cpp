@@ -7,14 +7,14 @@ using namespace chainring;
 using namespace chainring::test;
 using namespace std::literals;
 
-TEMPLATE_TEST_CASE("out_of_descriptors_a_listener_waits_and_loses_no_connection", "[linux]", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("out_of_descriptors_a_listener_waits_and_loses_no_connection", "[linux]") {
     const std::size_t before = open_descriptors();
     {
         short_of_descriptors behind;
         executor home(options_for(GENERATE(both_modes())), behind);
         constexpr int clients = 5;
         home.run([](executor& running, short_of_descriptors& limit) -> task<> {
-            auto listener = must(TestType::listener::bind(TestType::somewhere()));
+            auto listener = must(over_either::listener::bind(over_either::somewhere()));
             std::vector<plain_socket> waiting;
             for (int client = 0; client < clients; ++client) {
                 waiting.push_back(plain_socket::connected_to(must(listener.local())));

@@ -38,10 +38,10 @@ template <class Over> task<> arm(stream_and_peer<Over>& pair) {
 
 } // namespace
 
-TEMPLATE_TEST_CASE("a_receive_waits_for_the_first_bytes", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_receive_waits_for_the_first_bytes") {
     const bool lease = GENERATE(true, false);
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>();
+        auto pair = co_await connected_to_plain<over_either>();
         received got;
         co_await scope([&](task_group& group) -> task<> {
             group.spawn(receive_either(lease, pair.stream, got));
@@ -53,9 +53,9 @@ TEMPLATE_TEST_CASE("a_receive_waits_for_the_first_bytes", "", EACH_TRANSPORT) {
     });
 }
 
-TEMPLATE_TEST_CASE("a_receive_with_a_deadline_takes_what_is_there_already", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_receive_with_a_deadline_takes_what_is_there_already") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>();
+        auto pair = co_await connected_to_plain<over_either>();
         co_await arm(pair);
         REQUIRE(pair.peer.send("second"));
         co_await settle(); // it has been received, and nobody has taken it
@@ -72,9 +72,9 @@ TEMPLATE_TEST_CASE("a_receive_with_a_deadline_takes_what_is_there_already", "", 
     });
 }
 
-TEMPLATE_TEST_CASE("a_lease_holds_at_most_one_block", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_lease_holds_at_most_one_block") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>();
+        auto pair = co_await connected_to_plain<over_either>();
         const std::string text = random_text(10'000, 1);
         CHECK(pair.peer.send(text));
         std::string all;
@@ -88,9 +88,9 @@ TEMPLATE_TEST_CASE("a_lease_holds_at_most_one_block", "", EACH_TRANSPORT) {
     });
 }
 
-TEMPLATE_TEST_CASE("bytes_are_received_straight_into_memory_or_copied_into_it", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("bytes_are_received_straight_into_memory_or_copied_into_it") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>();
+        auto pair = co_await connected_to_plain<over_either>();
         received got;
         CHECK(pair.peer.send("straight"));
         co_await receive_into_one(pair.stream, got);
@@ -109,9 +109,9 @@ TEMPLATE_TEST_CASE("bytes_are_received_straight_into_memory_or_copied_into_it", 
     });
 }
 
-TEMPLATE_TEST_CASE("while_bytes_are_received_into_memory_no_second_receive_begins", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("while_bytes_are_received_into_memory_no_second_receive_begins") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>();
+        auto pair = co_await connected_to_plain<over_either>();
         received got;
         co_await scope([&](task_group& group) -> task<> {
             group.spawn(receive_into_one(pair.stream, got));
@@ -126,9 +126,9 @@ TEMPLATE_TEST_CASE("while_bytes_are_received_into_memory_no_second_receive_begin
     });
 }
 
-TEMPLATE_TEST_CASE("nothing_is_received_into_no_memory_at_once", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("nothing_is_received_into_no_memory_at_once") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>();
+        auto pair = co_await connected_to_plain<over_either>();
         const std::size_t before = must(co_await pair.stream.receive_into({}));
         CHECK(before == 0);
         co_await arm(pair);
@@ -143,9 +143,9 @@ TEMPLATE_TEST_CASE("nothing_is_received_into_no_memory_at_once", "", EACH_TRANSP
     });
 }
 
-TEMPLATE_TEST_CASE("a_block_taken_in_part_yields_its_rest_to_the_next_receive", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_block_taken_in_part_yields_its_rest_to_the_next_receive") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>();
+        auto pair = co_await connected_to_plain<over_either>();
         co_await arm(pair);
         received got;
         CHECK(pair.peer.send("abcdef"));
@@ -156,9 +156,9 @@ TEMPLATE_TEST_CASE("a_block_taken_in_part_yields_its_rest_to_the_next_receive", 
     });
 }
 
-TEMPLATE_TEST_CASE("random_mixtures_of_both_receives_lose_no_byte", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("random_mixtures_of_both_receives_lose_no_byte") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected<TestType>(4096);
+        auto pair = co_await connected<over_either>(4096);
         const std::string text = random_text(500'000, 3);
         std::minstd_rand random(5);
         std::string all;
@@ -181,10 +181,10 @@ TEMPLATE_TEST_CASE("random_mixtures_of_both_receives_lose_no_byte", "", EACH_TRA
     });
 }
 
-TEMPLATE_TEST_CASE("the_end_of_the_stream_is_told_every_time", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("the_end_of_the_stream_is_told_every_time") {
     const bool armed = GENERATE(true, false);
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>();
+        auto pair = co_await connected_to_plain<over_either>();
         if (armed) co_await arm(pair);
         CHECK(pair.peer.send("last"));
         pair.peer.close();
@@ -219,12 +219,12 @@ TEST_CASE("a_reset_is_an_error_behind_the_bytes_that_came_before_it") {
     });
 }
 
-TEMPLATE_TEST_CASE("a_second_reader_is_told_that_the_stream_is_busy", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_second_reader_is_told_that_the_stream_is_busy") {
     const bool first_leases = GENERATE(true, false);
     const bool second_leases = GENERATE(true, false);
     const bool armed = GENERATE(true, false);
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>();
+        auto pair = co_await connected_to_plain<over_either>();
         if (armed) co_await arm(pair);
         received first;
         received second;
@@ -241,11 +241,11 @@ TEMPLATE_TEST_CASE("a_second_reader_is_told_that_the_stream_is_busy", "", EACH_T
     });
 }
 
-TEMPLATE_TEST_CASE("a_second_reader_cannot_steal_what_the_first_was_already_told_of", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_second_reader_cannot_steal_what_the_first_was_already_told_of") {
     const bool first_leases = GENERATE(true, false);
     const bool second_leases = GENERATE(true, false);
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>();
+        auto pair = co_await connected_to_plain<over_either>();
         co_await arm(pair);
         received first;
         received second;
@@ -265,11 +265,11 @@ TEMPLATE_TEST_CASE("a_second_reader_cannot_steal_what_the_first_was_already_told
     });
 }
 
-TEMPLATE_TEST_CASE("a_cancelled_receive_loses_no_bytes", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_cancelled_receive_loses_no_bytes") {
     const bool lease = GENERATE(true, false);
     const bool armed = GENERATE(true, false);
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>();
+        auto pair = co_await connected_to_plain<over_either>();
         if (armed) co_await arm(pair);
         received got;
         co_await scope([&](task_group& group) -> task<> {
@@ -283,11 +283,10 @@ TEMPLATE_TEST_CASE("a_cancelled_receive_loses_no_bytes", "", EACH_TRANSPORT) {
     });
 }
 
-TEMPLATE_TEST_CASE(
-    "bytes_that_arrive_while_a_receive_is_cancelled_are_its_result_or_the_next_ones", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("bytes_that_arrive_while_a_receive_is_cancelled_are_its_result_or_the_next_ones") {
     const bool lease = GENERATE(true, false);
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>();
+        auto pair = co_await connected_to_plain<over_either>();
         received got;
         co_await scope([&](task_group& group) -> task<> {
             group.spawn(receive_either(lease, pair.stream, got));
@@ -304,15 +303,15 @@ TEMPLATE_TEST_CASE(
     });
 }
 
-TEMPLATE_TEST_CASE("a_receive_on_a_closed_stream_says_so", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_receive_on_a_closed_stream_says_so") {
     const bool lease = GENERATE(true, false);
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
         received got;
-        typename TestType::stream unconnected;
+        over_either::stream unconnected;
         co_await receive_either(lease, unconnected, got);
         CHECK(got.error == errc::closed);
 
-        auto pair = co_await connected_to_plain<TestType>();
+        auto pair = co_await connected_to_plain<over_either>();
         co_await arm(pair);
         CHECK(pair.peer.send("unread"));
         co_await settle();
@@ -322,12 +321,12 @@ TEMPLATE_TEST_CASE("a_receive_on_a_closed_stream_says_so", "", EACH_TRANSPORT) {
     });
 }
 
-TEMPLATE_TEST_CASE("closing_a_stream_ends_the_receive_that_waits_on_it", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("closing_a_stream_ends_the_receive_that_waits_on_it") {
     const bool lease = GENERATE(true, false);
     const bool armed = GENERATE(true, false);
     const bool in_flight = GENERATE(true, false);
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>();
+        auto pair = co_await connected_to_plain<over_either>();
         if (armed) co_await arm(pair);
         received got;
         co_await scope([&](task_group& group) -> task<> {
@@ -339,28 +338,28 @@ TEMPLATE_TEST_CASE("closing_a_stream_ends_the_receive_that_waits_on_it", "", EAC
     });
 }
 
-TEMPLATE_TEST_CASE("destroying_a_stream_ends_the_receive_that_waits_on_it", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("destroying_a_stream_ends_the_receive_that_waits_on_it") {
     const bool lease = GENERATE(true, false);
     const bool armed = GENERATE(true, false);
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>();
+        auto pair = co_await connected_to_plain<over_either>();
         if (armed) co_await arm(pair);
         received got;
         co_await scope([&](task_group& group) -> task<> {
             group.spawn(receive_either(lease, pair.stream, got));
             co_await settle();
-            [[maybe_unused]] const typename TestType::stream dying = std::move(pair.stream);
+            [[maybe_unused]] const over_either::stream dying = std::move(pair.stream);
         });
         CHECK(got.error == errc::closed);
     });
 }
 
-TEMPLATE_TEST_CASE("a_cancelled_receive_may_resume_after_its_connection_is_gone", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_cancelled_receive_may_resume_after_its_connection_is_gone") {
     const bool lease = GENERATE(true, false);
     executor_options options = options_for(GENERATE(both_modes()));
     options.budget = 1; // so that the cancelled task has to wait for its turn
     on_executor(options, [&]() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>();
+        auto pair = co_await connected_to_plain<over_either>();
         co_await arm(pair);
         received got;
         bool going_on = false;
@@ -375,7 +374,7 @@ TEMPLATE_TEST_CASE("a_cancelled_receive_may_resume_after_its_connection_is_gone"
                 for (int task = 0; task < 10; ++task) group.spawn(keep_busy());
                 inner.cancel();
                 {
-                    [[maybe_unused]] const typename TestType::stream dying = std::move(pair.stream);
+                    [[maybe_unused]] const over_either::stream dying = std::move(pair.stream);
                 }
                 co_await until_at_turn_begin(
                     [&] { return executor::current()->stats().pending_closes == 0; });
@@ -386,11 +385,11 @@ TEMPLATE_TEST_CASE("a_cancelled_receive_may_resume_after_its_connection_is_gone"
     });
 }
 
-TEMPLATE_TEST_CASE("a_reader_that_stops_reading_stops_the_kernel_too", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_reader_that_stops_reading_stops_the_kernel_too") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         executor& home = *executor::current();
-        auto pair = co_await connected_to_plain<TestType>();
-        auto other = co_await connected_to_plain<TestType>();
+        auto pair = co_await connected_to_plain<over_either>();
+        auto other = co_await connected_to_plain<over_either>();
         co_await arm(pair);
         CHECK(home.stats().operations_in_flight == 1);
 

@@ -5,9 +5,9 @@ using namespace chainring;
 using namespace chainring::test;
 using namespace std::literals;
 
-TEMPLATE_TEST_CASE("a_cancelled_release_waits_no_longer_and_has_the_descriptor", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_cancelled_release_waits_no_longer_and_has_the_descriptor") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await adopted_pair<TestType>(4096);
+        auto pair = co_await adopted_pair<over_either>(4096);
         co_await congest(pair);
         must(co_await pair.stream.write("never read"sv));
         result<released_stream> released;
@@ -35,9 +35,9 @@ TEST_CASE("a_deadline_of_a_release_is_a_cancellation_with_the_descriptor") {
     });
 }
 
-TEMPLATE_TEST_CASE("a_release_that_is_cancelled_before_it_begins_changes_nothing", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_release_that_is_cancelled_before_it_begins_changes_nothing") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await adopted_pair<TestType>();
+        auto pair = co_await adopted_pair<over_either>();
         result<released_stream> released;
         co_await scope([&](task_group& group) -> task<> {
             group.spawn(release_into(pair.stream, 1h, released));
@@ -99,9 +99,9 @@ TEMPLATE_TEST_CASE("who_receives_into_memory_gets_what_the_kernel_gave_to_it", "
     });
 }
 
-TEMPLATE_TEST_CASE("a_stream_is_released_once", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_stream_is_released_once") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await adopted_pair<TestType>(4096);
+        auto pair = co_await adopted_pair<over_either>(4096);
         co_await congest(pair);
         must(co_await pair.stream.write("queued"sv));
         result<released_stream> released;
@@ -124,14 +124,14 @@ TEMPLATE_TEST_CASE("a_stream_is_released_once", "", EACH_TRANSPORT) {
         CHECK_FALSE(released->error);
         const auto after = co_await pair.stream.release();
         CHECK(error_of(after) == errc::closed);
-        const auto of_nothing = co_await typename TestType::stream().release();
+        const auto of_nothing = co_await over_either::stream().release();
         CHECK(error_of(of_nothing) == errc::closed);
     });
 }
 
-TEMPLATE_TEST_CASE("an_abort_ends_a_release", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("an_abort_ends_a_release") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await adopted_pair<TestType>(4096);
+        auto pair = co_await adopted_pair<over_either>(4096);
         co_await congest(pair);
         must(co_await pair.stream.write("queued"sv));
         result<released_stream> released;
@@ -142,14 +142,14 @@ TEMPLATE_TEST_CASE("an_abort_ends_a_release", "", EACH_TRANSPORT) {
         });
         CHECK(error_of(released) == errc::closed);
         co_await until([] { return executor::current()->stats().pending_closes == 0; });
-        if (TestType::tcp) CHECK(how_it_ended(pair.peer) == ECONNRESET);
+        if (over_either::tcp) CHECK(how_it_ended(pair.peer) == ECONNRESET);
     });
 }
 
-TEMPLATE_TEST_CASE("a_release_that_is_destroyed_closes", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_release_that_is_destroyed_closes") {
     const bool congested = GENERATE(false, true);
     on_executor(GENERATE(both_modes()), [congested]() -> task<> {
-        auto pair = co_await adopted_pair<TestType>(4096);
+        auto pair = co_await adopted_pair<over_either>(4096);
         CHECK(pair.peer.send("x"));
         co_await expect(pair.stream, "x");
         CHECK(pair.peer.send("unread"));
@@ -173,9 +173,9 @@ TEMPLATE_TEST_CASE("a_release_that_is_destroyed_closes", "", EACH_TRANSPORT) {
     });
 }
 
-TEMPLATE_TEST_CASE("a_release_outlives_its_stream", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_release_outlives_its_stream") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await adopted_pair<TestType>(4096);
+        auto pair = co_await adopted_pair<over_either>(4096);
         co_await congest(pair);
         must(co_await pair.stream.write("queued"sv));
         result<released_stream> released;
@@ -191,7 +191,7 @@ TEMPLATE_TEST_CASE("a_release_outlives_its_stream", "", EACH_TRANSPORT) {
             });
         });
         CHECK_FALSE(released->error);
-        auto again = adopted_again<TestType>(*released);
+        auto again = adopted_again<over_either>(*released);
         CHECK(pair.peer.send("still connected"));
         co_await expect(again, "still connected");
     });

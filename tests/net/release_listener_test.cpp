@@ -51,11 +51,11 @@ TEMPLATE_TEST_CASE("a_released_listener_goes_on_listening_and_loses_no_connectio
     });
 }
 
-TEMPLATE_TEST_CASE("who_accepts_from_a_released_listener_is_told", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("who_accepts_from_a_released_listener_is_told") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto listener = must(TestType::listener::bind(TestType::somewhere()));
+        auto listener = must(over_either::listener::bind(over_either::somewhere()));
         outcome told;
-        std::optional<released_listener<typename TestType::stream>> released;
+        std::optional<released_listener<over_either::stream>> released;
         co_await scope([&](task_group& group) -> task<> {
             group.spawn(accept_one(listener, told));
             co_await settle();
@@ -80,9 +80,9 @@ TEST_CASE("a_released_unix_listener_keeps_its_path", "[linux]") {
     });
 }
 
-TEMPLATE_TEST_CASE("a_release_of_a_listener_that_is_destroyed_closes_it", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_release_of_a_listener_that_is_destroyed_closes_it") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto listener = must(TestType::listener::bind(TestType::somewhere()));
+        auto listener = must(over_either::listener::bind(over_either::somewhere()));
         const auto all = listener.connections();
         co_await settle();
         const plain_socket peer = plain_socket::connected_to(must(listener.local()));

@@ -36,9 +36,9 @@ TEMPLATE_TEST_CASE(
     });
 }
 
-TEMPLATE_TEST_CASE("what_was_taken_in_part_is_handed_over_from_there", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("what_was_taken_in_part_is_handed_over_from_there") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await adopted_pair<TestType>();
+        auto pair = co_await adopted_pair<over_either>();
         CHECK(pair.peer.send("x"));
         co_await expect(pair.stream, "x");
         CHECK(pair.peer.send("headbody"));
@@ -46,7 +46,7 @@ TEMPLATE_TEST_CASE("what_was_taken_in_part_is_handed_over_from_there", "", EACH_
         const std::size_t size = must(co_await pair.stream.receive_into(head));
         CHECK(size == 4);
         auto released = must(co_await pair.stream.release());
-        auto again = adopted_again<TestType>(released);
+        auto again = adopted_again<over_either>(released);
         co_await expect(again, "body");
     });
 }
@@ -101,10 +101,10 @@ TEMPLATE_TEST_CASE(
     });
 }
 
-TEMPLATE_TEST_CASE("the_rest_of_a_message_that_is_partly_on_the_wire_is_handed_over", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("the_rest_of_a_message_that_is_partly_on_the_wire_is_handed_over") {
     const bool written = GENERATE(false, true);
     on_executor(GENERATE(both_modes()), [written]() -> task<> {
-        auto pair = co_await adopted_pair<TestType>(65'536);
+        auto pair = co_await adopted_pair<over_either>(65'536);
         const std::string large = random_text(1'000'000, 7);
         pair.stream.set_send_marks({.high_bytes = 2'000'000});
         result<released_stream> released;
@@ -123,7 +123,7 @@ TEMPLATE_TEST_CASE("the_rest_of_a_message_that_is_partly_on_the_wire_is_handed_o
         REQUIRE(released->unsent.size() == 1);
         CHECK(released->unsent.front().size() < large.size());
 
-        auto again = adopted_again<TestType>(*released);
+        auto again = adopted_again<over_either>(*released);
         again.set_send_marks({.high_bytes = 2'000'000});
         must(co_await again.write(std::move(released->unsent.front())));
         std::string wire;
@@ -168,12 +168,12 @@ TEST_CASE("what_broke_a_connection_is_told_with_its_descriptor") {
     });
 }
 
-TEMPLATE_TEST_CASE("a_direct_descriptor_becomes_an_ordinary_one", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_direct_descriptor_becomes_an_ordinary_one") {
     executor_options options = options_for(GENERATE(both_modes()));
     options.direct_descriptors = 4;
     on_executor(options, []() -> task<> {
-        auto listener =
-            must(TestType::listener::bind(TestType::somewhere(), {.socket = {}, .direct_descriptors = true}));
+        auto listener = must(over_either::listener::bind(
+            over_either::somewhere(), {.socket = {}, .direct_descriptors = true}));
         const plain_socket peer = plain_socket::connected_to(must(listener.local()));
         auto stream = must(co_await listener.accept());
         CHECK(peer.send("x"));
@@ -184,7 +184,7 @@ TEMPLATE_TEST_CASE("a_direct_descriptor_becomes_an_ordinary_one", "", EACH_TRANS
         auto released = must(co_await stream.release());
         must(co_await listener.close());
         CHECK(executor::current()->direct_descriptors().claimed() == 0);
-        auto again = adopted_again<TestType>(released);
+        auto again = adopted_again<over_either>(released);
         CHECK(again.native_handle() >= 0);
         co_await expect(again, "unread");
         co_await send_all(again, " by both");

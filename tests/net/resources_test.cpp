@@ -60,10 +60,9 @@ template <class Over> unsigned exchange_one_message(unsigned clients, const endp
 
 } // namespace
 
-TEMPLATE_TEST_CASE(
-    "clients_that_are_killed_in_the_middle_of_a_message_leave_nothing_behind", "[linux]", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("clients_that_are_killed_in_the_middle_of_a_message_leave_nothing_behind", "[linux]") {
     constexpr unsigned clients = 60;
-    with_echo_server<TestType>(GENERATE(both_modes()), clients, [](endpoint at) -> task<> {
+    with_echo_server<over_either>(GENERATE(both_modes()), clients, [](endpoint at) -> task<> {
         std::vector<plain_socket> connected;
         for (unsigned client = 0; client < clients; ++client) {
             connected.push_back(plain_socket::connected_to(at, 4096));
@@ -81,20 +80,19 @@ TEMPLATE_TEST_CASE(
     });
 }
 
-TEMPLATE_TEST_CASE("many_connections_come_and_go", "[linux]", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("many_connections_come_and_go", "[linux]") {
     const auto mode = GENERATE(both_modes());
-    const bool quick = optimized && TestType::tcp && mode == task_work_mode::throughput;
+    const bool quick = optimized && over_either::tcp && mode == task_work_mode::throughput;
     unsigned clients = quick ? 100'000 : 2'000;
-    with_echo_server<TestType>(mode, clients, [clients](endpoint at) -> task<> {
-        auto exchanges = [count = clients, at] { return exchange_one_message<TestType>(count, at); };
+    with_echo_server<over_either>(mode, clients, [clients](endpoint at) -> task<> {
+        auto exchanges = [count = clients, at] { return exchange_one_message<over_either>(count, at); };
         const unsigned right = must(co_await offload(std::move(exchanges)));
         CHECK(right == clients);
     });
 }
 
-TEMPLATE_TEST_CASE(
-    "a_client_that_never_reads_suspends_its_writer_and_nobody_else", "[linux]", EACH_TRANSPORT) {
-    with_echo_server<TestType>(GENERATE(both_modes()), 2, [](endpoint at) -> task<> {
+TRANSPORT_TEST_CASE("a_client_that_never_reads_suspends_its_writer_and_nobody_else", "[linux]") {
+    with_echo_server<over_either>(GENERATE(both_modes()), 2, [](endpoint at) -> task<> {
         const plain_socket deaf = plain_socket::connected_to(at, 4096);
         executor& home = *executor::current();
         std::size_t sent = 0;
@@ -123,8 +121,7 @@ TEMPLATE_TEST_CASE(
 }
 
 // Fails if the pool cannot grow: the clients fill sixteen blocks each and more, and no block comes home.
-TEMPLATE_TEST_CASE(
-    "clients_that_send_and_never_read_lock_nobody_out_of_the_pool", "[linux]", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("clients_that_send_and_never_read_lock_nobody_out_of_the_pool", "[linux]") {
     executor_options options = options_for(GENERATE(both_modes()));
     const std::uint32_t blocks = GENERATE(1U, 16U, 64U);
     options.buffers.blocks = blocks;
@@ -136,7 +133,7 @@ TEMPLATE_TEST_CASE(
         home.run([](executor& running, std::uint32_t base) -> task<> {
             listen_options little;
             little.socket.send_buffer = 16'384; // soon full
-            auto listener = must(TestType::listener::bind(TestType::somewhere(), little));
+            auto listener = must(over_either::listener::bind(over_either::somewhere(), little));
             const endpoint at = must(listener.local());
             unsigned ended = 0;
             const auto serve = [&](task_group& sessions) -> task<> {
@@ -177,14 +174,14 @@ TEMPLATE_TEST_CASE(
     CHECK(open_descriptors() == before);
 }
 
-TEMPLATE_TEST_CASE("a_connection_takes_one_block_at_a_time_while_the_pool_has_grown", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_connection_takes_one_block_at_a_time_while_the_pool_has_grown") {
     executor_options options = options_for(GENERATE(both_modes()));
     options.buffers.blocks = 4;
     options.buffers.block_size = 64;
     on_executor(options, []() -> task<> {
         const buffer_pool& pool = executor::current()->buffers();
-        auto keeper = co_await connected_to_plain<TestType>();
-        auto greedy = co_await connected_to_plain<TestType>();
+        auto keeper = co_await connected_to_plain<over_either>();
+        auto greedy = co_await connected_to_plain<over_either>();
         std::vector<buffer> kept;
         while (kept.size() < 5) {
             CHECK(keeper.peer.send("kept"));
@@ -208,7 +205,7 @@ TEMPLATE_TEST_CASE("a_connection_takes_one_block_at_a_time_while_the_pool_has_gr
     });
 }
 
-TEMPLATE_TEST_CASE("a_pool_whose_leases_are_kept_refuses_nobody_for_good", "[linux]", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_pool_whose_leases_are_kept_refuses_nobody_for_good", "[linux]") {
     const bool from_another_thread = GENERATE(true, false);
     executor_options options = options_for(GENERATE(both_modes()));
     options.buffers.blocks = options.buffers.most_blocks = 8;
@@ -217,9 +214,9 @@ TEMPLATE_TEST_CASE("a_pool_whose_leases_are_kept_refuses_nobody_for_good", "[lin
         executor home(options);
         home.run([](executor& running, bool elsewhere) -> task<> {
             constexpr std::size_t clients = 5;
-            std::vector<stream_and_peer<TestType>> pairs;
+            std::vector<stream_and_peer<over_either>> pairs;
             for (std::size_t client = 0; client < clients; ++client)
-                pairs.push_back(co_await connected_to_plain<TestType>());
+                pairs.push_back(co_await connected_to_plain<over_either>());
 
             // One reader keeps every block.
             std::vector<buffer> kept;
@@ -264,10 +261,10 @@ TEMPLATE_TEST_CASE("a_pool_whose_leases_are_kept_refuses_nobody_for_good", "[lin
     CHECK(open_descriptors() == before);
 }
 
-TEMPLATE_TEST_CASE("leases_are_reported_by_the_descriptor_that_their_bytes_came_from", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("leases_are_reported_by_the_descriptor_that_their_bytes_came_from") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         executor& home = *executor::current();
-        auto pair = co_await connected_to_plain<TestType>();
+        auto pair = co_await connected_to_plain<over_either>();
         std::vector<buffer> kept;
         for (int at = 0; at < 2; ++at) {
             CHECK(pair.peer.send("kept"));
@@ -286,12 +283,12 @@ TEMPLATE_TEST_CASE("leases_are_reported_by_the_descriptor_that_their_bytes_came_
     });
 }
 
-TEMPLATE_TEST_CASE("a_block_that_comes_home_wakes_a_sleeping_executor", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_block_that_comes_home_wakes_a_sleeping_executor") {
     const bool from_another_thread = GENERATE(true, false);
     executor_options options = options_for(GENERATE(both_modes()));
     options.buffers.blocks = options.buffers.most_blocks = 1;
     on_executor(options, [&]() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>();
+        auto pair = co_await connected_to_plain<over_either>();
         CHECK(pair.peer.send("kept"));
         std::optional<buffer> kept = must(co_await pair.stream.receive());
         CHECK(pair.peer.send("later"));
@@ -311,13 +308,13 @@ TEMPLATE_TEST_CASE("a_block_that_comes_home_wakes_a_sleeping_executor", "", EACH
     });
 }
 
-TEMPLATE_TEST_CASE("an_idle_connection_that_was_fed_leaves_the_block_to_others", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("an_idle_connection_that_was_fed_leaves_the_block_to_others") {
     executor_options options = options_for(GENERATE(both_modes()));
     options.buffers.blocks = options.buffers.most_blocks = 1;
     on_executor(options, []() -> task<> {
-        auto keeper = co_await connected_to_plain<TestType>();
-        auto idle = co_await connected_to_plain<TestType>();
-        auto busy = co_await connected_to_plain<TestType>();
+        auto keeper = co_await connected_to_plain<over_either>();
+        auto idle = co_await connected_to_plain<over_either>();
+        auto busy = co_await connected_to_plain<over_either>();
         CHECK(keeper.peer.send("kept"));
         std::optional<buffer> kept = must(co_await keeper.stream.receive());
         co_await scope([&](task_group& group) -> task<> {

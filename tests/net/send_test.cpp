@@ -58,9 +58,9 @@ constexpr int small = 4096; // bytes of socket buffer
 
 } // namespace
 
-TEMPLATE_TEST_CASE("the_order_on_the_wire_is_the_order_of_the_calls", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("the_order_on_the_wire_is_the_order_of_the_calls") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected<TestType>(small);
+        auto pair = co_await connected<over_either>(small);
         constexpr unsigned senders = 20;
         constexpr unsigned each = 25;
         std::uint32_t next = 0;
@@ -87,12 +87,12 @@ TEMPLATE_TEST_CASE("the_order_on_the_wire_is_the_order_of_the_calls", "", EACH_T
     });
 }
 
-TEMPLATE_TEST_CASE("three_thousand_small_messages_go_out_in_one_batch", "[linux]", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("three_thousand_small_messages_go_out_in_one_batch", "[linux]") {
     constexpr unsigned count = 3000;
     executor_options options = options_for(GENERATE(both_modes()));
     options.budget = 2 * count; // so that all are queued in one turn
     on_executor(options, []() -> task<> {
-        auto pair = co_await connected<TestType>();
+        auto pair = co_await connected<over_either>();
         std::vector<send_outcome> outcomes(count);
         const statistics before = executor::current()->stats();
         co_await scope([&](task_group& group) -> task<> {
@@ -114,9 +114,9 @@ TEMPLATE_TEST_CASE("three_thousand_small_messages_go_out_in_one_batch", "[linux]
     });
 }
 
-TEMPLATE_TEST_CASE("messages_of_one_turn_are_one_batch", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("messages_of_one_turn_are_one_batch") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected<TestType>();
+        auto pair = co_await connected<over_either>();
         send_outcome outcomes[3];
         const statistics before = executor::current()->stats();
         co_await scope([&](task_group& group) -> task<> {
@@ -130,9 +130,9 @@ TEMPLATE_TEST_CASE("messages_of_one_turn_are_one_batch", "", EACH_TRANSPORT) {
     });
 }
 
-TEMPLATE_TEST_CASE("an_empty_message_is_complete_when_all_before_it_are", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("an_empty_message_is_complete_when_all_before_it_are") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected<TestType>(small);
+        auto pair = co_await connected<over_either>(small);
         const statistics before = executor::current()->stats();
         co_await send_all(pair.near, "");
         CHECK(executor::current()->stats().batches_sent == before.batches_sent);
@@ -156,9 +156,9 @@ TEMPLATE_TEST_CASE("an_empty_message_is_complete_when_all_before_it_are", "", EA
     });
 }
 
-TEMPLATE_TEST_CASE("a_message_longer_than_a_batch_is_sent_whole_and_in_its_place", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_message_longer_than_a_batch_is_sent_whole_and_in_its_place") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected<TestType>();
+        auto pair = co_await connected<over_either>();
         const std::string large = random_text(3'000'001, 2);
         send_outcome outcomes[4];
         co_await scope([&](task_group& group) -> task<> {
@@ -174,9 +174,9 @@ TEMPLATE_TEST_CASE("a_message_longer_than_a_batch_is_sent_whole_and_in_its_place
     });
 }
 
-TEMPLATE_TEST_CASE("a_received_lease_is_sent_without_a_copy_and_comes_home", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_received_lease_is_sent_without_a_copy_and_comes_home") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected<TestType>();
+        auto pair = co_await connected<over_either>();
         co_await send_all(pair.near, "there and back");
         buffer lease = must(co_await pair.far.receive());
         CHECK(executor::current()->stats().buffers_leased == 1);
@@ -188,12 +188,12 @@ TEMPLATE_TEST_CASE("a_received_lease_is_sent_without_a_copy_and_comes_home", "",
     });
 }
 
-TEMPLATE_TEST_CASE("a_send_on_a_closed_stream_says_so", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_send_on_a_closed_stream_says_so") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        typename TestType::stream never;
+        over_either::stream never;
         const auto to_nobody = co_await never.send("x");
         CHECK(error_of(to_nobody) == errc::closed);
-        auto pair = co_await connected<TestType>();
+        auto pair = co_await connected<over_either>();
         must(co_await pair.near.close());
         const auto late = co_await pair.near.send("x");
         CHECK(error_of(late) == errc::closed);
@@ -201,9 +201,9 @@ TEMPLATE_TEST_CASE("a_send_on_a_closed_stream_says_so", "", EACH_TRANSPORT) {
     });
 }
 
-TEMPLATE_TEST_CASE("when_the_peer_resets_each_message_learns_what_became_of_it", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("when_the_peer_resets_each_message_learns_what_became_of_it") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>(small);
+        auto pair = co_await connected_to_plain<over_either>(small);
         send_outcome stuck;
         send_outcome behind[2];
         co_await scope([&](task_group& group) -> task<> {
@@ -215,7 +215,7 @@ TEMPLATE_TEST_CASE("when_the_peer_resets_each_message_learns_what_became_of_it",
             CHECK_FALSE(stuck.done);
             pair.peer.reset();
         });
-        if (TestType::tcp)
+        if (over_either::tcp)
             CHECK(stuck.error == reset);
         else
             CHECK(any_of(stuck.error, {reset, pipe_closed}));
@@ -282,9 +282,9 @@ TEST_CASE("a_reset_is_told_to_both_directions_also_while_they_wait") {
     });
 }
 
-TEMPLATE_TEST_CASE("a_send_after_the_peer_has_gone_fails_with_the_connections_error", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_send_after_the_peer_has_gone_fails_with_the_connections_error") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>();
+        auto pair = co_await connected_to_plain<over_either>();
         pair.peer.reset();
         std::error_code error;
         for (int attempt = 0; attempt < 100 && !error; ++attempt) {
@@ -297,9 +297,9 @@ TEMPLATE_TEST_CASE("a_send_after_the_peer_has_gone_fails_with_the_connections_er
     });
 }
 
-TEMPLATE_TEST_CASE("a_message_cancelled_in_the_queue_is_not_on_the_wire", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_message_cancelled_in_the_queue_is_not_on_the_wire") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>(small);
+        auto pair = co_await connected_to_plain<over_either>(small);
         const std::string large = random_text(200'000, 3);
         send_outcome first;
         send_outcome unwanted;
@@ -325,10 +325,9 @@ TEMPLATE_TEST_CASE("a_message_cancelled_in_the_queue_is_not_on_the_wire", "", EA
     });
 }
 
-TEMPLATE_TEST_CASE(
-    "a_message_cancelled_before_the_kernel_took_any_of_it_harms_no_other", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_message_cancelled_before_the_kernel_took_any_of_it_harms_no_other") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>(small);
+        auto pair = co_await connected_to_plain<over_either>(small);
         const std::size_t filled = co_await congest(pair);
         send_outcome first;
         send_outcome unwanted;
@@ -354,9 +353,9 @@ TEMPLATE_TEST_CASE(
     });
 }
 
-TEMPLATE_TEST_CASE("a_cancelled_message_behind_one_in_progress_harms_no_other", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_cancelled_message_behind_one_in_progress_harms_no_other") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>(small);
+        auto pair = co_await connected_to_plain<over_either>(small);
         const std::string large = random_text(100'000, 4);
         send_outcome first;
         send_outcome unwanted;
@@ -380,9 +379,9 @@ TEMPLATE_TEST_CASE("a_cancelled_message_behind_one_in_progress_harms_no_other", 
     });
 }
 
-TEMPLATE_TEST_CASE("a_message_cancelled_half_way_ends_the_stream", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_message_cancelled_half_way_ends_the_stream") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>(small);
+        auto pair = co_await connected_to_plain<over_either>(small);
         const std::string large = random_text(GENERATE(100'000u, 1'000'000u), 5);
         send_outcome cut;
         send_outcome behind;
@@ -406,9 +405,9 @@ TEMPLATE_TEST_CASE("a_message_cancelled_half_way_ends_the_stream", "", EACH_TRAN
     });
 }
 
-TEMPLATE_TEST_CASE("a_stream_that_a_cut_message_ended_says_so_from_then_on", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_stream_that_a_cut_message_ended_says_so_from_then_on") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>(small);
+        auto pair = co_await connected_to_plain<over_either>(small);
         const std::string large(1'000'000, 'x');
         const auto cut = co_await timeout(1ms, pair.stream.send(large));
         CHECK(error_of(cut) == errc::broken);
@@ -429,9 +428,9 @@ TEMPLATE_TEST_CASE("a_stream_that_a_cut_message_ended_says_so_from_then_on", "",
     });
 }
 
-TEMPLATE_TEST_CASE("a_send_under_a_deadline_tells_how_much_went_out", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_send_under_a_deadline_tells_how_much_went_out") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>(small);
+        auto pair = co_await connected_to_plain<over_either>(small);
         const std::string large = random_text(1'000'000, 8);
         auto sending = timeout(1ms, pair.stream.send(large));
         const auto sent = co_await sending;
@@ -442,9 +441,9 @@ TEMPLATE_TEST_CASE("a_send_under_a_deadline_tells_how_much_went_out", "", EACH_T
     });
 }
 
-TEMPLATE_TEST_CASE("a_long_message_cancelled_between_two_batches_ends", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_long_message_cancelled_between_two_batches_ends") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>();
+        auto pair = co_await connected_to_plain<over_either>();
         send_outcome cut;
         std::string wire;
         co_await scope([&](task_group& group) -> task<> {
@@ -464,9 +463,9 @@ TEMPLATE_TEST_CASE("a_long_message_cancelled_between_two_batches_ends", "", EACH
     });
 }
 
-TEMPLATE_TEST_CASE("a_send_in_a_cancelled_scope_is_not_started", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_send_in_a_cancelled_scope_is_not_started") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected<TestType>();
+        auto pair = co_await connected<over_either>();
         send_outcome outcome;
         co_await scope([&](task_group& group) -> task<> {
             group.cancel();

@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <functional>
 #include <optional>
 #include <random>
 #include <string>
@@ -52,6 +53,42 @@ struct over_seqpacket {
 // Of byte streams.
 #define EACH_TRANSPORT chainring::test::over_tcp, chainring::test::over_unix
 
+// A stream of either: what a tcp_stream and a unix_stream have in common.
+class either_stream : public stream {
+  public:
+    static constexpr socket_kind kind{.type = SOCK_STREAM, .internet = true, .local = true};
+
+    using stream::stream;
+
+    static connect_operation<either_stream>
+    connect(const endpoint& to, const socket_options& options = {}) noexcept {
+        return {to, options};
+    }
+    static result<either_stream> adopt(adoptable given, byte_spans received = {}) {
+        return adopt_stream<either_stream>(given, received);
+    }
+};
+
+// The one that TRANSPORT_TEST_CASE is at.
+struct over_either {
+    using stream = either_stream;
+    using listener = chainring::listener<either_stream>;
+    static inline bool tcp = true;
+    static endpoint somewhere() { return tcp ? over_tcp::somewhere() : over_unix::somewhere(); }
+};
+
+// A test that runs over each of the two. Most tests of streams are such, and a template's instances are compiled one by one.
+#define TRANSPORT_TEST_CASE(...)                                                                             \
+    TRANSPORT_TEST_CASE_OF(INTERNAL_CATCH_UNIQUE_NAME(over_a_transport), __VA_ARGS__)
+#define TRANSPORT_TEST_CASE_OF(BODY, ...)                                                                    \
+    static void BODY();                                                                                      \
+    TEST_CASE(__VA_ARGS__) {                                                                                 \
+        chainring::test::over_either::tcp = GENERATE(true, false);                                           \
+        CAPTURE(chainring::test::over_either::tcp);                                                          \
+        BODY();                                                                                              \
+    }                                                                                                        \
+    static void BODY()
+
 template <class T> T must(result<T> given) {
     if (!given) FAIL("unexpected error: " << given.error().message());
     if constexpr (!std::is_void_v<T>) return std::move(*given);
@@ -72,8 +109,8 @@ template <class Listener> task<> accept_one(Listener& from, outcome& told) {
     told = {.done = true, .error = error_of(accepted)};
 }
 
-// Runs a test's body as a task and checks that nothing of it is left. `Body`: () -> task<>.
-template <class Body> void on_executor(const executor_options& options, Body body) {
+// Runs a test's body as a task and checks that nothing of it is left.
+inline void on_executor(const executor_options& options, const std::function<task<>()>& body) {
     kernel_under_test kernel;
     {
         executor home(options, kernel.get());
@@ -84,8 +121,8 @@ template <class Body> void on_executor(const executor_options& options, Body bod
         CHECK(kernel_under_test::simulation()->open_descriptors() == 0);
 }
 
-template <class Body> void on_executor(task_work_mode mode, Body body) {
-    on_executor(options_for(mode), std::move(body));
+inline void on_executor(task_work_mode mode, const std::function<task<>()>& body) {
+    on_executor(options_for(mode), body);
 }
 
 // A no-op that goes through the ring: all that was submitted before it has had its chance when it completes.
@@ -126,7 +163,7 @@ class turn_begin final : private posted_work {
 inline constexpr std::chrono::seconds patience{20}; // never reached unless something is missing
 
 // Lets the executor work until `condition` holds.
-template <class Condition> task<> until(Condition condition) {
+inline task<> until(std::function<bool()> condition) {
     const auto limit = std::chrono::steady_clock::now() + patience;
     while (!condition()) {
         if (std::chrono::steady_clock::now() > limit) FAIL("waited too long");
@@ -135,7 +172,7 @@ template <class Condition> task<> until(Condition condition) {
 }
 
 // The same, and goes on before any other coroutine of the turn in which the condition holds.
-template <class Condition> task<> until_at_turn_begin(Condition condition) {
+inline task<> until_at_turn_begin(std::function<bool()> condition) {
     const auto limit = std::chrono::steady_clock::now() + patience;
     while (!condition()) {
         if (std::chrono::steady_clock::now() > limit) FAIL("waited too long");

@@ -25,12 +25,12 @@ task<> connect_and_keep(endpoint to, tcp_stream& into) {
 
 } // namespace
 
-TEMPLATE_TEST_CASE("each_batch_keeps_its_pieces_while_room_is_made_for_others", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("each_batch_keeps_its_pieces_while_room_is_made_for_others") {
     on_executor(with_two_submissions(GENERATE(both_modes())), []() -> task<> {
         const std::vector<int> messages{1, 1, 2, 40, 3, 2, 50};
-        std::vector<stream_and_peer<TestType>> pairs;
+        std::vector<stream_and_peer<over_either>> pairs;
         for (std::size_t at = 0; at < messages.size(); ++at)
-            pairs.push_back(co_await connected_to_plain<TestType>());
+            pairs.push_back(co_await connected_to_plain<over_either>());
         std::vector<std::string> expected(messages.size());
         for (std::size_t at = 0; at < messages.size(); ++at) {
             for (int count = 0; count < messages[at]; ++count) {

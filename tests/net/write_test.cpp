@@ -28,9 +28,9 @@ constexpr send_marks tight{.high_bytes = 1000, .low_bytes = 100, .high_messages 
 
 } // namespace
 
-TEMPLATE_TEST_CASE("everything_that_can_be_written_arrives_in_the_order_of_the_calls", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("everything_that_can_be_written_arrives_in_the_order_of_the_calls") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>();
+        auto pair = co_await connected_to_plain<over_either>();
         std::string borrowed = "text ";
         must(co_await pair.stream.write(borrowed));
         borrowed = "gone!"; // it was copied
@@ -51,9 +51,9 @@ TEMPLATE_TEST_CASE("everything_that_can_be_written_arrives_in_the_order_of_the_c
     });
 }
 
-TEMPLATE_TEST_CASE("everything_that_can_be_sent_arrives_and_is_counted", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("everything_that_can_be_sent_arrives_and_is_counted") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>();
+        auto pair = co_await connected_to_plain<over_either>();
         std::size_t bytes = 0;
         bytes += must(co_await pair.stream.send("short "s));
         bytes += must(co_await pair.stream.send(std::string(100, 's')));
@@ -69,9 +69,9 @@ TEMPLATE_TEST_CASE("everything_that_can_be_sent_arrives_and_is_counted", "", EAC
     });
 }
 
-TEMPLATE_TEST_CASE("writes_of_one_turn_are_one_batch", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("writes_of_one_turn_are_one_batch") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>();
+        auto pair = co_await connected_to_plain<over_either>();
         const statistics before = executor::current()->stats();
         for (int count = 0; count < 100; ++count) must(co_await pair.stream.write("x"sv));
         CHECK(pair.stream.unsent() == 100);
@@ -83,9 +83,9 @@ TEMPLATE_TEST_CASE("writes_of_one_turn_are_one_batch", "", EACH_TRANSPORT) {
     });
 }
 
-TEMPLATE_TEST_CASE("small_writes_are_joined_and_keep_their_order_among_all_others", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("small_writes_are_joined_and_keep_their_order_among_all_others") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected<TestType>();
+        auto pair = co_await connected<over_either>();
         std::minstd_rand random(7);
         std::string expected;
         const statistics before = executor::current()->stats();
@@ -141,9 +141,9 @@ TEST_CASE("joined_writes_count_as_many_messages_for_the_marks") {
     });
 }
 
-TEMPLATE_TEST_CASE("pieces_beyond_one_vectored_send_go_on_in_the_next", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("pieces_beyond_one_vectored_send_go_on_in_the_next") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>();
+        auto pair = co_await connected_to_plain<over_either>();
         const std::string text = random_text(3000, 1);
         std::vector<byte_span> pieces;
         for (std::size_t at = 0; at < text.size(); ++at) {
@@ -157,9 +157,9 @@ TEMPLATE_TEST_CASE("pieces_beyond_one_vectored_send_go_on_in_the_next", "", EACH
     });
 }
 
-TEMPLATE_TEST_CASE("a_writer_waits_above_the_high_water_mark_until_the_low_one", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_writer_waits_above_the_high_water_mark_until_the_low_one") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>(4096);
+        auto pair = co_await connected_to_plain<over_either>(4096);
         pair.stream.set_send_marks(tight);
         const std::size_t before = co_await congest(pair);
         outcome fits;
@@ -179,9 +179,9 @@ TEMPLATE_TEST_CASE("a_writer_waits_above_the_high_water_mark_until_the_low_one",
     });
 }
 
-TEMPLATE_TEST_CASE("the_number_of_messages_has_marks_too", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("the_number_of_messages_has_marks_too") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>(4096);
+        auto pair = co_await connected_to_plain<over_either>(4096);
         pair.stream.set_send_marks({.high_messages = 10, .low_messages = 5});
         co_await congest(pair);
         std::vector<outcome> told(12);
@@ -198,9 +198,9 @@ TEMPLATE_TEST_CASE("the_number_of_messages_has_marks_too", "", EACH_TRANSPORT) {
     });
 }
 
-TEMPLATE_TEST_CASE("a_message_larger_than_the_high_water_mark_is_taken", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_message_larger_than_the_high_water_mark_is_taken") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>();
+        auto pair = co_await connected_to_plain<over_either>();
         pair.stream.set_send_marks(tight);
         const std::string text = random_text(1'000'000, 2);
         co_await scope([&](task_group& group) -> task<> {
@@ -211,9 +211,9 @@ TEMPLATE_TEST_CASE("a_message_larger_than_the_high_water_mark_is_taken", "", EAC
     });
 }
 
-TEMPLATE_TEST_CASE("sends_and_writes_share_one_order", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("sends_and_writes_share_one_order") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>(4096);
+        auto pair = co_await connected_to_plain<over_either>(4096);
         std::string expected;
         outcome sent[50];
         outcome written[50];
@@ -234,9 +234,9 @@ TEMPLATE_TEST_CASE("sends_and_writes_share_one_order", "", EACH_TRANSPORT) {
     });
 }
 
-TEMPLATE_TEST_CASE("a_failure_shows_at_the_next_write_flush_and_close", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_failure_shows_at_the_next_write_flush_and_close") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>(4096);
+        auto pair = co_await connected_to_plain<over_either>(4096);
         co_await congest(pair);
         must(co_await pair.stream.write("lost"sv));
         co_await settle();
@@ -254,10 +254,10 @@ TEMPLATE_TEST_CASE("a_failure_shows_at_the_next_write_flush_and_close", "", EACH
     });
 }
 
-TEMPLATE_TEST_CASE("a_failure_and_a_close_resume_the_writers_that_wait", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_failure_and_a_close_resume_the_writers_that_wait") {
     const bool failure = GENERATE(true, false);
     on_executor(GENERATE(both_modes()), [failure]() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>(4096);
+        auto pair = co_await connected_to_plain<over_either>(4096);
         pair.stream.set_send_marks(tight);
         co_await congest(pair);
         outcome waits;
@@ -277,9 +277,9 @@ TEMPLATE_TEST_CASE("a_failure_and_a_close_resume_the_writers_that_wait", "", EAC
     });
 }
 
-TEMPLATE_TEST_CASE("a_cancelled_writer_takes_back_what_is_still_whole_in_the_queue", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_cancelled_writer_takes_back_what_is_still_whole_in_the_queue") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>(4096);
+        auto pair = co_await connected_to_plain<over_either>(4096);
         pair.stream.set_send_marks(tight);
         constexpr std::size_t size = 1'000'000;
         outcome begun;
@@ -302,9 +302,9 @@ TEMPLATE_TEST_CASE("a_cancelled_writer_takes_back_what_is_still_whole_in_the_que
     });
 }
 
-TEMPLATE_TEST_CASE("a_writer_that_dies_leaves_its_message", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_writer_that_dies_leaves_its_message") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>(4096);
+        auto pair = co_await connected_to_plain<over_either>(4096);
         pair.stream.set_send_marks(tight);
         const std::size_t before = co_await congest(pair);
         {
@@ -319,9 +319,9 @@ TEMPLATE_TEST_CASE("a_writer_that_dies_leaves_its_message", "", EACH_TRANSPORT) 
     });
 }
 
-TEMPLATE_TEST_CASE("what_was_written_is_sent_though_the_stream_is_destroyed", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("what_was_written_is_sent_though_the_stream_is_destroyed") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>(4096);
+        auto pair = co_await connected_to_plain<over_either>(4096);
         const std::string text = random_text(100'000, 3);
         must(co_await pair.stream.write(text));
         pair.stream = {};
@@ -330,9 +330,9 @@ TEMPLATE_TEST_CASE("what_was_written_is_sent_though_the_stream_is_destroyed", ""
     });
 }
 
-TEMPLATE_TEST_CASE("a_writer_that_waits_has_written_when_the_stream_is_destroyed", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_writer_that_waits_has_written_when_the_stream_is_destroyed") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>(4096);
+        auto pair = co_await connected_to_plain<over_either>(4096);
         pair.stream.set_send_marks(tight);
         const std::size_t before = co_await congest(pair);
         outcome waits;
@@ -347,9 +347,9 @@ TEMPLATE_TEST_CASE("a_writer_that_waits_has_written_when_the_stream_is_destroyed
     });
 }
 
-TEMPLATE_TEST_CASE("a_writer_that_must_not_wait_is_told_when_the_queue_is_full", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("a_writer_that_must_not_wait_is_told_when_the_queue_is_full") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>(4096);
+        auto pair = co_await connected_to_plain<over_either>(4096);
         pair.stream.set_send_marks(tight);
         const std::size_t before = co_await congest(pair);
         const shared_message message(std::string(600, 'm'));
@@ -400,9 +400,9 @@ TEST_CASE("an_aborted_stream_resets_its_peer_and_fails_what_is_queued", "[linux]
     });
 }
 
-TEMPLATE_TEST_CASE("try_takes_sends_writes_and_receives", "[linux]", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("try_takes_sends_writes_and_receives", "[linux]") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<TestType>();
+        auto pair = co_await connected_to_plain<over_either>();
         const auto relay = [](auto& stream) -> task<result<std::size_t>> {
             buffer chunk = co_await try_(stream.receive());
             co_await try_(stream.write("got "sv));
