@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs clang-tidy on each source that the build directories' compile_commands.json name, and on the tests that it includes.
+"""Runs clang-tidy on each source that the build directories' compile_commands.json name, but for tests.
 
 A source is checked as the first directory that compiles it does: build-clang, and build for the benchmarks.
 
@@ -23,8 +23,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "chainring" / "tidy"
-# Written in the manner of other libraries, whose headers take long.
-OTHERS = ("subprojects", "benchmarks/peers", "benchmarks/clients")
+# Peers and clients are written in the manner of other libraries, whose headers take long. Tests would be half of the time, for
+# slips that their runs and the sanitizers show, or that harm nobody there.
+LEFT_OUT = ("subprojects", "benchmarks/peers", "benchmarks/clients", "tests")
 INCLUDE = re.compile(rb'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 
 
@@ -73,7 +74,7 @@ def sources_of(builds: list[Path]) -> dict[Path, tuple[Path, str]]:
         for entry in json.loads((build / "compile_commands.json").read_text()):
             source = (Path(entry["directory"]) / entry["file"]).resolve()
             name = source.relative_to(build if source.is_relative_to(build) else ROOT)
-            if not any(name.is_relative_to(folder) for folder in OTHERS) and name not in known:
+            if not any(name.is_relative_to(folder) for folder in LEFT_OUT) and name not in known:
                 known.add(name)
                 sources[source] = (build, entry["command"])
     return sources
@@ -83,12 +84,7 @@ def check(clang_tidy: str, build: Path, source: Path) -> str | None:
     """None, or what clang-tidy found."""
     # GCC's command lines have warning options that Clang has not.
     options = ["-p", str(build), "--quiet", "--extra-arg=-Wno-unknown-warning-option"]
-    if any(source.is_relative_to(folder) for folder in (build / "tests", ROOT / "tests" / "looked_into")):
-        # Tests. The library's sources bring its headers before every check; these are most of the time, for slips in a test's
-        # own lines that its runs and the sanitizers show, or that harm nobody there.
-        slow = ("bugprone-*", "misc-*", "performance-*", "modernize-use-using", "modernize-use-nullptr", "readability-container-size-empty")
-        options.append("--checks=" + ",".join("-" + name for name in slow))
-    elif source.is_relative_to(build):
+    if source.is_relative_to(build):
         options.append("--checks=-bugprone-suspicious-include")  # the library's sources, compiled together
     done = subprocess.run(
         [clang_tidy, *options, str(source)],
