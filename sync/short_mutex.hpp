@@ -1,42 +1,101 @@
-// A lock that is held for so short that whoever finds it taken by another thread looks again, a few times, before it sleeps:
-// the sleep costs more than a hundred times what it waits for. In a process with a single thread it costs no atomic operation.
+// A lock that is held for some instructions, by threads most of which are alone with it.
+//
+//     shared  -> kept     by a thread that was the only one to take it for some time. What it does with it from then on are
+//                         ordinary loads and stores, where an atomic operation would cost more than all the rest
+//     kept    -> shared   by the next thread that comes, which waits until the keeper is out of it
+//
+// The keeper says that it is inside, and then looks whether it is the keeper still; who ends that says so, and then looks whether
+// the keeper is inside. With a fence on both sides (machine_memory) one of them sees the other. Only the first keeper may become
+// one again: another one could not tell the steps of the first, which has not noticed yet, from its own.
+//
+// Whoever finds it taken by another thread looks again, a few times, before it sleeps: the sleep costs more than a hundred times
+// what it waits for.
 #pragma once
 
+#include <chainring/runtime/machine_memory.hpp>
 #include <chainring/sync/single_threaded.hpp>
 
-#include <mutex>
-
-#if defined(__x86_64__) || defined(__i386__)
-#define CHAINRING_PAUSE() __builtin_ia32_pause()
-#elif defined(__aarch64__)
-#define CHAINRING_PAUSE() asm volatile("yield")
-#else
-#define CHAINRING_PAUSE() static_cast<void>(0)
-#endif
+#include <algorithm>
+#include <cstdint>
+#include <limits>
 
 namespace chainring {
 
-class short_mutex {
+// Memory: another one in tests, which try every order of its operations.
+template <class Memory> class short_mutex_over {
   public:
+    // A short life among other threads is too short to find out who is alone; a process with a single thread is alone.
+    short_mutex_over() noexcept
+        : short_mutex_over(single_threaded() ? 0 : 256) {}
+    explicit short_mutex_over(std::uint32_t uses_alone) noexcept
+        : uses_alone_(Memory::has_fence_everywhere() ? uses_alone : never) {}
+
     void lock() noexcept {
-        if (single_threaded()) return mutex_.lock(); // std::mutex knows that too
-        for (int look = 0; look < most_looks; ++look) {
-            if (mutex_.try_lock()) [[likely]]
+        const void* const me = Memory::this_thread();
+        if (keeper_.load(std::memory_order_relaxed) == me) {
+            inside_.store(true, std::memory_order_relaxed);
+            Memory::fence_here();
+            if (keeper_.load(std::memory_order_relaxed) == me) [[likely]] {
+                kept_ = true;
                 return;
-            pause();
+            }
+            inside_.store(false, std::memory_order_release);
         }
-        mutex_.lock();
+        lock_shared(me);
     }
-    void unlock() noexcept { mutex_.unlock(); }
+    void unlock() noexcept {
+        if (kept_) [[likely]] {
+            kept_ = false;
+            inside_.store(false, std::memory_order_release); // the last touch: it may be gone after that
+            return;
+        }
+        if (uses_ >= uses_alone_ && (first_keeper_ == nullptr || first_keeper_ == last_user_)) {
+            first_keeper_ = last_user_;
+            keeper_.store(last_user_, std::memory_order_release);
+        }
+        mutex_.unlock();
+    }
 
   private:
+    static constexpr std::uint32_t never = std::numeric_limits<std::uint32_t>::max();
     static constexpr int most_looks = 100; // about a microsecond
 
-    static void pause() noexcept { CHAINRING_PAUSE(); }
+    void lock_shared(const void* me) noexcept {
+        if (!taken_soon()) mutex_.lock();
+        if (keeper_.load(std::memory_order_relaxed) != nullptr) [[unlikely]]
+            end_keeping();
+        if (last_user_ != me) uses_ = 0;
+        last_user_ = me;
+        if (uses_ != never - 1) ++uses_;
+    }
+    bool taken_soon() noexcept {
+        if (single_threaded()) return false;
+        for (int look = 0; look < most_looks; ++look) {
+            if (mutex_.try_lock()) [[likely]]
+                return true;
+            Memory::pause();
+        }
+        return false;
+    }
+    void end_keeping() noexcept {
+        keeper_.store(nullptr, std::memory_order_relaxed);
+        Memory::fence_everywhere();
+        Memory::wait_until([this] { return !inside_.load(std::memory_order_acquire); });
+        // It costs a microsecond or some, which many uses have to be worth.
+        uses_alone_ =
+            static_cast<std::uint32_t>(std::min(uses_alone_ * std::uint64_t{16} + 256, std::uint64_t{never}));
+    }
 
-    std::mutex mutex_;
+    typename Memory::mutex mutex_;
+    typename Memory::template atomic<const void*> keeper_ = nullptr;
+    typename Memory::template atomic<bool> inside_ = false; // the keeper
+    bool kept_ = false;        // by whom it is held; this and the rest with the lock
+    std::uint32_t uses_ = 0;   // of its last user, in a row
+    std::uint32_t uses_alone_; // so many make it the keeper
+    const void* last_user_ = nullptr;
+    const void* first_keeper_ = nullptr;
 };
 
-} // namespace chainring
+using short_mutex = short_mutex_over<machine_memory>;
 
-#undef CHAINRING_PAUSE
+} // namespace chainring

@@ -19,7 +19,7 @@ class monitor {
     monitor(const monitor&) = delete;
     monitor& operator=(const monitor&) = delete;
 
-    short_mutex& lock() noexcept { return mutex_; }
+    short_mutex& lock() const noexcept { return mutex_; }
 
     // With the lock: somebody has left a queue without what they waited for. Those behind may have it now.
     virtual void left() noexcept {}
@@ -29,7 +29,7 @@ class monitor {
     ~monitor() = default;
 
   private:
-    short_mutex mutex_;
+    mutable short_mutex mutex_;
 };
 
 struct queued_tag;

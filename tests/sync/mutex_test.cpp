@@ -1,6 +1,9 @@
 #include "executors.hpp"
 #include "runtime/steps.hpp"
 
+#include <algorithm>
+#include <array>
+#include <barrier>
 #include <latch>
 #include <optional>
 #include <sstream>
@@ -268,6 +271,48 @@ TEST_CASE("a_mutex_is_held_by_one_task_of_many_executors", "[linux]") {
     CHECK(place.wrong() == 0);
     CHECK(counted == long{executors} * tasks * rounds);
     CHECK(one.try_lock().has_value());
+}
+
+TEST_CASE("a_mutex_that_an_executor_was_alone_with_is_shared_when_another_one_comes", "[linux]") {
+    static constexpr int mutexes = 20;
+    static constexpr int alone = 1000; // enough for its lock to be kept
+    static constexpr int together = 50;
+    std::array<chainring::mutex, mutexes> all;
+    std::array<long, mutexes> counted{}; // guarded by them
+    std::barrier both_are_there(2);
+    on_executors(2, [&](int number) -> task<> {
+        const auto count = [&](std::size_t at, int rounds) -> task<> {
+            for (int round = 0; round < rounds; ++round) {
+                const result<scoped_lock> held = co_await all[at].lock();
+                ++counted[at];
+            }
+        };
+        for (std::size_t at = 0; at < all.size(); ++at) {
+            if (number == 0) co_await count(at, alone);
+            both_are_there.arrive_and_wait();
+            co_await count(at, together);
+        }
+    });
+    CHECK(std::ranges::count(counted, alone + 2 * together) == mutexes);
+}
+
+TEST_CASE("a_lock_of_a_mutex_that_an_executor_is_alone_with_is_released_on_another_thread", "[linux]") {
+    chainring::mutex one;
+    executor used({}, test_kernel());
+    used.run([](chainring::mutex& of) -> task<> {
+        for (int round = 0; round < 1000; ++round) (void)co_await of.lock();
+        result<scoped_lock> held = co_await of.lock();
+        bool while_held = true;
+        bool afterwards = false;
+        std::thread([&] {
+            while_held = of.try_lock().has_value();
+            held->release();
+            afterwards = of.try_lock().has_value();
+        }).join();
+        CHECK_FALSE(while_held);
+        CHECK(afterwards);
+        CHECK(of.try_lock().has_value());
+    }(one));
 }
 
 TEST_CASE("locks_survive_cancellations_and_destructions_on_other_executors", "[linux]") {
