@@ -4,8 +4,8 @@
 
 #include <chainring/runtime/frame_pool.hpp>
 #include <chainring/runtime/kernel.hpp>
+#include <chainring/runtime/machine_memory.hpp>
 
-#include <atomic>
 #include <cassert>
 #include <memory>
 #include <new>
@@ -23,7 +23,7 @@ class posted_work {
     ~posted_work() = default;
 
   private:
-    friend class inbox;
+    template <class> friend class inbox_over;
     posted_work* next_ = nullptr;
 };
 
@@ -55,17 +55,17 @@ template <class Function> class posted_function final : public posted_work {
     bool pooled_;
 };
 
-class inbox {
+template <class Memory> class inbox_over {
   public:
     // Throws std::system_error when no eventfd can be had.
-    explicit inbox(kernel& behind)
+    explicit inbox_over(kernel& behind)
         : kernel_(behind)
         , event_(behind.open_event()) {
         if (event_ < 0) throw std::system_error(from_errno(-event_), "eventfd");
     }
-    ~inbox() { kernel_.close(event_); }
-    inbox(const inbox&) = delete;
-    inbox& operator=(const inbox&) = delete;
+    ~inbox_over() { kernel_.close(event_); }
+    inbox_over(const inbox_over&) = delete;
+    inbox_over& operator=(const inbox_over&) = delete;
 
     // Any thread, and signal handlers.
     void post(posted_work& work) noexcept {
@@ -163,8 +163,10 @@ class inbox {
     posted_work* waiting_ = nullptr; // in the order of posting
     posted_work** end_ = &waiting_;
     posted_work* running_ = nullptr; // those that the current call has still to run
-    alignas(64) std::atomic<posted_work*> head_ = nullptr;
-    std::atomic<bool> asleep_ = false;
+    alignas(64) typename Memory::template atomic<posted_work*> head_ = nullptr;
+    typename Memory::template atomic<bool> asleep_ = false;
 };
+
+using inbox = inbox_over<machine_memory>;
 
 } // namespace chainring

@@ -15,59 +15,18 @@
 // that throws there ends the program.
 #pragma once
 
+#include <chainring/sync/channel_state.hpp>
 #include <chainring/sync/queued_operation.hpp>
 #include <chainring/sync/queued_thread.hpp>
-#include <chainring/sync/ring_buffer.hpp>
 
 #include <concepts>
 #include <cstddef>
 #include <exception>
-#include <list>
 #include <optional>
 #include <type_traits>
 #include <utility>
 
 namespace chainring {
-
-namespace detail {
-void log_lost_value() noexcept;
-} // namespace detail
-
-// A value that is to be sent.
-template <class T> class sent_value : public queued {
-  public:
-    T& value() noexcept { return value_; }
-
-  protected:
-    explicit sent_value(T&& value)
-        : value_(std::move(value)) {}
-    sent_value(sent_value&&) = default;
-    ~sent_value() = default;
-
-    void rethrow() {
-        if (thrown_) [[unlikely]]
-            std::rethrow_exception(std::exchange(thrown_, nullptr));
-    }
-
-    T value_;
-    std::exception_ptr thrown_; // by the move of the value
-
-  private:
-    template <class> friend class channel;
-};
-
-// The place for a value that is to be received.
-template <class T> class received_value : public queued {
-  protected:
-    received_value() noexcept = default;
-    received_value(received_value&&) = default;
-    ~received_value() = default;
-
-    std::optional<T> value_;
-
-  private:
-    template <class> friend class channel;
-};
 
 template <class T> class send_to_channel;
 template <class T> class receive_from_channel;
@@ -78,7 +37,7 @@ template <class T> class channel final : private monitor {
   public:
     // How many values wait for a receiver before senders do. 0: each sender waits for its receiver.
     explicit channel(std::size_t capacity)
-        : kept_(capacity) {}
+        : state_(*this, capacity) {}
 
     // completes when: the value is in the channel, or with a receiver; at once if there is room and nobody waits for it
     // errors:         errc::closed; errc::cancelled; and the value is not sent: the operation has it still (`value()`)
@@ -98,7 +57,7 @@ template <class T> class channel final : private monitor {
     // errors: errc::queue_full; errc::closed; `value` was not moved then
     result<void> try_send(T&& value) {
         const std::lock_guard hold(lock());
-        switch (put(value)) {
+        switch (state_.put(value)) {
         case way::open: return {};
         case way::closed: return failure(errc::closed);
         default: return failure(errc::queue_full);
@@ -114,7 +73,7 @@ template <class T> class channel final : private monitor {
         std::optional<T> taken;
         {
             const std::lock_guard hold(lock());
-            const way found = take(taken);
+            const way found = state_.take(taken);
             if (found != way::open) return failure(found == way::closed ? errc::closed : errc::queue_empty);
         }
         return std::move(*taken);
@@ -125,10 +84,10 @@ template <class T> class channel final : private monitor {
     result<void> blocking_send(T value) {
         queued_thread<blocked_send> sending("channel::blocking_send", std::move(value));
         std::unique_lock hold(lock());
-        const way found = put(sending.value());
+        const way found = state_.put(sending.value());
         if (found == way::open) return {};
         if (found == way::closed) return failure(errc::closed);
-        senders_.push_back(sending);
+        state_.wait_to_send(sending);
         const fault refused = sending.wait(hold);
         sending.rethrow();
         if (refused) return failure(refused);
@@ -137,10 +96,10 @@ template <class T> class channel final : private monitor {
     result<T> blocking_receive() {
         queued_thread<blocked_receive> receiving("channel::blocking_receive");
         std::unique_lock hold(lock());
-        const way found = take(receiving.value_);
+        const way found = state_.take(receiving.value_);
         if (found == way::closed) return failure(errc::closed);
         if (found == way::blocked) {
-            receivers_.push_back(receiving);
+            state_.wait_to_receive(receiving);
             if (const fault refused = receiving.wait(hold)) return failure(refused);
         }
         return std::move(*receiving.value_);
@@ -149,16 +108,14 @@ template <class T> class channel final : private monitor {
     // Nothing more is sent: senders that wait end with errc::closed, and receivers when all values were received. Any thread.
     void close() noexcept {
         const std::lock_guard hold(lock());
-        closed_ = true;
-        receivers_.let_all_go(errc::closed);
-        senders_.let_all_go(errc::closed);
+        state_.close();
     }
 
   private:
     friend send_to_channel<T>;
     friend receive_from_channel<T>;
 
-    enum class way : std::uint8_t { open, blocked, closed };
+    using way = channel_state<T>::way;
 
     struct blocked_send : sent_value<T> {
         using sent_value<T>::sent_value;
@@ -168,69 +125,7 @@ template <class T> class channel final : private monitor {
         using received_value<T>::value_;
     };
 
-    // With the lock. While a receiver waits there is no value; while a sender waits there is no room.
-
-    way put(T& value) {
-        if (closed_) return way::closed;
-        if (!receivers_.empty()) {
-            receivers_.front().value_.emplace(std::move(value));
-            receivers_.pop_front().let_go({});
-            return way::open;
-        }
-        if (kept_.full()) return way::blocked;
-        kept_.push_back(std::move(value));
-        return way::open;
-    }
-
-    way take(std::optional<T>& into) {
-        if (!returned_.empty()) [[unlikely]] {
-            into.emplace(std::move(returned_.front()));
-            returned_.pop_front();
-        } else if (!kept_.empty()) {
-            into.emplace(std::move(kept_.front()));
-            kept_.pop_front();
-            admit_senders();
-        } else if (!senders_.empty()) {
-            into.emplace(std::move(senders_.front().value_));
-            senders_.pop_front().let_go({});
-        } else {
-            return closed_ ? way::closed : way::blocked;
-        }
-        return way::open;
-    }
-
-    void admit_senders() noexcept {
-        while (!senders_.empty() && !kept_.full()) {
-            sent_value<T>& next = senders_.front();
-            try {
-                kept_.push_back(std::move(next.value_));
-            } catch (...) {
-                next.thrown_ = std::current_exception();
-            }
-            senders_.pop_front().let_go({});
-        }
-    }
-
-    // A receiver is destroyed with a value that it never saw: older than all that are here.
-    void give_back(T& value) noexcept {
-        const std::lock_guard hold(lock());
-        try {
-            if (!receivers_.empty()) {
-                receivers_.front().value_.emplace(std::move(value));
-                receivers_.pop_front().let_go({});
-            } else {
-                returned_.push_back(std::move(value));
-            }
-        } catch (...) { // nobody is left who could be told
-            detail::log_lost_value();
-        }
-    }
-
-    detail::ring_buffer<T> kept_;
-    std::list<T> returned_;
-    bool closed_ = false;
-    wait_queue<sent_value<T>> senders_{*this, "channel"};
-    wait_queue<received_value<T>> receivers_{*this, "channel"};
+    channel_state<T> state_;
 };
 
 template <class T>
@@ -253,7 +148,7 @@ class [[nodiscard("co_await it")]] send_to_channel
     bool start(executor& home) noexcept {
         const std::lock_guard hold(to_.lock());
         if (sends()) return false;
-        to_.senders_.push_back(*this);
+        to_.state_.wait_to_send(*this);
         return this->waits(home);
     }
     void describe(task_tree& to) const override { to.waits("send to a channel"); }
@@ -270,7 +165,7 @@ class [[nodiscard("co_await it")]] send_to_channel
         using way = channel<T>::way;
         way found = way::open;
         try {
-            found = to_.put(this->value_);
+            found = to_.state_.put(this->value_);
         } catch (...) {
             this->thrown_ = std::current_exception();
         }
@@ -290,8 +185,10 @@ class [[nodiscard("co_await it")]] receive_from_channel
         , from_(from) {}
     receive_from_channel(receive_from_channel&&) = default;
     ~receive_from_channel() {
-        if (this->end() && this->value_) [[unlikely]]
-            from_.give_back(*this->value_);
+        if (this->end() && this->value_) [[unlikely]] {
+            const std::lock_guard hold(from_.lock());
+            from_.state_.give_back(*this->value_);
+        }
     }
 
     bool try_at_once() noexcept {
@@ -301,7 +198,7 @@ class [[nodiscard("co_await it")]] receive_from_channel
     bool start(executor& home) noexcept {
         const std::lock_guard hold(from_.lock());
         if (receives()) return false;
-        from_.receivers_.push_back(*this);
+        from_.state_.wait_to_receive(*this);
         return this->waits(home);
     }
     void describe(task_tree& to) const override { to.waits("receive from a channel"); }
@@ -319,7 +216,7 @@ class [[nodiscard("co_await it")]] receive_from_channel
         using way = channel<T>::way;
         way found = way::open;
         try {
-            found = from_.take(this->value_);
+            found = from_.state_.take(this->value_);
         } catch (...) {
             thrown_ = std::current_exception();
         }

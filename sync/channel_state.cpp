@@ -1,5 +1,5 @@
 #include <chainring/runtime/log.hpp>
-#include <chainring/sync/channel.hpp>
+#include <chainring/sync/channel_state.hpp>
 
 #include <spdlog/logger.h>
 
