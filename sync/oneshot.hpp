@@ -4,7 +4,7 @@
 //     group.spawn(compute(answer.take_sender()));
 //     const cr::result<int> value = co_await answer.receive();
 //
-// Both ends live as long as they like: each hears when the other one is gone. They share an allocation.
+// Both ends live as long as they like: each hears when the other one is gone. What they share takes two allocations.
 #pragma once
 
 #include <chainring/sync/channel.hpp>
