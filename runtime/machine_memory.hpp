@@ -31,11 +31,13 @@ struct machine_memory {
     // What no other thread has that lives now.
     static const void* this_thread() noexcept { return &mark_; }
 
+    // At what another thread is about to change, before a sleep: about a microsecond.
+    static constexpr int most_looks = 100;
     static void pause() noexcept { CHAINRING_PAUSE(); }
     // For what takes another thread some instructions, if it runs.
     template <class Condition> static void wait_until(Condition holds) noexcept {
         for (int look = 0; !holds(); ++look) {
-            if (look < 100)
+            if (look < most_looks)
                 pause();
             else
                 std::this_thread::yield();

@@ -58,7 +58,6 @@ template <class Memory> class short_mutex_over {
 
   private:
     static constexpr std::uint32_t never = std::numeric_limits<std::uint32_t>::max();
-    static constexpr int most_looks = 100; // about a microsecond
 
     void lock_shared(const void* me) noexcept {
         if (!taken_soon()) mutex_.lock();
@@ -70,7 +69,7 @@ template <class Memory> class short_mutex_over {
     }
     bool taken_soon() noexcept {
         if (single_threaded()) return false;
-        for (int look = 0; look < most_looks; ++look) {
+        for (int look = 0; look < Memory::most_looks; ++look) {
             if (mutex_.try_lock()) [[likely]]
                 return true;
             Memory::pause();

@@ -29,7 +29,7 @@ template <class Entry> class modelled_end final : public Entry {
     std::string who() const override { return "a thread of a model"; }
 };
 struct one_to_send : sent_value<int> {
-    explicit one_to_send(int value) noexcept
+    explicit one_to_send(int&& value) noexcept
         : sent_value(std::move(value)) {}
 };
 struct one_to_receive : received_value<int> {

@@ -7,6 +7,8 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include <algorithm>
+#include <cstddef>
+#include <limits>
 #include <vector>
 
 using namespace chainring;
@@ -72,9 +74,8 @@ template <class Memory> sim::explored explore_posts(const posting& of) {
             }
         });
         for (int poster = 0; poster < of.threads; ++poster)
-            threads.add([&, poster] {
-                for (int at = 0; at < of.each; ++at)
-                    box.post(work[static_cast<std::size_t>(poster * of.each + at)]);
+            threads.add([&, own = work.data() + std::ptrdiff_t{poster} * of.each] {
+                for (int at = 0; at < of.each; ++at) box.post(own[at]);
             });
         if (!threads.run() || ran.size() != work.size() || kernel.signals() > announced) return false;
         for (int poster = 0; poster < of.threads; ++poster) {

@@ -242,12 +242,12 @@ template <class T> class model_atomic {
 
     static std::uint64_t to_bits(T value) {
         std::uint64_t bits = 0;
-        std::memcpy(&bits, &value, sizeof value);
+        std::memcpy(&bits, static_cast<const void*>(&value), sizeof(T));
         return bits;
     }
     static T from_bits(std::uint64_t bits) {
         T value{};
-        std::memcpy(&value, &bits, sizeof value);
+        std::memcpy(static_cast<void*>(&value), &bits, sizeof(T));
         return value;
     }
     static void write(void* at, std::uint64_t bits) {
@@ -288,6 +288,7 @@ struct model_memory {
     static void fence_everywhere() { interleaving::fence_everywhere(); }
     static bool has_fence_everywhere() noexcept { return true; }
     static const void* this_thread() noexcept { return interleaving::this_thread(); }
+    static constexpr int most_looks = 0;
     static void pause() noexcept {}
     static void wait_until(std::function<bool()> holds) { interleaving::wait_until(std::move(holds)); }
 };
