@@ -83,6 +83,8 @@ class kernel {
     virtual int open_socket(int family, int type, int protocol) noexcept = 0;
     virtual int bind(int descriptor, const sockaddr* address, socklen_t length) noexcept = 0;
     virtual int listen(int descriptor, int backlog) noexcept = 0;
+    // Of datagrams, which does not wait; others connect by the ring.
+    virtual int connect(int descriptor, const sockaddr* to, socklen_t length) noexcept = 0;
     virtual int shutdown(int descriptor, int how) noexcept = 0;
     virtual int
     set_option(int descriptor, int level, int name, const void* value, socklen_t length) noexcept = 0;

@@ -106,6 +106,9 @@ class linux_kernel_calls final : public kernel {
     int listen(int descriptor, int backlog) noexcept override {
         return or_errno(::listen(descriptor, backlog));
     }
+    int connect(int descriptor, const sockaddr* to, socklen_t length) noexcept override {
+        return or_errno(::connect(descriptor, to, length));
+    }
     int shutdown(int descriptor, int how) noexcept override { return or_errno(::shutdown(descriptor, how)); }
     int
     set_option(int descriptor, int level, int name, const void* value, socklen_t length) noexcept override {

@@ -18,12 +18,18 @@ int datagram_socket::shutdown(int how) {
 }
 
 int datagram_socket::receive(void* target, std::size_t size, int flags, std::size_t) {
-    if (error() != 0) return -take_error();
-    if (queue_.empty()) return receiving_ended_ && (flags & MSG_DONTWAIT) == 0 ? 0 : -EAGAIN;
+    const arrived_message taken = receive_message(target, size, flags);
+    if (taken.result < 0 || (flags & MSG_TRUNC) != 0) return taken.result;
+    return static_cast<int>(taken.copied);
+}
+
+socket::arrived_message datagram_socket::receive_message(void* target, std::size_t size, int flags) {
+    if (error() != 0) return {-take_error(), 0, {}};
+    if (queue_.empty()) return {receiving_ended_ && (flags & MSG_DONTWAIT) == 0 ? 0 : -EAGAIN, 0, {}};
     const datagram taken = pop();
     const std::size_t copied = std::min(taken.bytes.size(), size);
     if (copied != 0) std::memcpy(target, taken.bytes.data(), copied);
-    return static_cast<int>((flags & MSG_TRUNC) != 0 ? taken.bytes.size() : copied);
+    return {static_cast<int>(taken.bytes.size()), copied, taken.sender};
 }
 
 unsigned datagram_socket::events() const noexcept {
@@ -52,6 +58,10 @@ datagram_socket::datagram datagram_socket::pop() {
 // UDP
 
 int udp_socket::connect(const address& to) {
+    if (to.family() == AF_UNSPEC) {
+        set_connected(false);
+        return 0;
+    }
     const address source = network::source(on(), to);
     if (!bound()) bind(source);
     // One of every host has the address now that its datagrams to this peer come from.
@@ -67,28 +77,33 @@ int udp_socket::shutdown(int how) {
 }
 
 int udp_socket::send(std::span<const iovec> pieces, std::size_t, std::size_t most) {
+    if (!connected()) return total(pieces) > longest() ? -EMSGSIZE : -EDESTADDRREQ;
+    return send_to(pieces, most, peer_address());
+}
+
+int udp_socket::send_to(std::span<const iovec> pieces, std::size_t most, const address& to) {
     const std::size_t size = total(pieces);
-    const std::size_t longest = family() == AF_INET ? 65'507 : 65'527; // bytes; the headers count too
-    if (size > longest) return -EMSGSIZE;
-    if (!connected()) return -EDESTADDRREQ;
+    if (size > longest()) return -EMSGSIZE;
+    if (to.family() != family()) return -EAFNOSUPPORT;
+    if (!bound()) bind(network::source(on(), to));
     if (error() != 0) return -take_error();
     if (sending_ended()) return -EPIPE;
     set_full(most < size);
     if (full()) return -EAGAIN;
     std::string bytes;
     append(bytes, pieces, 0, size);
-    of().wire().carry(*this, std::move(bytes));
+    of().wire().carry(*this, to, std::move(bytes));
     return static_cast<int>(size);
 }
 
 bool udp_socket::take(const address& from, std::string bytes) {
     if (connected() && from.key() != peer_address().key()) return false;
-    if (counted() <= receive_buffer()) push({std::move(bytes), {}});
+    if (counted() <= receive_buffer()) push({std::move(bytes), {}, from});
     return true;
 }
 
 void udp_socket::was_refused(const address& by) {
-    if (by.key() != peer_address().key()) return;
+    if (!connected() || by.key() != peer_address().key()) return;
     set_error(ECONNREFUSED);
     state_changed();
 }
@@ -101,6 +116,12 @@ unix_datagram_socket::~unix_datagram_socket() {
 }
 
 int unix_datagram_socket::connect(const address& to) {
+    if (to.family() == AF_UNSPEC) {
+        leave_peer();
+        peer_.reset();
+        set_connected(false);
+        return 0;
+    }
     const found_socket found = of().bound_at(on(), to, SOCK_DGRAM);
     if (found.bound == nullptr) return found.error;
     if (found.bound->type() != SOCK_DGRAM) return -EPROTOTYPE;
@@ -130,10 +151,8 @@ bool unix_datagram_socket::writable() const noexcept {
 }
 
 int unix_datagram_socket::send(std::span<const iovec> pieces, std::size_t, std::size_t most) {
-    constexpr std::size_t least_overhead = 32;
-    const std::size_t size = total(pieces);
     if (!connected()) return -ENOTCONN;
-    if (size + least_overhead > send_buffer()) return -EMSGSIZE;
+    if (total(pieces) + least_overhead > send_buffer()) return -EMSGSIZE;
     if (error() != 0) return -take_error();
     if (sending_ended()) return -EPIPE;
     const auto peer = peer_.lock();
@@ -142,17 +161,33 @@ int unix_datagram_socket::send(std::span<const iovec> pieces, std::size_t, std::
         set_connected(false);
         return -ECONNREFUSED;
     }
-    if (!peer->takes_from(*this)) return -EPERM;
-    if (peer->receiving_ended()) return -EPIPE;
-    set_full(in_queues_ >= send_buffer() || peer->is_full_for(*this) || most < size);
+    return send_to(*peer, pieces, most);
+}
+
+int unix_datagram_socket::send_to(std::span<const iovec> pieces, std::size_t most, const address& to) {
+    if (total(pieces) + least_overhead > send_buffer()) return -EMSGSIZE;
+    if (error() != 0) return -take_error();
+    if (sending_ended()) return -EPIPE;
+    const found_socket found = of().bound_at(on(), to, SOCK_DGRAM);
+    if (found.bound == nullptr) return found.error;
+    if (found.bound->type() != SOCK_DGRAM) return -EPROTOTYPE;
+    return send_to(static_cast<unix_datagram_socket&>(*found.bound), pieces, most);
+}
+
+int unix_datagram_socket::send_to(
+    unix_datagram_socket& receiver, std::span<const iovec> pieces, std::size_t most) {
+    const std::size_t size = total(pieces);
+    if (!receiver.takes_from(*this)) return -EPERM;
+    if (receiver.receiving_ended()) return -EPIPE;
+    set_full(in_queues_ >= send_buffer() || receiver.is_full_for(*this) || most < size);
     if (full()) {
         expect_room();
         return -EAGAIN;
     }
-    datagram sent{{}, std::static_pointer_cast<socket>(shared_from_this())};
+    datagram sent{{}, std::static_pointer_cast<socket>(shared_from_this()), bound() ? local() : address()};
     append(sent.bytes, pieces, 0, size);
     in_queues_ += sent.counted();
-    peer->push(std::move(sent));
+    receiver.push(std::move(sent));
     return static_cast<int>(size);
 }
 

@@ -15,6 +15,7 @@ class datagram_socket : public socket {
     bool connected() const noexcept override { return connected_; }
     int shutdown(int how) override;
     int receive(void* target, std::size_t size, int flags, std::size_t most) override;
+    arrived_message receive_message(void* target, std::size_t size, int flags) override;
     std::size_t received() const noexcept override {
         return queue_.empty() ? 0 : queue_.front().bytes.size();
     }
@@ -24,6 +25,7 @@ class datagram_socket : public socket {
     struct datagram {
         std::string bytes;
         std::weak_ptr<socket> from; // nobody, if its buffer does not count the bytes any more
+        address sender;             // none, if it has none
 
         // What the kernel counts of it.
         std::size_t counted() const noexcept { return bytes.size() + overhead; }
@@ -57,6 +59,7 @@ class udp_socket final : public datagram_socket {
     int connect(const address& to) override;
     int shutdown(int how) override;
     int send(std::span<const iovec> pieces, std::size_t skip, std::size_t most) override;
+    int send_to(std::span<const iovec> pieces, std::size_t most, const address& to) override;
 
     // A connected socket takes those of its peer only. False: it is not for this one.
     bool take(const address& from, std::string bytes);
@@ -65,6 +68,9 @@ class udp_socket final : public datagram_socket {
 
   private:
     bool writable() const noexcept override { return true; } // the network takes what it is given
+    std::size_t longest() const noexcept {
+        return family() == AF_INET ? 65'507 : 65'527;
+    } // bytes; the headers count too
 };
 
 // Unix datagrams arrive, all of them and in order. Who finds the receiver's queue full waits until it has read.
@@ -75,6 +81,7 @@ class unix_datagram_socket final : public datagram_socket {
 
     int connect(const address& to) override;
     int send(std::span<const iovec> pieces, std::size_t skip, std::size_t most) override;
+    int send_to(std::span<const iovec> pieces, std::size_t most, const address& to) override;
     void expect_room() noexcept override;
 
   private:
@@ -82,9 +89,12 @@ class unix_datagram_socket final : public datagram_socket {
     void made_room(const datagram& gone) override;
     bool takes_from(const unix_datagram_socket& sender) const noexcept;
     bool is_full_for(const unix_datagram_socket& sender) const noexcept;
+    int send_to(unix_datagram_socket& receiver, std::span<const iovec> pieces, std::size_t most);
     void leave_peer();
     void purge();
     void wake_waiting();
+
+    static constexpr std::size_t least_overhead = 32; // bytes of the send buffer
 
     std::weak_ptr<unix_datagram_socket> peer_;
     std::size_t in_queues_ = 0; // bytes that it has sent and nobody has received

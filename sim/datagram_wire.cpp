@@ -7,17 +7,21 @@
 
 namespace chainring::sim {
 
-void datagram_wire::carry(udp_socket& sender, std::string bytes) {
+void datagram_wire::carry(udp_socket& sender, const address& to, std::string bytes) {
     world& within = network_.within();
-    if (!network_.connects(sender.local(), sender.peer_address())) return;
+    // One of every host has the address that its datagrams come from.
+    const bool of_any_host = sender.local().is_any_host();
+    const address from =
+        of_any_host ? network::source(sender.on(), to).with_port(sender.local().port()) : sender.local();
+    if (!network_.connects(from, to)) return;
     if (within.chance(within.knobs().lost_datagram, "a datagram is lost")) return;
-    const time_point due = within.now() + network_.draw_latency(sender.local(), sender.peer_address());
+    const time_point due = within.now() + network_.draw_latency(from, to);
     flight begun{
         std::static_pointer_cast<udp_socket>(sender.shared_from_this()),
         &sender.on(),
         due,
-        sender.local(),
-        sender.peer_address(),
+        from,
+        to,
         std::move(bytes)};
     bool others_ahead = false;
     for (const flight& each : carried_) {

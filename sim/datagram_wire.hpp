@@ -10,8 +10,7 @@ class datagram_wire final : public traveller {
     explicit datagram_wire(network& of)
         : network_(of) {}
 
-    // To the peer of its sender.
-    void carry(udp_socket& sender, std::string bytes);
+    void carry(udp_socket& sender, const address& to, std::string bytes);
 
     bool has_arrivals() const noexcept override { return !carried_.empty(); }
     bool may_arrive() const override;

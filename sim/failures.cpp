@@ -28,7 +28,8 @@ int simulated_ring::failure_of(const request& tried, const socket& of) {
     case IORING_OP_CONNECT:
         if (of.is_internet()) return one_of(of_an_internet_connect, knobs.failed_operation);
         return one_of(of_a_connect, knobs.failed_operation);
-    case IORING_OP_RECV: return one_of(of_a_receive, knobs.failed_operation);
+    case IORING_OP_RECV:
+    case IORING_OP_RECVMSG: return one_of(of_a_receive, knobs.failed_operation);
     case IORING_OP_SEND_ZC: return tried.done == 0 ? one_of(of_a_pin, knobs.failed_pin) : 0;
     case IORING_OP_SEND:
     case IORING_OP_SENDMSG: return tried.done == 0 ? one_of(of_a_send, knobs.failed_operation) : 0;

@@ -19,8 +19,9 @@ std::string prepare_send(request& taken) {
     const io_uring_sqe& sqe = taken.sqe;
     if (sqe.opcode == IORING_OP_SENDMSG) {
         const auto& header = *reinterpret_cast<const msghdr*>(sqe.addr);
-        if (header.msg_name != nullptr || header.msg_controllen != 0)
-            return "the simulation lacks addresses and control messages of a send";
+        if (header.msg_controllen != 0) return "the simulation lacks control messages of a send";
+        if (header.msg_name != nullptr)
+            taken.to = address(static_cast<const sockaddr*>(header.msg_name), header.msg_namelen);
         taken.pieces.assign(header.msg_iov, header.msg_iov + header.msg_iovlen);
     } else {
         if (sqe.addr2 != 0) return "the simulation lacks addresses of a send";
@@ -32,9 +33,19 @@ std::string prepare_send(request& taken) {
     return unknown("send flag", sqe.msg_flags, MSG_DONTWAIT | MSG_NOSIGNAL | MSG_WAITALL, message_flags);
 }
 
-std::string prepare_receive(const io_uring_sqe& sqe) {
-    const std::string flags =
-        unknown("receive flag", sqe.msg_flags, MSG_DONTWAIT | MSG_NOSIGNAL | MSG_TRUNC, message_flags);
+std::string prepare_receive(request& taken) {
+    const io_uring_sqe& sqe = taken.sqe;
+    if (sqe.opcode == IORING_OP_RECVMSG) {
+        taken.header = *reinterpret_cast<const msghdr*>(sqe.addr);
+        const bool multishot = (sqe.ioprio & IORING_RECV_MULTISHOT) != 0;
+        const bool selects = (sqe.flags & IOSQE_BUFFER_SELECT) != 0;
+        if (multishot != selects)
+            return "the simulation lacks a receive of one message into provided buffers";
+        if (!multishot && taken.header.msg_iovlen != 1)
+            return "the simulation lacks a receive of a message into several pieces";
+    }
+    const unsigned known = MSG_DONTWAIT | MSG_NOSIGNAL | MSG_TRUNC | MSG_CMSG_CLOEXEC;
+    const std::string flags = unknown("receive flag", sqe.msg_flags, known, message_flags);
     return flags.empty() ? unknown("receive mode", sqe.ioprio, IORING_RECV_MULTISHOT, message_modes) : flags;
 }
 
@@ -54,7 +65,8 @@ std::string prepare(request& taken) {
     case IORING_OP_SEND:
     case IORING_OP_SENDMSG:
     case IORING_OP_SEND_ZC: return prepare_send(taken);
-    case IORING_OP_RECV: return prepare_receive(sqe);
+    case IORING_OP_RECV:
+    case IORING_OP_RECVMSG: return prepare_receive(taken);
     case IORING_OP_ACCEPT:
         if (sqe.addr != 0) return "the simulation lacks addresses of an accept";
         if (sqe.file_index != 0 && sqe.file_index != IORING_FILE_INDEX_ALLOC)

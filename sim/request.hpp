@@ -29,7 +29,8 @@ struct request {
     const io_uring_sqe& sqe;
     // What the SQE points to is the program's again as soon as it is submitted (IORING_FEAT_SUBMIT_STABLE).
     std::vector<iovec> pieces; // of a send
-    address to;                // of a connect
+    address to;                // of a connect, and of a datagram to somebody else than the peer
+    msghdr header{};           // of a receive of a message
 
     std::shared_ptr<file> target; // from its first attempt on, whatever becomes of the descriptor
     std::size_t done = 0;         // bytes, of a send

@@ -79,7 +79,7 @@ simulated_kernel::pair simulated_kernel::connected_pair(int family, int type) {
     return {files_.add(near), files_.add(far->accept())};
 }
 
-int simulated_kernel::connect(int descriptor, const sockaddr* to, socklen_t length) {
+int simulated_kernel::connect(int descriptor, const sockaddr* to, socklen_t length) noexcept {
     return on_socket(descriptor, [&](socket& of) { return of.connect(address(to, length)); });
 }
 

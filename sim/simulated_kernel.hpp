@@ -54,7 +54,6 @@ class simulated_kernel final : public kernel {
     bool signalled(int event);
 
     // What programs do without a ring, and without waiting: for the peers of what is tested. A value >= 0 or a negative errno.
-    int connect(int descriptor, const sockaddr* to, socklen_t length);
     int accept(int descriptor);
     int send(int descriptor, const void* bytes, std::size_t size);
     int receive(int descriptor, void* target, std::size_t size);
@@ -74,6 +73,7 @@ class simulated_kernel final : public kernel {
     int open_socket(int family, int type, int protocol) noexcept override;
     int bind(int descriptor, const sockaddr* at, socklen_t length) noexcept override;
     int listen(int descriptor, int backlog) noexcept override;
+    int connect(int descriptor, const sockaddr* to, socklen_t length) noexcept override;
     int shutdown(int descriptor, int how) noexcept override;
     int
     set_option(int descriptor, int level, int name, const void* value, socklen_t length) noexcept override;

@@ -79,6 +79,9 @@ simulated_ring::attempt simulated_ring::attempt_once(request& tried) {
     case IORING_OP_CONNECT: return connect(tried, *of);
     case IORING_OP_POLL_ADD: return poll(tried, *of);
     case IORING_OP_RECV: return receive(tried, *of);
+    case IORING_OP_RECVMSG:
+        return (tried.sqe.ioprio & IORING_RECV_MULTISHOT) != 0 ? receive_messages(tried, *of)
+                                                               : receive_message(tried, *of);
     default: return send(tried, *of);
     }
 }
@@ -93,7 +96,9 @@ simulated_ring::attempt simulated_ring::send(request& tried, socket& to) {
     if (wanted != 0 && world_.chance(world_.knobs().short_send, "short send"))
         most =
             world_.choose(static_cast<std::uint32_t>(std::min<std::size_t>(wanted, 1U << 30)), "bytes sent");
-    const int sent = to.send(tried.pieces, tried.done, most);
+    const bool to_others = tried.to.family() != AF_UNSPEC;
+    const int sent =
+        to_others ? to.send_to(tried.pieces, most, tried.to) : to.send(tried.pieces, tried.done, most);
     if (most < wanted && (sent >= 0 || sent == -EAGAIN)) to.pretend_full();
     if (sent > 0) tried.done += static_cast<std::size_t>(sent);
 
@@ -151,6 +156,58 @@ simulated_ring::attempt simulated_ring::receive(request& tried, socket& from) {
         if (provided != nullptr) ++provided->head;
         if (!multishot) return end(tried, received, flags);
         if (posted_last(tried, received, flags)) return attempt::ended;
+    }
+    return attempt::parked;
+}
+
+simulated_ring::attempt simulated_ring::receive_message(request& tried, socket& from) {
+    const iovec& memory = *tried.header.msg_iov;
+    const socket::arrived_message got =
+        from.receive_message(memory.iov_base, memory.iov_len, static_cast<int>(tried.sqe.msg_flags));
+    if (got.result == -EAGAIN && may_wait(tried)) return attempt::parked;
+    if (got.result < 0) return end(tried, got.result);
+    auto& answered = *reinterpret_cast<msghdr*>(tried.sqe.addr);
+    if (answered.msg_name != nullptr)
+        got.from.copy_to(static_cast<sockaddr*>(answered.msg_name), answered.msg_namelen);
+    answered.msg_controllen = 0;
+    const bool cut = got.copied < static_cast<std::size_t>(got.result);
+    answered.msg_flags = cut ? MSG_TRUNC : 0;
+    const bool whole = (tried.sqe.msg_flags & MSG_TRUNC) != 0;
+    return end(tried, whole ? got.result : static_cast<int>(got.copied));
+}
+
+// Into a provided buffer goes a header, the sender's address, control messages, of which there are none, and the payload. An
+// empty datagram ends it, as on Linux.
+simulated_ring::attempt simulated_ring::receive_messages(request& tried, socket& from) {
+    const io_uring_sqe& sqe = tried.sqe;
+    for (int shot = 0; shot < shots_at_a_time; ++shot) {
+        const auto found = buffers_.find(sqe.buf_group);
+        const bool seems_done = shot != 0 && (from.events() & POLLIN) == 0 && found->second.empty();
+        if (seems_done && world_.choose(2, "a buffer for nothing") == 0) return attempt::parked;
+        if (found == buffers_.end() || found->second.empty()) return end(tried, -ENOBUFS);
+        const io_uring_buf& taken = found->second.front();
+        auto* const bytes = reinterpret_cast<std::byte*>(taken.addr);
+        const std::size_t payload_at =
+            sizeof(io_uring_recvmsg_out) + tried.header.msg_namelen + tried.header.msg_controllen;
+        if (taken.len < payload_at) return end(tried, -EFAULT);
+        const socket::arrived_message got =
+            from.receive_message(bytes + payload_at, taken.len - payload_at, static_cast<int>(sqe.msg_flags));
+        if (got.result == -EAGAIN && may_wait(tried)) return attempt::parked;
+        if (got.result < 0) return end(tried, got.result); // the buffer stays in its ring
+        io_uring_recvmsg_out header{};
+        header.namelen = tried.header.msg_namelen;
+        got.from.copy_to(reinterpret_cast<sockaddr*>(bytes + sizeof header), header.namelen);
+        const bool cut = got.copied < static_cast<std::size_t>(got.result);
+        header.flags = cut ? MSG_TRUNC : 0;
+        header.payloadlen = (sqe.msg_flags & MSG_TRUNC) != 0 ? static_cast<unsigned>(got.result)
+                                                             : static_cast<unsigned>(got.copied);
+        std::memcpy(bytes, &header, sizeof header);
+        ++found->second.head;
+        const unsigned flags =
+            IORING_CQE_F_BUFFER | (static_cast<unsigned>(taken.bid) << IORING_CQE_BUFFER_SHIFT);
+        const int result = static_cast<int>(payload_at + got.copied);
+        if (got.result == 0) return end(tried, result, flags);
+        if (posted_last(tried, result, flags)) return attempt::ended;
     }
     return attempt::parked;
 }
@@ -232,7 +289,8 @@ simulated_ring::attempt simulated_ring::cancel(request& tried) {
 
     const io_uring_sqe& target = parked_[which]->sqe;
     const unsigned char opcode = target.opcode;
-    const bool single_receive = opcode == IORING_OP_RECV && (target.ioprio & IORING_RECV_MULTISHOT) == 0;
+    const bool single_receive = (opcode == IORING_OP_RECV || opcode == IORING_OP_RECVMSG) &&
+                                (target.ioprio & IORING_RECV_MULTISHOT) == 0;
     const bool may_be_elusive =
         opcode == IORING_OP_CONNECT || single_receive || waits_in_worker(*parked_[which]);
     if (may_be_elusive && world_.chance(world_.knobs().elusive, "an elusive target")) {

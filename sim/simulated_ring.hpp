@@ -104,6 +104,8 @@ class simulated_ring {
     attempt end_send(request& ended, int result, bool failed = false);
     attempt notify(request& waited);
     attempt receive(request& tried, socket& from);
+    attempt receive_message(request& tried, socket& from);
+    attempt receive_messages(request& tried, socket& from);
     attempt accept(request& tried, socket& from);
     attempt connect(request& tried, socket& from);
     attempt poll(request& tried, socket& of);

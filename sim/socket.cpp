@@ -78,6 +78,15 @@ std::shared_ptr<socket> socket::accept() {
     return nullptr;
 }
 
+int socket::send_to(std::span<const iovec>, std::size_t, const address&) {
+    return -EISCONN;
+}
+
+socket::arrived_message socket::receive_message(void* target, std::size_t size, int flags) {
+    const int received = receive(target, size, flags, size);
+    return {received, std::min(static_cast<std::size_t>(std::max(received, 0)), size), peer_address_};
+}
+
 void socket::inherit_buffers(const socket& listener) noexcept {
     send_buffer_ = listener.send_buffer_;
     receive_buffer_ = listener.receive_buffer_;

@@ -74,6 +74,14 @@ class socket : public file, public traveller {
     // Into memory of that size; `most` at most of a byte stream. With MSG_TRUNC the size of the whole message.
     virtual int receive(void* target, std::size_t size, int flags, std::size_t most) = 0;
     virtual std::size_t received() const noexcept = 0; // bytes, of messages those of the first
+    // Of datagrams: to somebody else than the peer; and the first one with its sender's address.
+    virtual int send_to(std::span<const iovec> pieces, std::size_t most, const address& to);
+    struct arrived_message {
+        int result = 0; // bytes of the whole message, or a negative errno
+        std::size_t copied = 0;
+        address from; // none, if its sender has none
+    };
+    virtual arrived_message receive_message(void* target, std::size_t size, int flags);
 
     // As poll(2): POLLIN, POLLOUT, POLLERR, POLLHUP, POLLRDHUP.
     virtual unsigned events() const noexcept = 0;

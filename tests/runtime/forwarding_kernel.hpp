@@ -36,6 +36,9 @@ class forwarding_kernel : public kernel {
         return real_.bind(descriptor, address, length);
     }
     int listen(int descriptor, int backlog) noexcept override { return real_.listen(descriptor, backlog); }
+    int connect(int descriptor, const sockaddr* to, socklen_t length) noexcept override {
+        return real_.connect(descriptor, to, length);
+    }
     int shutdown(int descriptor, int how) noexcept override { return real_.shutdown(descriptor, how); }
     int
     set_option(int descriptor, int level, int name, const void* value, socklen_t length) noexcept override {
