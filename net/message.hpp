@@ -1,6 +1,7 @@
 // A message on its way out: the bytes, how many of them the kernel has taken, and who hears of its end.
 #pragma once
 
+#include <chainring/net/endpoint.hpp>
 #include <chainring/runtime/buffer.hpp>
 #include <chainring/runtime/error.hpp>
 #include <chainring/runtime/intrusive_list.hpp>
@@ -53,6 +54,9 @@ class outgoing_message : public list_node<message_tag> {
     // Descriptors go along with its first byte. `control`: of those, as sendmsg takes them; stays until it is settled.
     bool brings_descriptors() const noexcept { return with_descriptors_ && sent_ == 0; }
     virtual std::span<std::byte> control() noexcept { return {}; }
+    // A datagram with control messages, or for somebody else than the peer. Both stay until it is settled.
+    bool has_envelope() const noexcept { return with_envelope_; }
+    virtual const endpoint* destination() const noexcept { return nullptr; }
 
     bool in_one_piece() const noexcept { return pieces_ == 0; }
     byte_span bytes() const noexcept { // of a message in one piece
@@ -80,6 +84,7 @@ class outgoing_message : public list_node<message_tag> {
     // The message owns its bytes, and gives them up where they are.
     void set_owned() noexcept { owned_ = true; }
     void set_with_descriptors() noexcept { with_descriptors_ = true; }
+    void set_with_envelope() noexcept { with_envelope_ = true; }
     // Behind the bytes is memory for `room` more (less than 64 KiB), of messages that follow on a stream.
     void set_room(std::size_t room) noexcept { room_ = static_cast<std::uint16_t>(room); }
     void set_bytes(byte_spans pieces) noexcept {
@@ -118,6 +123,7 @@ class outgoing_message : public list_node<message_tag> {
     bool unwanted_ = false;  // cancelled while in the batch
     bool owned_ : 1 = false; // with the next one in a byte: an object of the queue is 64
     bool with_descriptors_ : 1 = false;
+    bool with_envelope_ : 1 = false;
     bool given_up_ = false; // its bytes, for a send without a copy
 };
 

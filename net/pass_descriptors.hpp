@@ -2,9 +2,8 @@
 // which the receiver gets its own. The sender's stay the sender's.
 #pragma once
 
+#include <chainring/net/credentials.hpp>
 #include <chainring/net/stream.hpp>
-
-#include <sys/types.h>
 
 namespace chainring {
 
@@ -66,13 +65,6 @@ class [[nodiscard("co_await it")]] receive_fd_operation
     bool direct_ = false; // it has an operation of its own
 };
 
-// Of the process that connected, or listened, when it did.
-struct credentials {
-    pid_t process;
-    uid_t user;
-    gid_t group;
-};
-
 // What unix sockets that connect have besides the operations of any stream.
 class local_stream : public stream {
   public:
@@ -117,7 +109,7 @@ class local_stream : public stream {
         return {receiving(), target, most};
     }
 
-    // errors: errc::closed, and those of getsockopt(2)
+    // Of the process that connected, or listened, when it did. errors: errc::closed, and those of getsockopt(2)
     result<credentials> peer_credentials() const noexcept;
 };
 

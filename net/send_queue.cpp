@@ -174,19 +174,23 @@ const msghdr* send_queue::form_batch_with_descriptors(submission_memory& memory)
     outgoing_message& first = messages_.front();
     const byte_span bytes = batch_of(first, std::min(first.unsent(), most_bytes));
     msghdr* const header = gather({&bytes, 1}, memory);
-    add_descriptors(*header, first);
+    add_control(*header, first);
     return header;
 }
 
 const msghdr* send_queue::header_of(outgoing_message& message, submission_memory& memory) {
     const byte_span whole = message.in_one_piece() ? message.bytes() : byte_span();
     msghdr* const header = gather(message.in_one_piece() ? byte_spans(&whole, 1) : message.pieces(), memory);
-    if (message.brings_descriptors()) add_descriptors(*header, message);
+    if (message.brings_descriptors() || message.has_envelope()) add_control(*header, message);
+    if (const endpoint* const to = message.destination()) {
+        header->msg_name = const_cast<sockaddr*>(to->address());
+        header->msg_namelen = to->length();
+    }
     return header;
 }
 
-// The kernel reads them when it sends, which in a chain is later than the SQE's submission.
-void send_queue::add_descriptors(msghdr& header, outgoing_message& message) noexcept {
+// The kernel reads it when it sends, which in a chain is later than the SQE's submission.
+void send_queue::add_control(msghdr& header, outgoing_message& message) noexcept {
     const std::span<std::byte> control = message.control();
     header.msg_control = control.data();
     header.msg_controllen = control.size();

@@ -64,8 +64,16 @@ class send_queue {
     std::size_t unsent() const noexcept { return unsent_; } // in bytes
 
     bool wants_batch() const noexcept { return batched_ == 0 && !messages_.empty(); }
-    // A batch would begin with bytes.
-    bool wants_room() noexcept { return wants_batch() && messages_.front().unsent() != 0; }
+    // A batch would begin with bytes, or with an empty datagram.
+    bool wants_room() noexcept {
+        if (!wants_batch()) return false;
+        const outgoing_message& first = messages_.front();
+        return first.unsent() != 0 || (chained_ && !first.is_marker());
+    }
+    // The first datagram is for somebody else than the peer.
+    bool begins_with_an_address() noexcept {
+        return !messages_.empty() && messages_.front().destination() != nullptr;
+    }
     // Takes what is queued into the batch, as far as the room for its parts goes, and returns how many there
     // are. Messages without bytes keep their place; a batch of nothing else has no parts, and
     // `completed(0, 0)` is due.
@@ -160,7 +168,7 @@ class send_queue {
 
     // One message in several pieces.
     static msghdr* gather(byte_spans pieces, submission_memory& memory);
-    static void add_descriptors(msghdr& header, outgoing_message& message) noexcept;
+    static void add_control(msghdr& header, outgoing_message& message) noexcept;
 
     // Its senders wait for all of it.
     static constexpr std::size_t most_bytes = std::size_t{128} * 1024; // of a part

@@ -74,30 +74,42 @@ struct sender::seldom_used {
 };
 
 // Reports when a socket that was full has room again. A multishot poll: one of a single shot reports at once that the
-// peer has half-closed, asked or not, and never anything else.
-class sender::room_watch final : public completion {
+// peer has half-closed, asked or not, and never anything else. If it may be somebody else than the peer of a unix socket
+// who has no room, no poll tells of that, and each attempt reports room at its end, its own. Then a pause is what is waited for.
+class sender::room_watch final : public completion, private timer {
   public:
     explicit room_watch(sender& from) noexcept
         : from_(from) {}
 
     bool full() const noexcept { return full_; }
     void set_full() noexcept { full_ = true; }
+    void sent_something() noexcept { pause_ = first_pause; }
 
     // It stays armed: what was full once is soon full again.
     void arm() noexcept {
+        pauses_ = from_.sends_to_anybody_ && from_.queue_.begins_with_an_address();
+        if (pauses_) {
+            if (timer::armed()) return;
+            from_.home().timers().arm(*this, from_.home().behind().now() + pause_);
+            pause_ = std::min(2 * pause_, longest_pause);
+            return;
+        }
         if (std::exchange(armed_, true)) return;
         operation_ = from_.socket_.start(*this, [this](io_uring_sqe& sqe) {
             io_uring_prep_poll_multishot(&sqe, from_.socket_.descriptor(), POLLOUT);
         });
     }
-    void cancel() noexcept { from_.home().request_cancel(operation_); }
+    void cancel() noexcept {
+        cancel_timer();
+        from_.home().request_cancel(operation_);
+    }
     // A unix socket reports each read of the peer's, also when nothing is to be sent.
     void end_if_unneeded() noexcept {
         if (std::exchange(unneeded_, false)) cancel();
     }
 
     void complete(const io_uring_cqe& cqe) noexcept override {
-        if (cqe.res > 0 && (cqe.res & (POLLOUT | POLLERR | POLLHUP)) != 0) full_ = false;
+        if (!pauses_ && cqe.res > 0 && (cqe.res & (POLLOUT | POLLERR | POLLHUP)) != 0) full_ = false;
         if (is_terminal(cqe))
             armed_ = false;
         else
@@ -107,11 +119,21 @@ class sender::room_watch final : public completion {
     }
 
   private:
+    static constexpr duration first_pause = std::chrono::microseconds(100);
+    static constexpr duration longest_pause = std::chrono::milliseconds(16);
+
+    void fire() noexcept override {
+        full_ = false;
+        from_.socket_.ask_for_turn_end();
+    }
+
     sender& from_;
     operation_id operation_;
+    duration pause_ = first_pause;
     bool full_ = false;
     bool armed_ = false;
     bool unneeded_ = false;
+    bool pauses_ = false; // instead of polling
 };
 
 sender::sender(socket& of, framing carries) noexcept
@@ -269,7 +291,7 @@ void sender::submit_chain() noexcept {
     members_ = static_cast<std::uint8_t>(count);
     operation_ = socket_.start_chain(*this, count, [&](io_uring_sqe& sqe, unsigned member) {
         outgoing_message& message = *room[member];
-        if (message.in_one_piece() && !message.brings_descriptors()) {
+        if (message.in_one_piece() && !message.brings_descriptors() && !message.has_envelope()) {
             const byte_span bytes = message.bytes();
             io_uring_prep_send(&sqe, socket_.descriptor(), bytes.data(), bytes.size(), message_flags);
         } else {
@@ -300,6 +322,7 @@ void sender::complete(const io_uring_cqe& cqe) noexcept {
 
 // The member of the batch that the others ended with.
 void sender::completed(unsigned member, int result) noexcept {
+    if (room_ != nullptr && (member != 0 || result >= 0)) room_->sent_something();
     if (result == -EAGAIN || (is_stream() && result >= 0)) became_full();
     // Once this side closes, whatever ended the batch is a consequence of that.
     if (result == -EAGAIN || (result < 0 && state_ == state::closed)) result = -ECANCELED;

@@ -91,6 +91,8 @@ class sender final : private completion {
     void end() noexcept { state_ = state::ended; }
     bool has_ended() const noexcept { return state_ == state::ended; }
     void set_marks(const send_marks& marks) noexcept { marks_ = marks; }
+    // Of datagrams that wait for room at their receiver: also to others than the peer.
+    void set_sends_to_anybody() noexcept { sends_to_anybody_ = true; }
     // Of a stream. From how many bytes on; 0: never.
     void set_zero_copy(std::size_t from) noexcept;
 
@@ -191,6 +193,7 @@ class sender final : private completion {
     framing framing_;
     std::uint8_t members_ = 1; // SQEs of the batch
     bool has_sent_ = false;
+    bool sends_to_anybody_ = false;
     bool zero_copy_ = false; // the batch is sent without a copy
     send_path path_ = send_path::gathered;
     send_queue queue_;

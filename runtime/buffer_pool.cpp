@@ -4,14 +4,15 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
+#include <limits>
 #include <map>
 
 namespace chainring {
 
 namespace {
 
-// A thread knows the pool whose leases it may return without a lock.
-constinit thread_local buffer_pool* home_pool = nullptr;
+// A thread knows the executor to whose pools it may return leases without a lock: by its inbox.
+constinit thread_local const void* home_here = nullptr;
 
 // More provided blocks than completions of a turn bring nothing and cost cache.
 constexpr std::uint32_t most_provided = 256;
@@ -22,15 +23,17 @@ constexpr std::uint32_t patience = 16;
 
 } // namespace
 
-buffer_pool*
-buffer_pool::open(kernel& behind, ring& registered_with, const buffer_options& options, inbox& wake) {
-    return new buffer_pool(behind, registered_with, options, wake);
+buffer_pool* buffer_pool::open(
+    kernel& behind, ring& registered_with, const buffer_options& options, inbox& wake, kind opened) {
+    return new buffer_pool(behind, registered_with, options, wake, opened);
 }
 
-buffer_pool::buffer_pool(kernel& behind, ring& registered_with, const buffer_options& options, inbox& wake)
+buffer_pool::buffer_pool(
+    kernel& behind, ring& registered_with, const buffer_options& options, inbox& wake, kind opened)
     : kernel_(behind)
     , ring_(registered_with)
     , wake_(wake)
+    , home_(&wake)
     , block_size_(std::max(options.block_size, 64U))
     , base_(std::clamp(options.blocks, 1U, 32768U))
     , most_blocks_(std::clamp(options.most_blocks, base_, 32768U))
@@ -41,7 +44,13 @@ buffer_pool::buffer_pool(kernel& behind, ring& registered_with, const buffer_opt
     , headers_(std::make_unique_for_overwrite<header[]>(most_blocks_)) {
     remote_.reserve(most_blocks_); // so that a lease that ends on another thread allocates nothing
     if (!memory_.extend(base_)) throw std::system_error(from_errno(ENOMEM), "mapping receive buffers");
-    const int returned = provided_ring_.open(kernel_, ring_, group);
+    int returned = -EEXIST;
+    if (opened == kind::of_the_executor) returned = provided_ring_.open(kernel_, ring_, group_);
+    for (unsigned tries = 0; returned == -EEXIST && tries <= std::numeric_limits<std::uint16_t>::max();
+         ++tries) {
+        group_ = ring_.next_buffer_group();
+        returned = provided_ring_.open(kernel_, ring_, group_);
+    }
     if (returned < 0) ring_.refused(returned);
     for (std::uint32_t block = base_; block-- > 0;) come_home(static_cast<std::uint16_t>(block));
 }
@@ -68,8 +77,9 @@ std::vector<std::string> buffer_pool::describe_leases(time_point now) const {
 }
 
 void buffer_pool::close() noexcept {
-    if (home_pool == this) home_pool = nullptr;
-    provided_ring_.close(kernel_, ring_, group);
+    home_.store(this, std::memory_order_relaxed); // no thread is known by that
+    if (group_ == group && home_here == &wake_) home_here = nullptr;
+    provided_ring_.close(kernel_, ring_, group_);
     bool last = false;
     {
         const std::lock_guard lock(remote_mutex_);
@@ -81,7 +91,7 @@ void buffer_pool::close() noexcept {
 }
 
 void buffer_pool::set_home_thread() noexcept {
-    home_pool = this;
+    home_here = &wake_;
 }
 
 inline void buffer_pool::provide(std::uint16_t block) noexcept {
@@ -155,7 +165,7 @@ void buffer_pool::refill() noexcept {
 }
 
 inline void buffer_pool::lease_ended(std::uint16_t block) noexcept {
-    if (home_pool == this) [[likely]] {
+    if (home_.load(std::memory_order_relaxed) == home_here) [[likely]] {
         --leased_;
         come_home(block);
     } else {

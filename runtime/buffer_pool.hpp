@@ -46,20 +46,24 @@ class starved_receiver : public list_node<starved_tag> {
 
 class buffer_pool {
   public:
-    // The group id under which the kernel knows the ring of blocks.
+    // The group id under which the kernel knows the ring of blocks of an executor's own pool. Others, for sockets with
+    // blocks of another size, have the next ones that are free.
     static constexpr std::uint16_t group = 0;
+    enum class kind : bool { of_the_executor, further };
 
     // Throws std::system_error (out of memory, registration refused). `wake` wakes the executor from another
     // thread.
-    static buffer_pool*
-    open(kernel& behind, ring& registered_with, const buffer_options& options, inbox& wake);
+    static buffer_pool* open(
+        kernel& behind, ring& registered_with, const buffer_options& options, inbox& wake,
+        kind opened = kind::of_the_executor);
 
     // The executor is done with it: every operation that could take a block has ended. Memory goes when the
     // last lease does.
     void close() noexcept;
 
-    // The thread whose leases come home without a lock.
+    // The thread whose leases come home without a lock, those of the executor's further pools too.
     void set_home_thread() noexcept;
+    std::uint16_t group_id() const noexcept { return group_; }
 
     // The CQE took a block out of the ring, which is in the caller's care from here: to lease or to put back.
     std::uint16_t taken_by_kernel(const io_uring_cqe& cqe) noexcept {
@@ -133,7 +137,8 @@ class buffer_pool {
         time_point::rep since;
     };
 
-    buffer_pool(kernel& behind, ring& registered_with, const buffer_options& options, inbox& wake);
+    buffer_pool(
+        kernel& behind, ring& registered_with, const buffer_options& options, inbox& wake, kind opened);
     ~buffer_pool() = default;
     buffer_pool(const buffer_pool&) = delete;
     buffer_pool& operator=(const buffer_pool&) = delete;
@@ -155,6 +160,8 @@ class buffer_pool {
     kernel& kernel_;
     ring& ring_;
     inbox& wake_;
+    std::atomic<const void*> home_; // what its executor's thread is known by, while it is open
+    std::uint16_t group_ = group;
     std::uint32_t block_size_;
     std::uint32_t base_; // the blocks from this one on are extra: they come and go
     std::uint32_t most_blocks_;

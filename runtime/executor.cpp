@@ -74,7 +74,25 @@ executor::~executor() {
     const std::vector<std::string> broken = broken_invariants();
     for (const std::string& sentence : broken) log().error("broken invariant: {}", sentence);
     assert(broken.empty());
+    for (buffer_pool* const further : further_pools_) further->close();
     buffers_->close();
+}
+
+buffer_pool& executor::open_pool(const buffer_options& options) {
+    further_pools_.reserve(further_pools_.size() + 1);
+    further_pools_.push_back(buffer_pool::open(kernel_, ring_, options, inbox_, buffer_pool::kind::further));
+    return *further_pools_.back();
+}
+
+void executor::close_pool(buffer_pool& further) noexcept {
+    std::erase(further_pools_, &further);
+    further.close();
+}
+
+bool executor::remote_leases_ended() const noexcept {
+    bool any = false;
+    for_each_pool([&any](const buffer_pool& each) { any = any || each.remote_pending(); });
+    return any;
 }
 
 void executor::take_ownership(const char* call) {
@@ -203,7 +221,7 @@ bool executor::pump(unsigned most_turns) {
         submit_and_reap(no_sleep);
         if (!may_doze) continue;
         // What came before the doze has signalled nobody; and an enter brings so many completions at most.
-        if (counters_.cqes == reaped && nothing_to_do() && inbox_.empty() && !buffers_->remote_pending())
+        if (counters_.cqes == reaped && nothing_to_do() && inbox_.empty() && !remote_leases_ended())
             return false;
         stop_dozing();
     }
@@ -219,11 +237,13 @@ void executor::run_what_is_ready() {
     ++counters_.turns;
     now_ = kernel_.now();
     inbox_.run_all();
-    buffers_->collect_remote();
+    for_each_pool([](buffer_pool& each) { each.collect_remote(); });
     timers_.advance(now_);
     counters_.resumptions += ready_.run(budget_);
-    if (buffers_->someone_starves()) [[unlikely]]
-        buffers_->feed_starved();
+    for_each_pool([](buffer_pool& each) {
+        if (each.someone_starves()) [[unlikely]]
+            each.feed_starved();
+    });
     while (!turn_end_.empty()) turn_end_.pop_front().at_turn_end();
 }
 
@@ -252,14 +272,15 @@ bool executor::prepare_to_sleep() noexcept {
     inbox_.about_to_sleep();
     // Taking the SQE may have reaped completions, the last that were waited for among them, and another thread may
     // have posted before it could see us asleep.
-    if (counters_.cqes == reaped && nothing_to_do() && inbox_.empty() && !buffers_->remote_pending())
-        return true;
+    if (counters_.cqes == reaped && nothing_to_do() && inbox_.empty() && !remote_leases_ended()) return true;
     inbox_.awake();
     return false;
 }
 
 bool executor::nothing_to_do() const noexcept {
-    return ready_.empty() && turn_end_.empty() && !buffers_->may_feed() && !ring_.completions_ready();
+    bool may_feed = false;
+    for_each_pool([&may_feed](const buffer_pool& each) { may_feed = may_feed || each.may_feed(); });
+    return ready_.empty() && turn_end_.empty() && !may_feed && !ring_.completions_ready();
 }
 
 void executor::reap() noexcept {

@@ -167,6 +167,10 @@ class executor final : private turn_end_work {
     ring& submissions() noexcept { return ring_; }
     ready_queue& ready() noexcept { return ready_; }
     buffer_pool& buffers() noexcept { return *buffers_; }
+    // Blocks of another size, for a socket that needs them. Throws as buffer_pool::open. Every operation that could take
+    // one must have ended when the pool is closed; those that are leased then go on.
+    buffer_pool& open_pool(const buffer_options& options);
+    void close_pool(buffer_pool& further) noexcept;
     direct_table& direct_descriptors() noexcept { return direct_table_; }
     descriptor_set& descriptors() noexcept {
         return descriptors_;
@@ -331,6 +335,11 @@ class executor final : private turn_end_work {
     template <class Done> void turn_until(Done done);
     void run_what_is_ready();
     bool nothing_to_do() const noexcept;
+    template <class Visitor> void for_each_pool(Visitor&& visit) const {
+        visit(*buffers_);
+        for (buffer_pool* const further : further_pools_) visit(*further);
+    }
+    bool remote_leases_ended() const noexcept;
     bool prepare_to_sleep() noexcept;
     void embed();
     void doze() noexcept;
@@ -348,6 +357,7 @@ class executor final : private turn_end_work {
     ring ring_;
     inbox inbox_;
     buffer_pool* buffers_; // lives until its last lease has come home
+    std::vector<buffer_pool*> further_pools_;
     slot_table slots_;
     ready_queue ready_;
     time_point now_;

@@ -21,11 +21,15 @@ std::vector<std::string> executor::broken_invariants() {
     held.operations = slots_.in_flight();
     held.cancels = cancels_in_flight_;
     held.descriptors = disposing_;
-    held.blocks = buffers_->leased() + buffers_->provided() + buffers_->free();
+    std::uint32_t blocks = 0;
+    for_each_pool([&](const buffer_pool& each) {
+        held.blocks += each.leased() + each.provided() + each.free();
+        blocks += each.blocks();
+    });
     resources_.for_each([&held](const resource& each) { each.count(held); });
     statistics counted = counters_; // not `stats`: counting the live frames takes too long for each turn
     counted.second_resumptions = waiter::second_resumptions();
-    std::vector<std::string> broken = chainring::broken_invariants(counted, held, buffers_->blocks());
+    std::vector<std::string> broken = chainring::broken_invariants(counted, held, blocks);
     resources_.for_each([&](const resource& each) {
         if (!each.consistent())
             broken.push_back(
@@ -44,7 +48,9 @@ std::vector<std::string> executor::holdings_report() const {
     });
     resources_.for_each([&](const resource& each) { lines.push_back(each.describe(now)); });
     if (posts_expected_ != 0) lines.push_back(std::to_string(posts_expected_) + " pieces of work elsewhere");
-    std::ranges::move(buffers_->describe_leases(now), std::back_inserter(lines));
+    for_each_pool([&](const buffer_pool& each) {
+        std::ranges::move(each.describe_leases(now), std::back_inserter(lines));
+    });
     std::size_t tasks = 0;
     roots_.for_each([&tasks](const root_task&) { ++tasks; });
     if (tasks != 0) lines.push_back(std::to_string(tasks) + " tasks that have not ended");
@@ -75,7 +81,7 @@ statistics executor::stats() const noexcept {
     statistics snapshot = counters_;
     snapshot.operations_in_flight = slots_.in_flight();
     if (wake_up_.counted()) --snapshot.operations_in_flight;
-    snapshot.buffers_leased = buffers_->leased();
+    for_each_pool([&snapshot](const buffer_pool& each) { snapshot.buffers_leased += each.leased(); });
     snapshot.second_resumptions = waiter::second_resumptions();
     snapshot.live_tasks = static_cast<std::uint32_t>(std::max<std::int64_t>(frame_pool::live(), 0));
     return snapshot;

@@ -34,7 +34,8 @@ BASES = {
     "task",  # whose awaiter is the task_awaiter
     "task_owner",
     "task_waiter",
-    "receiver::reader",  # of the receives
+    "datagram_receiver::reader",  # of the receives
+    "receiver::reader",
     "sender::writer",  # of the writes
     "accept_waiter",
     "connect_waiter",

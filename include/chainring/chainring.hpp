@@ -6,7 +6,9 @@
 #include <chainring/net/seqpacket.hpp>
 #include <chainring/net/systemd.hpp>
 #include <chainring/net/tcp.hpp>
+#include <chainring/net/udp.hpp>
 #include <chainring/net/unix.hpp>
+#include <chainring/net/unix_datagram.hpp>
 #include <chainring/runtime/async_generator.hpp>
 #include <chainring/runtime/cancellation.hpp>
 #include <chainring/runtime/capabilities.hpp>

@@ -1,6 +1,7 @@
 // Everything that a task can wait in (race_case.hpp).
 //
 // The operations are those that the headers have: the list is made from them.
+#include "datagram_race_cases.hpp"
 #include "handover_race_cases.hpp"
 #include "socket_race_cases.hpp"
 #include "sync_race_cases.hpp"
@@ -261,6 +262,29 @@ cases cases_of_connected_datagram_connect() {
 }
 cases cases_of_connection_stream_next() {
     return over_each_connection<accepts_of_a_stream>();
+}
+cases cases_of_datagram_socket_close() {
+    return sharing_rounds(over_each_datagram_socket<closes_datagrams>());
+}
+cases cases_of_datagram_socket_receive() {
+    return sharing_rounds(
+        each<receives_datagrams<udp_socket, false>, receives_datagrams<unix_datagram, false>>());
+}
+cases cases_of_datagram_socket_receive_into() {
+    return sharing_rounds(
+        each<receives_datagrams<udp_socket, true>, receives_datagrams<unix_datagram, true>>());
+}
+cases cases_of_datagram_socket_send() {
+    return sending_datagrams<datagrams_by::send>();
+}
+cases cases_of_datagram_socket_send_to() {
+    return sending_datagrams<datagrams_by::send_to>();
+}
+cases cases_of_datagram_socket_write() {
+    return sending_datagrams<datagrams_by::write>();
+}
+cases cases_of_datagram_socket_write_to() {
+    return sending_datagrams<datagrams_by::write_to>();
 }
 cases cases_of_from_callback() {
     return each<awaits_a_callback<false>, awaits_a_callback<true>>();

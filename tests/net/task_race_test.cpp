@@ -1,6 +1,7 @@
 // Every function that returns a task (race_case.hpp).
 //
 // The functions are those that the headers have: the list is made from them.
+#include "datagram_race_cases.hpp"
 #include "sync_race_cases.hpp"
 
 #include <chainring/net/systemd.hpp>
@@ -268,6 +269,9 @@ cases cases_of_task_cancel_on() {
 }
 cases cases_of_task_condition_wait() {
     return each<awaits_a_condition>();
+}
+cases cases_of_task_datagram_socket_flush() {
+    return sharing_rounds(over_each_datagram_socket<flushes_datagrams>());
 }
 cases cases_of_task_tcp_stream_connect() {
     return each<connects_by_name>();

@@ -1,0 +1,153 @@
+#include <chainring/net/bound_socket.hpp>
+
+#include <linux/net_tstamp.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
+
+#include <system_error>
+
+#ifndef UDP_GRO
+#define UDP_GRO 104 // newer than the headers of some distributions
+#endif
+
+namespace chainring {
+
+namespace {
+
+// Room for what may come of each kind; control messages are aligned to eight bytes.
+std::uint32_t control_room(const datagram_options& asked, int family) noexcept {
+    std::size_t room = 0;
+    const auto add = [&room](bool wanted, std::size_t size) { room += wanted ? CMSG_SPACE(size) : 0; };
+    add(asked.timestamps, sizeof(timespec));
+    add(asked.hardware_timestamps, 3 * sizeof(timespec));
+    add(asked.overflows, sizeof(std::uint32_t));
+    if (family == AF_UNIX) {
+        add(asked.credentials, sizeof(ucred));
+        // Not with the padding behind them, where there would be room for one more.
+        if (asked.descriptors != 0) room += CMSG_LEN(asked.descriptors * sizeof(int));
+    } else {
+        add(asked.gro, sizeof(int));
+        add(asked.packet_info, family == AF_INET ? sizeof(in_pktinfo) : sizeof(in6_pktinfo));
+        // A datagram that came by IPv4 brings what IPv4 has.
+        add(asked.packet_info && family == AF_INET6, sizeof(in_pktinfo));
+        add(asked.traffic_class, sizeof(int));
+    }
+    return static_cast<std::uint32_t>(room);
+}
+
+// 0 or -errno.
+int ask_for(kernel& behind, int descriptor, int family, const datagram_options& asked) noexcept {
+    int returned = 0;
+    const auto set = [&](bool wanted, int level, int name, int value) {
+        if (returned >= 0 && wanted)
+            returned = behind.set_option(descriptor, level, name, &value, sizeof value);
+    };
+    set(asked.timestamps, SOL_SOCKET, SO_TIMESTAMPNS, 1);
+    set(asked.hardware_timestamps, SOL_SOCKET, SO_TIMESTAMPING,
+        SOF_TIMESTAMPING_RX_HARDWARE | SOF_TIMESTAMPING_RAW_HARDWARE);
+    set(asked.overflows, SOL_SOCKET, SO_RXQ_OVFL, 1);
+    if (family == AF_UNIX) {
+        set(asked.credentials, SOL_SOCKET, SO_PASSCRED, 1);
+        return returned;
+    }
+    set(asked.gro, IPPROTO_UDP, UDP_GRO, 1);
+    set(asked.broadcast, SOL_SOCKET, SO_BROADCAST, 1);
+    set(asked.packet_info, IPPROTO_IP, IP_PKTINFO, 1);
+    set(asked.traffic_class, IPPROTO_IP, IP_RECVTOS, 1);
+    if (family == AF_INET6) {
+        set(asked.packet_info, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+        set(asked.traffic_class, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
+    }
+    return returned;
+}
+
+std::uint32_t name_room(int family) noexcept {
+    constexpr std::size_t aligned = 16;
+    const std::size_t size = family == AF_UNIX ? sizeof(sockaddr_un) : sizeof(sockaddr_in6);
+    return static_cast<std::uint32_t>((size + aligned - 1) / aligned * aligned);
+}
+
+} // namespace
+
+result<socket_pointer<bound_socket>> bound_socket::make(
+    const socket_kind& kind, const endpoint& at, const endpoint& to, const datagram_options& options) {
+    const result<executor*> found = current_executor();
+    if (!found) return failure(found.error());
+    executor& home = **found;
+    kernel& behind = home.behind();
+    const bool connects = to.family() != AF_UNSPEC;
+    const bool binds = at.family() != AF_UNSPEC;
+    const int family = connects ? to.family() : at.family();
+    const int descriptor = open_socket(behind, connects ? to : at, kind, options.socket);
+    if (descriptor < 0) return failure(from_errno(-descriptor));
+
+    int returned = ask_for(behind, descriptor, family, options);
+    if (returned >= 0 && binds) returned = behind.bind(descriptor, at.address(), at.length());
+    if (returned >= 0 && connects) returned = behind.connect(descriptor, to.address(), to.length());
+    if (returned < 0) {
+        behind.close(descriptor);
+        return failure(from_errno(-returned));
+    }
+
+    const datagram_layout layout{.name = name_room(family), .control = control_room(options, family)};
+    constexpr std::uint32_t most_bytes = 65'535;
+    constexpr std::uint32_t least_bytes = 1500;
+    const std::uint32_t by_default = options.gro ? most_bytes : least_bytes;
+    const std::uint32_t longest = options.longest != 0 ? options.longest : by_default;
+    buffer_pool* own = nullptr;
+    if (layout.payload_at() + longest > home.buffers().block_size()) {
+        try {
+            own = &home.open_pool(
+                {.block_size = layout.payload_at() + longest,
+                 .blocks = options.blocks,
+                 .most_blocks = options.blocks * 4});
+        } catch (const std::system_error& refused) {
+            behind.close(descriptor);
+            return failure(refused.code());
+        }
+    }
+    const std::string path(binds && family == AF_UNIX ? at.path() : std::string_view());
+    return socket_pointer<bound_socket>(
+        new bound_socket(home, descriptor, family, path, own, layout, options.descriptors != 0));
+}
+
+bound_socket::bound_socket(
+    executor& home, int descriptor, int family, std::string path, buffer_pool* own,
+    const datagram_layout& layout, bool with_descriptors)
+    : socket(home, {.number = descriptor})
+    , family_(family)
+    , path_(std::move(path))
+    , file_(path_.empty() ? file_identity{} : home.behind().identify_file(path_.c_str()))
+    , own_pool_(own)
+    , receiver_(*this, own != nullptr ? *own : home.buffers(), layout, with_descriptors)
+    , sender_(*this, framing::datagrams) {
+    if (family == AF_UNIX) sender_.set_sends_to_anybody();
+}
+
+result<void> bound_socket::connect(const endpoint& to) noexcept {
+    if (!open()) return failure(errc::closed);
+    const int returned = home().behind().connect(descriptor(), to.address(), to.length());
+    if (returned < 0) return failure(from_errno(-returned));
+    return {};
+}
+
+result<void> bound_socket::set(int level, int name, const void* value, socklen_t size) noexcept {
+    if (!open()) return failure(errc::closed);
+    const int returned = home().behind().set_option(descriptor(), level, name, value, size);
+    if (returned < 0) return failure(from_errno(-returned));
+    return {};
+}
+
+void bound_socket::closing() noexcept {
+    receiver_.close(errc::closed);
+    sender_.close();
+    if (!path_.empty() && home().behind().identify_file(path_.c_str()) == file_)
+        home().behind().remove_file(path_.c_str());
+}
+
+void bound_socket::let_go() noexcept {
+    sender_.let_go();
+    if (own_pool_ != nullptr) home().close_pool(*own_pool_);
+}
+
+} // namespace chainring

@@ -1,0 +1,89 @@
+// bound_socket: a datagram socket's state, which outlives the handle that users hold until the close is complete.
+#pragma once
+
+#include <chainring/net/datagram_receiver.hpp>
+#include <chainring/net/sender.hpp>
+
+#include <string>
+
+namespace chainring {
+
+// What is asked of a datagram socket when it is made.
+struct datagram_options {
+    socket_options socket{}; // reuse_port, send_buffer, receive_buffer
+
+    // What to be told beside each datagram (control_messages): a few bytes of a buffer for each, and nothing else.
+    bool packet_info = false;   // where it was sent to, and where it came in
+    bool traffic_class = false; // with ECN
+    bool timestamps = false;    // when the kernel had it
+    bool hardware_timestamps =
+        false;                // when the network card did, if that tells; who sets cards up is not chainring
+    bool overflows = false;   // how many found no room
+    bool credentials = false; // of senders on unix sockets
+    unsigned descriptors = 0; // that may come with a datagram on a unix socket; others are closed
+
+    // UDP: datagrams of one sender that come in a row are received as one (control_messages::segment_size).
+    bool gro = false;
+    bool broadcast = false; // UDP: may be sent
+
+    // Bytes that a datagram may have; what is longer is cut off. 0: 65,535 with `gro`, or what a block of the executor's
+    // pool has room for beside the rest, 1500 at least. A socket that needs longer blocks has a pool of its own.
+    std::uint32_t longest = 0;
+    std::uint32_t blocks = 32; // of a pool of its own, at first
+};
+
+class bound_socket final : public socket {
+  public:
+    // A socket of its executor's thread, or why there is none. `at`: of no family, it is not bound. `to`: of no family, it
+    // is not connected.
+    static result<socket_pointer<bound_socket>>
+    make(const socket_kind& kind, const endpoint& at, const endpoint& to, const datagram_options& options);
+
+    datagram_receiver& receiving() noexcept { return receiver_; }
+    sender& sending() noexcept { return sender_; }
+    int family() const noexcept { return family_; }
+
+    result<void> connect(const endpoint& to) noexcept;
+    result<void> set(int level, int name, const void* value, socklen_t size) noexcept;
+    using socket::set;
+
+  private:
+    // `own`: its pool, if it has one.
+    bound_socket(
+        executor& home, int descriptor, int family, std::string path, buffer_pool* own,
+        const datagram_layout& layout, bool with_descriptors);
+    ~bound_socket() override = default;
+
+    void completed(const io_uring_cqe&) noexcept override {}
+    void submit_pending() noexcept override {
+        sender_.at_turn_end();
+        receiver_.at_turn_end();
+    }
+    void drain(last_messages sent) noexcept override {
+        receiver_.close(errc::closed);
+        sender_.drain(sent == last_messages::all);
+    }
+    bool drained() noexcept override { return sender_.drained(); }
+    fault drain_failure() noexcept override { return sender_.take_loss(); }
+    void prepare_release() noexcept override { drain(last_messages::all); }
+    void closing() noexcept override;
+    void cancel_in_flight() noexcept override {
+        receiver_.cancel();
+        sender_.cancel_in_flight();
+    }
+    void let_go() noexcept override;
+    bool consistent() const noexcept override { return sender_.consistent(); }
+    void count_queued(holdings& total) const noexcept override {
+        sender_.count(total);
+        receiver_.count(total);
+    }
+
+    int family_;
+    std::string path_;   // of a unix socket's file, to be removed
+    file_identity file_; // at the path
+    buffer_pool* own_pool_;
+    datagram_receiver receiver_;
+    sender sender_;
+};
+
+} // namespace chainring

@@ -1,0 +1,47 @@
+// What goes along with a datagram that is sent: where to, and control messages.
+#pragma once
+
+#include <chainring/net/endpoint.hpp>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace chainring {
+
+struct datagram_send_options {
+    // UDP: the bytes are that many datagrams of this size, and a shorter last one; the kernel, or the network card, cuts them
+    // (GSO). 64 at most, 65,507 bytes in all, and each must fit the way's MTU: std::errc::invalid_argument or message_size
+    // otherwise. 0: one datagram.
+    std::uint16_t segment_size = 0;
+    std::optional<std::uint8_t> traffic_class{}; // TOS or traffic class; its last two bits are ECN
+    endpoint source{};      // this machine's address to send from; its port does not count
+    unsigned interface = 0; // index of the one to send by; 0: the kernel's choice
+    // Unix sockets: the receiver gets descriptors of its own. These stay the sender's, and must stay open until completion.
+    std::span<const int> descriptors{};
+};
+
+class datagram_envelope {
+  public:
+    // To the peer, if `to` has no family. `family`: the socket's.
+    datagram_envelope(const endpoint& to, const datagram_send_options& options, int family);
+
+    bool empty() const noexcept { return to_.family() == AF_UNSPEC && size_ == 0; }
+    const endpoint* destination() const noexcept { return to_.family() == AF_UNSPEC ? nullptr : &to_; }
+    std::span<std::byte> control() noexcept {
+        return longer_.empty() ? std::span(few_).first(size_) : std::span(longer_);
+    }
+
+  private:
+    void add(int level, int type, const void* data, std::size_t size);
+
+    endpoint to_;
+    std::size_t size_ = 0; // bytes of the control messages
+    alignas(std::max_align_t) std::array<std::byte, 128> few_;
+    std::vector<std::byte> longer_; // in their place
+};
+
+} // namespace chainring

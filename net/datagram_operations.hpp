@@ -1,0 +1,123 @@
+// What a task awaits on a datagram socket.
+#pragma once
+
+#include <chainring/net/datagram_envelope.hpp>
+#include <chainring/net/datagram_payload.hpp>
+#include <chainring/net/datagram_receiver.hpp>
+#include <chainring/net/send_operation.hpp>
+#include <chainring/net/write_operation.hpp>
+
+namespace chainring {
+
+class [[nodiscard("co_await it")]] datagram_receive_operation
+    : public operation<datagram_receive_operation, datagram_receiver::reader> {
+  public:
+    explicit datagram_receive_operation(datagram_receiver* from) noexcept
+        : operation(from) {}
+    datagram_receive_operation(datagram_receive_operation&&) = default;
+
+    bool start(executor&) noexcept;
+    void refuse(fault error) noexcept {
+        from_ = nullptr;
+        error_ = error;
+    }
+    void cancel() noexcept override { from_->dismiss(*this, errc::cancelled); }
+    // For until_shutdown.
+    bool has_arrived() const noexcept { return from_ != nullptr && from_->has_arrived(); }
+    void describe(task_tree& to) const override { to.waits("receive on", from_->socket_name()); }
+    result<datagram> await_resume() {
+        if (error_) [[unlikely]]
+            return failure(error_);
+        return from_->take(*this);
+    }
+};
+
+class [[nodiscard("co_await it")]] datagram_receive_into_operation
+    : public operation<datagram_receive_into_operation, datagram_receiver::reader> {
+  public:
+    datagram_receive_into_operation(datagram_receiver* from, std::span<std::byte> target) noexcept
+        : operation(from)
+        , target_(target) {}
+    datagram_receive_into_operation(datagram_receive_into_operation&&) = default;
+    ~datagram_receive_into_operation() {
+        if (direct_ && from_ != nullptr) end();
+    }
+
+    bool start(executor&);
+    void refuse(fault error) noexcept {
+        from_ = nullptr;
+        error_ = error;
+    }
+    void cancel() noexcept override;
+    bool has_arrived() const noexcept { return from_ != nullptr && from_->has_arrived(); }
+    void describe(task_tree& to) const override { to.waits("receive on", from_->socket_name()); }
+    result<placed_datagram> await_resume();
+
+  private:
+    void received_directly(int result) noexcept override;
+    void collect() noexcept;
+    void end() noexcept;
+    result<placed_datagram> copied();
+
+    std::span<std::byte> target_;
+    executor* home_ = nullptr;
+    iovec memory_{};
+    msghdr header_{};
+    sockaddr_un name_{}; // an internet address is no longer
+    placed_datagram received_;
+    bool direct_ = false; // it has an operation of its own
+};
+
+// A datagram whose sender waits until the batch that carried it is complete.
+class [[nodiscard("co_await it")]] datagram_send_operation : public send_waiter {
+  public:
+    datagram_send_operation(sender* to, datagram_payload&& payload, datagram_envelope&& envelope) noexcept
+        : send_waiter(to)
+        , payload_(std::move(payload))
+        , envelope_(std::move(envelope)) {}
+    datagram_send_operation(datagram_send_operation&&) = default;
+    ~datagram_send_operation() {
+        if (queued() && !to_->withdraw(*this)) to_->abandon(*this);
+    }
+
+    template <class Promise>
+    bool await_suspend(
+        std::coroutine_handle<Promise> caller, std::source_location where = std::source_location::current()) {
+        return begin(caller.promise().site().at(caller, where), caller.promise().scope());
+    }
+    bool begin(wait_site& caller, cancel_scope& scope) {
+        // Here, because a short string takes its bytes along when it moves.
+        payload_.visit_bytes([this](const auto& bytes) { set_bytes(bytes); });
+        if (!envelope_.empty()) set_with_envelope();
+        return send_waiter::begin(caller, scope);
+    }
+    result<std::size_t> await_resume() noexcept {
+        payload_.reset(); // before the coroutine goes on, not when the expression ends
+        return outcome();
+    }
+
+  private:
+    std::span<std::byte> control() noexcept override { return envelope_.control(); }
+    const endpoint* destination() const noexcept override { return envelope_.destination(); }
+
+    datagram_payload payload_;
+    datagram_envelope envelope_;
+};
+
+class [[nodiscard("co_await it")]] datagram_write_operation : public write_waiter {
+  public:
+    datagram_write_operation(sender* to, datagram_payload&& payload, datagram_envelope&& envelope) noexcept
+        : write_waiter(to)
+        , payload_(std::move(payload))
+        , envelope_(std::move(envelope)) {}
+    datagram_write_operation(datagram_write_operation&&) = default;
+
+  private:
+    std::size_t size() const noexcept override { return payload_.size(); }
+    buffered_message* make() override;
+
+    datagram_payload payload_;
+    datagram_envelope envelope_;
+};
+
+} // namespace chainring

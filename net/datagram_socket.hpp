@@ -1,0 +1,133 @@
+// datagram_socket: what udp_socket and unix_datagram have in common. A socket of datagrams to and from anybody, or one peer,
+// with what the kernel says beside each. Move-only; when it is destroyed it closes by itself, after what was written on it has been
+// sent or five seconds have passed.
+//
+// A batch is a linked chain of one SQE for each datagram, so that they leave in the order of the calls. An error is that of
+// one datagram (std::errc::message_size, ...); those behind it are sent, and the socket lives on. UDP tells a connected socket that
+// nobody was there (connection_refused) at a later send, of which nothing is sent then, or receive, once.
+//
+// Without metadata, and with a peer, connected_datagram (datagram.hpp) does with plain sends and receives.
+#pragma once
+
+#include <chainring/net/bound_socket.hpp>
+#include <chainring/net/datagram_operations.hpp>
+
+namespace chainring {
+
+class datagram_socket {
+  public:
+    datagram_socket() noexcept = default; // closed
+    explicit datagram_socket(socket_pointer<bound_socket> opened) noexcept
+        : socket_(std::move(opened)) {}
+
+    // The next datagram, in a block of a buffer pool. One multishot receive brings all of them, ahead of its caller; sixteen wait
+    // at most, and then it stops. What finds no room in the socket the kernel drops (control_messages::overflows).
+    //
+    // completes when: there is one; an empty one too
+    // errors:         what became of a datagram that was sent (connection_refused), once; errc::closed; errc::busy while
+    //                 another task receives; errc::cancelled. That one was cut off is not an error but told by it
+    // cancellation:   at once; what arrives later is kept for the next receive
+    // ownership:      the datagram is the caller's, with its lease, which may go to another thread, and its descriptors
+    // thread:         the executor's
+    datagram_receive_operation receive() noexcept { return datagram_receive_operation(receiving()); }
+
+    // The same into the caller's memory, by a receive of its own, which needs no block: for one datagram now and then. A
+    // receive() must not wait at the same time.
+    //
+    // cancellation:   waits for the kernel; what was received by then is the result
+    // ownership:      `target` is the caller's and must live until completion; destroying the operation waits
+    datagram_receive_into_operation receive_into(std::span<std::byte> target) noexcept {
+        return {receiving(), target};
+    }
+
+    // Sends a datagram behind all that was queued before it; to the peer, or to anybody. The value is its bytes.
+    //
+    // completes when: the whole batch that carried it is complete. A unix socket waits for room at the receiver
+    // errors:         of this datagram alone: std::errc::message_size; invalid_argument for options that do not fit;
+    //                 destination_address_required or not_connected without a peer; connection_refused, of an earlier one on
+    //                 UDP; network_unreachable, ...; errc::closed; errc::cancelled
+    // cancellation:   a datagram still in the queue leaves it and is not sent; one that is with the kernel is asked to end
+    // ownership:      what is moved in belongs to the operation; bytes, text, pieces and descriptors are borrowed. All of it must
+    //                 live until completion, and destroying the operation waits for the kernel
+    // thread:         the executor's
+    datagram_send_operation send(datagram_payload payload, const datagram_send_options& options = {}) {
+        return send_to({}, std::move(payload), options);
+    }
+    datagram_send_operation
+    send_to(const endpoint& to, datagram_payload payload, const datagram_send_options& options = {}) {
+        return {sending(), std::move(payload), datagram_envelope(to, options, family())};
+    }
+
+    // The same, buffered: the datagram goes into the queue, and the first error of such is told by the next flush or close.
+    //
+    // completes when: at once while the queue is not above its high-water mark; otherwise when it has fallen to the
+    //                 low-water mark (set_send_marks)
+    // errors:         errc::closed; errc::cancelled
+    // cancellation:   of a writer that waits: a datagram that is still in the queue leaves it, and is not sent
+    // ownership:      bytes, text and pieces are copied; the rest moves into the queue. Descriptors must stay open until they
+    //                 are sent
+    // thread:         the executor's
+    datagram_write_operation write(datagram_payload payload, const datagram_send_options& options = {}) {
+        return write_to({}, std::move(payload), options);
+    }
+    datagram_write_operation
+    write_to(const endpoint& to, datagram_payload payload, const datagram_send_options& options = {}) {
+        return {sending(), std::move(payload), datagram_envelope(to, options, family())};
+    }
+    // Completes when everything queued before it has been sent, or has failed. errors: as those of send, of the first one
+    // that was written since the last flush and failed
+    task<result<void>> flush();
+
+    // Where `write` stops and where it goes on.
+    void set_send_marks(const send_marks& marks) noexcept {
+        if (socket_ != nullptr) socket_->sending().set_marks(marks);
+    }
+    // Bytes that were given to send and write and not taken by the kernel.
+    std::size_t unsent() const noexcept { return socket_ != nullptr ? socket_->sending().unsent() : 0; }
+
+    // From here on it sends to `to`, and receives from there only. What came before from others is received still.
+    // errors: errc::closed; address_family_not_supported; a unix socket's connection_refused, no_such_file_or_directory, ...
+    result<void> set_peer(const endpoint& to) noexcept;
+    // It has no peer any more; nor a port, if that was of the kernel's choice, until it sends again.
+    result<void> clear_peer() noexcept;
+
+    // Takes nothing new, sends what is queued, then closes, and completes when the kernel has let go of the descriptor.
+    //
+    // errors:       as those of flush; errc::timed_out when not all was sent within `limit`; errc::closed when another close
+    //               came first. The socket is closed all the same.
+    // cancellation: what is not sent by then is not sent
+    close_operation close(duration limit = std::chrono::seconds(5)) noexcept {
+        return {socket_.get(), limit};
+    }
+    // Closes at once: what is queued fails.
+    void abort() noexcept {
+        if (socket_ != nullptr) socket_->abort();
+    }
+
+    // Datagrams that this socket had no room for by now. errors: errc::closed; no_protocol_option before Linux 4.12
+    result<std::uint32_t> overflows() const noexcept;
+
+    bool is_open() const noexcept { return socket_ != nullptr && socket_->open(); }
+    int native_handle() const noexcept { return is_open() ? socket_->native_handle() : -1; }
+    result<endpoint> local() const { return is_open() ? socket_->local() : failure(errc::closed); }
+    result<endpoint> peer() const { return is_open() ? socket_->peer() : failure(errc::closed); }
+    // errors: errc::closed; what setsockopt(2) says, as std::errc::no_protocol_option for what this kernel lacks
+    result<void> set_option(int level, int name, int value) noexcept {
+        return is_open() ? socket_->set(level, name, value) : failure(errc::closed);
+    }
+    result<int> option(int level, int name) const noexcept {
+        return is_open() ? socket_->get(level, name) : failure(errc::closed);
+    }
+
+  protected:
+    bound_socket* opened() const noexcept { return is_open() ? socket_.get() : nullptr; }
+    int family() const noexcept { return socket_ != nullptr ? socket_->family() : AF_UNSPEC; }
+
+  private:
+    datagram_receiver* receiving() const noexcept { return socket_ ? &socket_->receiving() : nullptr; }
+    sender* sending() const noexcept { return socket_ ? &socket_->sending() : nullptr; }
+
+    socket_pointer<bound_socket> socket_;
+};
+
+} // namespace chainring

@@ -1,0 +1,23 @@
+// unix_datagram: datagrams between processes of one machine. None gets lost, and they arrive in order: a sender waits for room
+// at the receiver. Descriptors may go along, and the kernel says whose process has sent one.
+#pragma once
+
+#include <chainring/net/datagram_socket.hpp>
+
+namespace chainring {
+
+class unix_datagram : public datagram_socket {
+  public:
+    static constexpr socket_kind kind{.type = SOCK_DGRAM, .local = true};
+
+    using datagram_socket::datagram_socket;
+
+    // At a path, which goes when the socket closes, or at an abstract name. As udp_socket::bind; the path of a program that
+    // was killed stays, and until it is removed the address is in use.
+    static result<unix_datagram> bind(const endpoint& at, const datagram_options& options = {});
+    // With a peer. Without an address of its own (`from`) nobody can answer.
+    static result<unix_datagram>
+    connect(const endpoint& to, const endpoint& from = {}, const datagram_options& options = {});
+};
+
+} // namespace chainring
