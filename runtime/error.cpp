@@ -49,6 +49,10 @@ class chainring_category final : public std::error_category {
             return "links, CQE_SKIP_SUCCESS and buffer selection are not allowed on a hand-made SQE";
         case errc::never_called:
             return "the callback that was awaited was destroyed without having been called";
+        case errc::end_of_stream: return "the peer has ended the stream";
+        case errc::cut_off:
+            return "the peer has ended the stream in the middle of a message; read_some gets what came of it";
+        case errc::too_long: return "a message is longer than its limit";
         }
         return "unknown chainring error";
     }
@@ -69,6 +73,7 @@ class chainring_category final : public std::error_category {
         case errc::is_listening:
         case errc::not_listening: return std::errc::invalid_argument;
         case errc::path_too_long: return std::errc::filename_too_long;
+        case errc::too_long: return std::errc::message_size;
         default: return {value, *this};
         }
     }

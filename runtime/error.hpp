@@ -32,6 +32,9 @@ enum class errc {
     receives_ahead, // a receive has begun before, which loses the descriptors of what it takes ahead of its caller
     unsupported_sqe_flag, // a flag on a hand-made SQE that the executor cannot account for
     never_called,         // a callback that is awaited was destroyed instead of called
+    end_of_stream,        // the peer has ended the stream, and nothing was left to read
+    cut_off,              // the peer has ended the stream in the middle of what was to be read
+    too_long,             // a message is longer than the limit for it
 };
 
 const std::error_category& category() noexcept;

@@ -11,6 +11,7 @@
 #include <list>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace cr = chainring;
 using namespace std::chrono_literals;
@@ -31,35 +32,28 @@ class room {
     cr::task<> serve(cr::tcp_stream member) {
         member.set_send_marks({.high_bytes = patient * behind_, .high_messages = most_lines});
         const auto place = members_.insert(members_.end(), {&member, {}});
-        std::string line;
-        bool fits = true;
-        while (auto chunk = co_await cr::until_shutdown(member.receive())) {
-            if (chunk->empty()) {
-                if (!line.empty()) take(line, "\n"); // the last one may have no end of its own
-                break;
-            }
-            fits = take(line, chunk->text());
-            if (!fits) break;
+        cr::buffered_reader lines(member);
+        std::error_code why;
+        while (!why) {
+            const auto line = co_await cr::until_shutdown(lines.read_until("\n", longest_line - 1));
+            if (line)
+                say(line->text());
+            else
+                why = line.error();
+        }
+        if (why == cr::errc::cut_off) { // the last one may have no end of its own
+            const auto last = co_await lines.read_some();
+            if (last) say(last->text());
         }
         members_.erase(place);
         // It is sent, though the connection ends with the member.
-        if (!fits) (void)co_await member.write("chat: a line has at most 4096 bytes; goodbye\n");
+        if (why == cr::errc::too_long)
+            (void)co_await member.write("chat: a line has at most 4096 bytes; goodbye\n");
     }
 
   private:
-    // False: a line is too long.
-    bool take(std::string& line, std::string_view text) {
-        for (const char each : text) {
-            line += each;
-            if (each == '\n')
-                say(cr::shared_message(std::exchange(line, {})));
-            else if (line.size() == longest_line)
-                return false;
-        }
-        return true;
-    }
-
-    void say(const cr::shared_message& line) {
+    void say(std::string_view text) {
+        const cr::shared_message line(std::string(text) + '\n');
         for (seat& each : members_) {
             const auto written = each.member->try_write(line);
             const bool full = !written && written.error() == cr::errc::queue_full;

@@ -83,8 +83,11 @@ NOT_AWAITED = {
     "task_waiter_take_value_of",
     "watch_get",  # a copy of its value
 }
-# Those that return a task, and of which the others are made.
+# Those that return a task, and of which the others are made; or that are the same as another one, told what to look for.
 PARTS = {
+    "buffered_reader_read_exactly",  # read_message
+    "buffered_reader_read_line",
+    "buffered_reader_read_until",
     "task_promise_get_return_object",
     "connect_to_first",  # of connect
     "connect_to_host",

@@ -1,7 +1,9 @@
 // Everything that chainring offers.
 #pragma once
 
+#include <chainring/net/buffered_reader.hpp>
 #include <chainring/net/datagram.hpp>
+#include <chainring/net/framed.hpp>
 #include <chainring/net/resolve.hpp>
 #include <chainring/net/seqpacket.hpp>
 #include <chainring/net/systemd.hpp>

@@ -40,6 +40,7 @@ void* realloc(void* memory, std::size_t size) {
 
 using namespace chainring;
 using namespace chainring::test;
+using namespace std::literals;
 
 namespace {
 
@@ -156,6 +157,54 @@ TRANSPORT_TEST_CASE("buffered_messages_in_steady_state_allocate_nothing") {
         allocations = 0;
         for (int count = 0; count < 100; ++count) co_await burst();
         CHECK(std::exchange(allocations, -1) == 0);
+    });
+}
+
+TEMPLATE_TEST_CASE(
+    "messages_that_lie_in_one_block_are_read_and_sent_without_an_allocation", "", EACH_TRANSPORT) {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto pair = co_await connected_to_plain<TestType>();
+        framed link(pair.stream, length_prefixed<std::uint16_t>{1000});
+        std::string requests;
+        for (int count = 0; count < 16; ++count)
+            requests += "\0\100"s + std::string(64, 'x') + "a line\r\n4444";
+        bool right = true;
+        std::string answers(16UZ * 66, '?');
+        const auto exchange = [&]() -> task<> {
+            REQUIRE(pair.peer.send(requests));
+            for (int count = 0; count < 16; ++count) {
+                const auto message = co_await link.receive();
+                right = right && message && *message && (*message)->size() == 64;
+                const auto sent = co_await link.send(**message);
+                right = right && sent;
+                const auto line = co_await link.reader().read_line(10);
+                right = right && line && line->text() == "a line";
+                const auto peeked = co_await link.reader().peek(2);
+                right = right && peeked && peeked->text() == "44";
+                const auto skipped = co_await link.reader().skip(1);
+                right = right && skipped == 1UZ;
+                const auto rest = co_await link.reader().read_exactly(3);
+                right = right && rest && rest->text() == "444";
+            }
+            REQUIRE(::recv(pair.peer.get(), answers.data(), answers.size(), MSG_WAITALL) == 16 * 66);
+        };
+        co_await exchange(); // warm
+        allocations = 0;
+        for (int count = 0; count < 100; ++count) co_await exchange();
+        CHECK(std::exchange(allocations, -1) == 0);
+        CHECK(right);
+
+        // The payload of a large one is not copied, nor what it is made of.
+        const std::string large(900, 'y');
+        std::string received(902, '?');
+        for (int count = 0; count < 2; ++count) {
+            allocations = 0;
+            const auto sent = co_await link.send(large);
+            CHECK(std::exchange(allocations, -1) == 0);
+            CHECK(sent.has_value());
+            REQUIRE(::recv(pair.peer.get(), received.data(), received.size(), MSG_WAITALL) == 902);
+            CHECK(received.substr(2) == large);
+        }
     });
 }
 

@@ -2,6 +2,7 @@
 //
 // The functions are those that the headers have: the list is made from them.
 #include "datagram_race_cases.hpp"
+#include "reader_race_cases.hpp"
 #include "sync_race_cases.hpp"
 
 #include <chainring/net/systemd.hpp>
@@ -264,6 +265,18 @@ class feeds_the_watchdog final : public race_case {
 };
 
 // For each function of the headers; one that has no case here is a compile error.
+cases cases_of_task_buffered_reader_peek() {
+    return reading_lines<reads_by::peek>();
+}
+cases cases_of_task_buffered_reader_read_message() {
+    return reading_lines<reads_by::message>();
+}
+cases cases_of_task_buffered_reader_read_some() {
+    return reading_lines<reads_by::some>();
+}
+cases cases_of_task_buffered_reader_skip() {
+    return reading_lines<reads_by::skip>();
+}
 cases cases_of_task_cancel_on() {
     return each<reads_a_pipe<read_under_a_stop_token>>();
 }
@@ -281,6 +294,15 @@ cases cases_of_task_deadline() {
 }
 cases cases_of_task_stream_flush() {
     return sharing_rounds(over_each_socket<flushes>());
+}
+cases cases_of_task_framed_receive() {
+    return reading_lines<reads_by::framed>();
+}
+cases cases_of_task_framed_send() {
+    return sending_lines<false>();
+}
+cases cases_of_task_framed_write() {
+    return sending_lines<true>();
 }
 cases cases_of_task_named() {
     return each<reads_a_pipe<read_in_a_named_task>>();

@@ -31,6 +31,9 @@ constexpr errc all[] = {
     errc::receives_ahead,
     errc::queue_empty,
     errc::lagged,
+    errc::end_of_stream,
+    errc::cut_off,
+    errc::too_long,
 };
 
 } // namespace
