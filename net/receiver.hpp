@@ -55,6 +55,14 @@ class receiver final : private completion, private starved_receiver {
     }
     // For the reader who was admitted: there is something to take.
     bool may_take() const noexcept { return told_; }
+    // Of that reader: there is more for it all the time, and others go first now and then. It is resumed after them.
+    bool lets_others_go_first(reader& taking) noexcept {
+        if (++in_a_row_ < most_in_a_row) [[likely]]
+            return false;
+        in_a_row_ = 0;
+        home().ready().push(taking);
+        return true;
+    }
     // There is something for a reader, who waits for buffers at most.
     bool has_arrived() const noexcept;
     // Who wants nothing of a stream need not wait for it.
@@ -67,6 +75,7 @@ class receiver final : private completion, private starved_receiver {
 
     // The reader is resumed when there is something to take.
     void wait() noexcept {
+        in_a_row_ = 0;
         if (!armed_ && !starved_receiver::linked()) socket_.ask_for_turn_end();
     }
     // The same, straight into memory that must stay until the operation has ended. Nothing is armed.
@@ -134,6 +143,9 @@ class receiver final : private completion, private starved_receiver {
     void count(holdings& total) const noexcept { total.blocks += received_.blocks(); }
 
   private:
+    // Blocks that a reader takes before others have their turn.
+    static constexpr std::uint8_t most_in_a_row = 8;
+
     // The result is then the size of the whole message, also of one that was cut off. On a stream the flag
     // would throw data away.
     int flags() const noexcept { return framing_ == framing::bytes ? 0 : MSG_TRUNC; }
@@ -163,6 +175,7 @@ class receiver final : private completion, private starved_receiver {
     reader* reader_ = nullptr;
     receive_queue received_;
     framing framing_;
+    std::uint8_t in_a_row_ = 0;
     bool armed_ = false;      // a receive into the pool's blocks is in flight
     bool went_ahead_ = false; // one was, once
     bool told_ = false;       // the reader is on its way, or runs

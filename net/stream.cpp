@@ -15,7 +15,7 @@ bool receive_into_operation::start(executor&) noexcept {
         refuse(refused);
         return false;
     }
-    if (from_->may_take()) return false;
+    if (from_->may_take()) return from_->lets_others_go_first(*this);
     if (from_->armed()) {
         from_->wait(); // a multishot receive is armed already: what it brings is copied
     } else {

@@ -24,7 +24,7 @@ class [[nodiscard("co_await it")]] receive_operation : public operation<receive_
             refuse(refused);
             return false;
         }
-        if (from_->may_take()) return false;
+        if (from_->may_take()) return from_->lets_others_go_first(*this);
         from_->wait();
         return true;
     }

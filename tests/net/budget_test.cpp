@@ -128,3 +128,46 @@ TRANSPORT_TEST_CASE("what_a_reader_found_at_once_is_its_own_until_it_goes_on") {
         });
     });
 }
+
+// Fails if a reader takes all that was received for it in one go: sixteen blocks and more.
+TEMPLATE_TEST_CASE("who_finds_much_to_receive_lets_others_receive_in_between", "", EACH_TRANSPORT) {
+    const bool lease = GENERATE(true, false);
+    executor_options options = options_for(GENERATE(both_modes()));
+    options.buffers.block_size = 64;
+    on_executor(options, [&]() -> task<> {
+        auto fast = co_await connected_to_plain<TestType>();
+        auto slow = co_await connected_to_plain<TestType>();
+        CHECK(fast.peer.send("x"));
+        CHECK(slow.peer.send("x"));
+        co_await expect(fast.stream, "x"); // from here on they receive by themselves
+        co_await expect(slow.stream, "x");
+        const std::string much = random_text(2000, 1);
+        CHECK(fast.peer.send(much));
+        co_await until([&] { return executor::current()->stats().bytes_received >= 2 + 16 * 64; });
+        CHECK(slow.peer.send("y"));
+        co_await until([&] { return slow.stream.receive().has_arrived(); });
+        std::string taken;
+        std::size_t taken_before = 0;
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn([](auto& from, bool leases, std::string& all, std::size_t size) -> task<> {
+                std::array<std::byte, 64> memory{};
+                while (all.size() < size) {
+                    if (leases) {
+                        const buffer chunk = must(co_await from.receive());
+                        all += chunk.text();
+                    } else {
+                        const std::size_t got = must(co_await from.receive_into(memory));
+                        all.append(reinterpret_cast<const char*>(memory.data()), got);
+                    }
+                }
+            }(fast.stream, lease, taken, much.size()));
+            group.spawn([](auto& from, const std::string& all, std::size_t& before) -> task<> {
+                co_await expect(from, "y");
+                before = all.size();
+            }(slow.stream, taken, taken_before));
+            co_return;
+        });
+        CHECK((taken == much));
+        CHECK(taken_before <= 8UZ * 64);
+    });
+}
