@@ -33,7 +33,8 @@ inline constexpr unsigned feature_no_iowait = 1U << 17;
 
 } // namespace detail
 
-// When the kernel may run the completions of this ring.
+// When the kernel may run the completions of this ring. It is one or the other: a ring with both of these flags is one with
+// DEFER_TASKRUN, for which the kernel ignores COOP_TASKRUN.
 enum class task_work_mode {
     throughput, // only when the executor waits (DEFER_TASKRUN): fewer switches, bigger batches
     latency,    // on any return from the kernel (COOP_TASKRUN)

@@ -159,6 +159,21 @@ TEST_CASE("without_deferred_task_work_the_rings_own_descriptor_wakes_epoll") {
     CHECK(outer.ready(patience_ms).contains(the_ring));
 }
 
+TEST_CASE("cooperative_task_work_is_run_by_any_system_call_and_deferred_by_none_even_if_both_are_asked_for") {
+    const unsigned mode =
+        GENERATE(ring::cooperative, ring::deferred, ring::deferred | IORING_SETUP_COOP_TASKRUN);
+    CAPTURE(mode);
+    ring r(mode);
+    const auto sockets = unix_pair();
+    char byte = 0;
+    io_uring_prep_recv(r.sqe(1), sockets.near.get(), &byte, 1, 0);
+    r.submit();
+    put(sockets.far.get(), "x");
+    ::getppid();
+    CHECK(io_uring_cq_ready(r.get()) == (mode == ring::cooperative ? 1 : 0));
+    CHECK(r.wait().result == 1);
+}
+
 TEST_CASE("an_enter_that_waits_for_n_runs_at_least_n_of_the_deferred_completions_that_are_there") {
     const unsigned wanted = GENERATE(1U, 20U, 32U, 64U);
     CAPTURE(wanted);
