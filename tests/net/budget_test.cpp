@@ -130,13 +130,13 @@ TRANSPORT_TEST_CASE("what_a_reader_found_at_once_is_its_own_until_it_goes_on") {
 }
 
 // Fails if a reader takes all that was received for it in one go: sixteen blocks and more.
-TEMPLATE_TEST_CASE("who_finds_much_to_receive_lets_others_receive_in_between", "", EACH_TRANSPORT) {
+TRANSPORT_TEST_CASE("who_finds_much_to_receive_lets_others_receive_in_between") {
     const bool lease = GENERATE(true, false);
     executor_options options = options_for(GENERATE(both_modes()));
     options.buffers.block_size = 64;
     on_executor(options, [&]() -> task<> {
-        auto fast = co_await connected_to_plain<TestType>();
-        auto slow = co_await connected_to_plain<TestType>();
+        auto fast = co_await connected_to_plain<over_either>();
+        auto slow = co_await connected_to_plain<over_either>();
         CHECK(fast.peer.send("x"));
         CHECK(slow.peer.send("x"));
         co_await expect(fast.stream, "x"); // from here on they receive by themselves

@@ -174,6 +174,37 @@ TRANSPORT_TEST_CASE("clients_that_send_and_never_read_lock_nobody_out_of_the_poo
     CHECK(open_descriptors() == before);
 }
 
+// The pool cannot grow. What does not find a block stays in the sockets, and nobody spins.
+TRANSPORT_TEST_CASE("a_burst_that_is_larger_than_the_pool_arrives_whole") {
+    executor_options options = options_for(GENERATE(both_modes()));
+    options.buffers.blocks = options.buffers.most_blocks = 8;
+    options.buffers.block_size = 256;
+    on_executor(options, []() -> task<> {
+        executor& home = *executor::current();
+        constexpr std::size_t clients = 4;
+        const std::string burst = random_text(20'000, 1);
+        std::vector<stream_and_peer<over_either>> pairs;
+        for (std::size_t client = 0; client < clients; ++client) {
+            pairs.push_back(co_await connected_to_plain<over_either>());
+            CHECK(pairs.back().peer.send(burst));
+        }
+        std::size_t right = 0;
+        co_await scope([&](task_group& readers) -> task<> {
+            for (auto& pair : pairs)
+                readers.spawn([](auto& from, const std::string& sent, std::size_t& count) -> task<> {
+                    const std::string got = co_await receive_exactly(from, sent.size());
+                    if (got == sent) ++count;
+                }(pair.stream, burst, right));
+            co_return;
+        });
+        CHECK(right == clients);
+        CHECK(home.stats().no_buffers > 0);
+        CHECK(home.stats().no_buffers <= clients * burst.size() / 256);
+        // Those that nobody reads any more have taken nothing out of it.
+        CHECK(home.buffers().provided() + home.buffers().free() == 8);
+    });
+}
+
 TRANSPORT_TEST_CASE("a_connection_takes_one_block_at_a_time_while_the_pool_has_grown") {
     executor_options options = options_for(GENERATE(both_modes()));
     options.buffers.blocks = 4;
