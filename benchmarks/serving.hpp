@@ -36,14 +36,16 @@ inline void print_counters(const cr::statistics& counters) {
 
 // Serves each connection with `session`, which makes a task of a stream, until a signal ends it. The value is main's.
 template <class Stream, class Session>
-int serve(const char* program, const std::string& listen, Session session) {
+int serve(
+    const char* program, const std::string& listen, Session session,
+    const cr::runtime_options& options = {}) {
     const auto at = cr::endpoint::parse(listen);
     if (!at) {
         std::fprintf(stderr, "%s: %s: %s\n", program, listen.c_str(), at.error().message().c_str());
         return 1;
     }
     try {
-        cr::runtime runtime;
+        cr::runtime runtime(options);
         const cr::result<void> served = runtime.block_on(accept_each<Stream>(*at, session));
         if (!served && served.error() != cr::errc::cancelled) {
             std::fprintf(stderr, "%s: %s: %s\n", program, listen.c_str(), served.error().message().c_str());

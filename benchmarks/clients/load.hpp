@@ -75,6 +75,11 @@ class window {
         if (state_ == state::measuring) latency_.record(latency, messages);
     }
 
+    bool measuring() const { return state_ == state::measuring; }
+    double elapsed() const { return elapsed_; } // seconds, when it is over
+    std::uint64_t messages() const { return messages_; }
+    double percentile(double percent) const { return latency_.percentile(percent); } // microseconds
+
     void print_json() const {
         const auto messages = static_cast<double>(messages_);
         std::printf(
@@ -152,13 +157,28 @@ template <class Owner> class poller {
     }
 
     template <class Visitor> void wait(Visitor&& visit) {
-        const int count = epoll_wait(epoll_, events_.data(), static_cast<int>(events_.size()), 100);
-        if (count < 0 && errno != EINTR) peers::checked(count, "epoll_wait");
-        for (int i = 0; i < count; ++i)
-            visit(*static_cast<Owner*>(events_[static_cast<std::size_t>(i)].data.ptr));
+        take(
+            epoll_wait(epoll_, events_.data(), static_cast<int>(events_.size()), 100),
+            [&](Owner& owner, std::uint32_t) { visit(owner); });
+    }
+    // Until a point in time instead; tells what each is ready for.
+    template <class Visitor> void wait_until(clock_type::time_point limit, Visitor&& visit) {
+        const auto left = std::max(limit - clock_type::now(), clock_type::duration::zero());
+        const timespec timeout{
+            .tv_sec = left / std::chrono::seconds(1), .tv_nsec = (left % std::chrono::seconds(1)).count()};
+        take(
+            epoll_pwait2(epoll_, events_.data(), static_cast<int>(events_.size()), &timeout, nullptr), visit);
     }
 
   private:
+    template <class Visitor> void take(int count, const Visitor& visit) {
+        if (count < 0 && errno != EINTR) peers::checked(count, "epoll_wait");
+        for (int i = 0; i < count; ++i) {
+            const epoll_event& event = events_[static_cast<std::size_t>(i)];
+            visit(*static_cast<Owner*>(event.data.ptr), event.events);
+        }
+    }
+
     int epoll_ = peers::checked(epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
     std::array<epoll_event, 256> events_;
 };
