@@ -50,7 +50,8 @@ acceptor::acceptor(
     , limit_(options.max_connections)
     , count_(limit_ == 0 ? nullptr : std::make_shared<std::uint32_t>(0))
     , may_refuse_(options.refuse_when_out_of_descriptors && !options.direct_descriptors)
-    , direct_(options.direct_descriptors) {
+    , direct_(options.direct_descriptors)
+    , shared_(options.shared) {
     if (may_refuse_) open_reserve();
     home.add(static_cast<intake&>(*this));
 }

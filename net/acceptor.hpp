@@ -24,6 +24,8 @@ struct listen_options {
     // connections wait in the backlog. Such a stream has no native_handle(), and what asks the socket for something
     // (addresses, options, shutdown) takes an ordinary descriptor for the rest of the connection's life.
     bool direct_descriptors = false;
+    // Others accept from the same socket, by another descriptor of it, and go on when this listener closes (shared_port).
+    bool shared = false;
 };
 
 struct accepted_connection {
@@ -89,6 +91,7 @@ class acceptor final : public socket, private timer, private intake {
     void prepare_release() noexcept override;
     void closing() noexcept override;
     void cancel_in_flight() noexcept override;
+    bool is_shared() const noexcept override { return shared_; }
     void fire() noexcept override { ask_for_turn_end(); }
     void stop() noexcept override { close_gracefully(last_messages::buffered, {}); }
 
@@ -113,6 +116,7 @@ class acceptor final : public socket, private timer, private intake {
     std::shared_ptr<std::uint32_t> count_; // open connections, if there is a limit
     bool may_refuse_;
     bool direct_;
+    bool shared_;
     int reserve_ = -1;       // a descriptor to give up for a connection that is then refused
     bool multishot_ = false; // the accept in flight is one
     bool cancelled_ = false; // the accept in flight was asked to end for its taker's sake

@@ -202,7 +202,8 @@ void socket::begin_close(manner how) noexcept {
     if (how == manner::reset) let_close_reset();
     if (in_flight_ != 0) {
         // Not IORING_OP_SHUTDOWN, which costs a worker thread. A direct socket makes do with the cancels.
-        if (how == manner::orderly && !file_.direct) home_->behind().shutdown(file_.number, SHUT_RDWR);
+        if (how == manner::orderly && !file_.direct && !is_shared())
+            home_->behind().shutdown(file_.number, SHUT_RDWR);
         cancel_in_flight();
     }
     ask_for_turn_end();

@@ -175,6 +175,8 @@ class socket : protected completion, private turn_end_work, private resource {
     // Nothing may be waited for any more; operations in flight will be cancelled next.
     virtual void closing() noexcept = 0;
     virtual void cancel_in_flight() noexcept = 0;
+    // Others use the same socket by a descriptor of their own, and what ends for it must not end for them.
+    virtual bool is_shared() const noexcept { return false; }
     // The kernel has let go of the descriptor.
     virtual void let_go() noexcept {}
     // Adds the messages and blocks that it holds.

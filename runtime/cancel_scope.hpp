@@ -24,16 +24,21 @@ class cancel_scope : public list_node<cancel_scope_tag>, public list_node<untold
     explicit cancel_scope(cancel_scope* parent, time_point deadline = no_deadline) noexcept
         : executor_(parent->executor_)
         , deadline_(std::min(deadline, parent->deadline_))
-        , cancelled_(parent->cancelled_) {
+        , cancelled_(parent->cancelled_)
+        , shielded_(parent->shielded_) {
         parent->children_.push_back(*this);
     }
     // Below another one whose cancellation and deadline do not reach it.
     struct shielded {};
-    cancel_scope(cancel_scope* parent, shielded) noexcept
-        : executor_(parent->executor_) {}
+    cancel_scope(cancel_scope* parent, shielded, time_point deadline = no_deadline) noexcept
+        : executor_(parent->executor_)
+        , deadline_(deadline)
+        , shielded_(true) {}
 
     executor& home() const noexcept { return *executor_; }
     bool cancelled() const noexcept { return cancelled_; }
+    // It or one above it is shielded: no cancellation of the executor's root scope reaches it.
+    bool is_shielded() const noexcept { return shielded_; }
     // The nearest one, of this scope and those above it. Whoever has set it cancels the scope then.
     time_point deadline() const noexcept { return deadline_; }
     static constexpr time_point no_deadline = time_point::max();
@@ -74,6 +79,7 @@ class cancel_scope : public list_node<cancel_scope_tag>, public list_node<untold
     executor* executor_;
     time_point deadline_ = no_deadline;
     bool cancelled_ = false;
+    bool shielded_ = false;
     waiter_list waiting_;
     intrusive_list<cancel_scope, cancel_scope_tag> children_;
 };

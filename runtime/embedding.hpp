@@ -26,6 +26,8 @@ class embedding {
         leave_loop();
     }
     bool stopped() const noexcept { return home_ == nullptr; }
+    // In a child that was forked: the loop's registrations are its parent's too.
+    void abandon() noexcept { home_ = nullptr; }
 
   protected:
     // The thread that makes it is the executor's, or becomes it. Throws std::logic_error where the executor is another thread's,

@@ -16,24 +16,6 @@ namespace chainring {
 
 constinit thread_local executor* executor::current_ = nullptr;
 
-// Makes the executor the thread's current one, for the duration of a run.
-class executor::attached {
-  public:
-    explicit attached(executor& running) noexcept
-        : previous_(std::exchange(current_, &running)) {
-        running.buffers_->set_home_thread();
-    }
-    ~attached() {
-        current_ = previous_;
-        if (previous_ != nullptr) previous_->buffers_->set_home_thread();
-    }
-    attached(const attached&) = delete;
-    attached& operator=(const attached&) = delete;
-
-  private:
-    executor* previous_;
-};
-
 executor::executor(const executor_options& options, kernel& behind)
     : kernel_(behind)
     , ring_(behind, options.ring)
@@ -52,11 +34,26 @@ executor::executor(const executor_options& options, kernel& behind)
     }
 }
 
+executor& this_executor() {
+    if (executor* const here = executor::current()) return *here;
+    throw std::logic_error("there is no executor here: neither a task nor a posted function asks for it");
+}
+
 executor::~executor() {
+    if (!ended_) end();
+}
+
+void executor::end() noexcept {
+    ended_ = true;
+    refuses_work_ = true;
+    if (forked()) { // of its memory, too, the kernel may use what it has got in the parent
+        if (embedding_ != nullptr) embedding_->abandon();
+        return;
+    }
     if (embedding_ != nullptr) embedding_->stop();
     // A ring that is closed does not wait for its requests, so all of them must have ended before.
     if (enabled_) {
-        const attached here(*this);
+        const on_its_thread here(*this);
         for (const std::string& held : holdings_report()) log().warn("still held at shutdown: {}", held);
         stop_dozing();
         end_roots();
@@ -96,14 +93,15 @@ bool executor::remote_leases_ended() const noexcept {
 }
 
 void executor::take_ownership(const char* call) {
+    if (forked()) throw std::logic_error(std::string(call) + ": " + fork_guard::text());
     if (current_ == this)
         throw std::logic_error(std::string(call) + " called from within the executor's own turn");
     if (!enabled_) {
         ring_.enable();
         enabled_ = true;
-        owner_ = std::this_thread::get_id();
+        owner_.store(std::this_thread::get_id(), std::memory_order_relaxed);
     }
-    if (owner_ != std::this_thread::get_id())
+    if (!is_on_this_thread())
         throw std::logic_error(std::string(call) + " called on another thread than the executor's");
 }
 
@@ -128,11 +126,39 @@ void executor::give_up_roots(const std::exception_ptr& why) noexcept {
 }
 
 void executor::run_until(const bool& done) {
-    const attached here(*this);
+    const on_its_thread here(*this);
     stop_dozing();
     turn_until([this, &done] { return done || gave_up_; });
     end_overdue_roots();
     if (!done) throw shutdown_overdue();
+}
+
+void executor::serve_until(const std::function<bool()>& done) {
+    take_ownership("executor::serve_until");
+    const on_its_thread here(*this);
+    stop_dozing();
+    while (!done()) {
+        turn_until([this, &done] { return done() || (gave_up_ && !roots_.empty()); });
+        if (gave_up_) end_roots();
+    }
+}
+
+void executor::run_posts() noexcept {
+    const on_its_thread here(*this);
+    inbox_.run_all();
+}
+
+bool executor::run_last_posts() noexcept {
+    if (inbox_.empty()) return false;
+    const on_its_thread here(*this);
+    end_roots();
+    return true;
+}
+
+void executor::destroy_tasks() {
+    take_ownership("executor::destroy_tasks");
+    const on_its_thread here(*this);
+    end_roots();
 }
 
 void executor::stop_intakes() noexcept {
@@ -151,7 +177,7 @@ void executor::give_up() noexcept {
 }
 
 void executor::finish_closes() {
-    const attached here(*this);
+    const on_its_thread here(*this);
     for (;;) {
         turn_until([this] { return counters_.pending_closes == 0 && turn_end_.empty(); });
         if (ring_.unsubmitted() == 0) return;
@@ -174,7 +200,7 @@ int executor::native_handle() {
 }
 
 void executor::embed() {
-    const attached here(*this);
+    const on_its_thread here(*this);
     wake_up_.disarm(); // it would read what the loop is to see
     if (embedded_) return;
     const int returned = kernel_.register_event(ring_.native(), inbox_.event());
@@ -205,7 +231,7 @@ void executor::stop_dozing() noexcept {
 bool executor::pump(unsigned most_turns) {
     take_ownership("executor::pump");
     embed();
-    const attached here(*this);
+    const on_its_thread here(*this);
     if (dozing_) {
         ++counters_.pumps;
         kernel_.drain_event(inbox_.event());
@@ -248,6 +274,8 @@ void executor::run_what_is_ready() {
 }
 
 void executor::submit_and_reap(sleeping allowed) noexcept {
+    if (forked()) [[unlikely]]
+        fork_guard::end_child();
     const bool sleep = allowed == may_sleep && nothing_to_do() && prepare_to_sleep();
     time_point next;
     duration timeout{};
@@ -308,6 +336,8 @@ void executor::reap() noexcept {
 }
 
 void executor::submit_and_wait() noexcept {
+    if (forked()) [[unlikely]]
+        fork_guard::end_child();
     ring_.enter(true, nullptr, counters_);
     if (ring_.unsubmitted() == 0) until_submitted_.release_all();
     reap();

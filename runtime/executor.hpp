@@ -15,6 +15,7 @@
 #include <chainring/runtime/cancel_scope.hpp>
 #include <chainring/runtime/descriptor_set.hpp>
 #include <chainring/runtime/direct_descriptors.hpp>
+#include <chainring/runtime/fork_guard.hpp>
 #include <chainring/runtime/inbox.hpp>
 #include <chainring/runtime/ready_queue.hpp>
 #include <chainring/runtime/ring.hpp>
@@ -25,7 +26,9 @@
 #include <chainring/runtime/timer_wheel.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <concepts>
+#include <functional>
 #include <iosfwd>
 #include <memory>
 #include <optional>
@@ -84,6 +87,7 @@ class intake : public list_node<intake_tag> {
 };
 
 class embedding;
+class runtime;
 
 class executor final : private turn_end_work {
   public:
@@ -96,6 +100,10 @@ class executor final : private turn_end_work {
 
     // The executor whose turn runs on this thread, or nullptr.
     static executor* current() noexcept { return current_; }
+
+    // Its place among those of its runtime (runtime.hpp); 0 and nullptr for one that a program has made itself.
+    unsigned number() const noexcept { return number_; }
+    runtime* within() const noexcept { return within_; }
 
     // Runs `root` to its end on the calling thread, which owns the executor from the first call on. Closes
     // that are pending when it ends are completed before run returns. An exception of the task is rethrown. Throws
@@ -125,6 +133,8 @@ class executor final : private turn_end_work {
     template <std::invocable Work>
         requires(!std::derived_from<Work, posted_work>)
     void post(Work work) {
+        if (guard_.in_child()) [[unlikely]]
+            fork_guard::end_child();
         const bool here = current_ == this;
         posted_work& posted = posted_function<Work>::make(std::move(work), here);
         if (here)
@@ -133,10 +143,18 @@ class executor final : private turn_end_work {
             inbox_.post(posted);
     }
     // The same without an allocation: `work` must live until it has run. From signal handlers too.
-    void post(posted_work& work) noexcept { inbox_.post(work); }
+    void post(posted_work& work) noexcept {
+        if (guard_.in_child()) [[unlikely]]
+            fork_guard::end_child();
+        inbox_.post(work);
+    }
     // What was posted by now runs now instead of in the next turn. On the executor's thread, not within its
     // run.
-    void run_posts() noexcept { inbox_.run_all(); }
+    void run_posts() noexcept;
+
+    // This process was forked from the one that has made it: run, pump and native_handle throw std::logic_error, its turn and
+    // what is posted to it end the process with a text, and its destructor leaves alone what belongs to the parent.
+    bool forked() const noexcept { return guard_.in_child(); }
 
     // Cancelling it cancels every task of this executor.
     cancel_scope& root_scope() noexcept { return root_scope_; }
@@ -147,6 +165,32 @@ class executor final : private turn_end_work {
     // Resets what is connected, and ends `run`. Its task and those of `spawn` are destroyed.
     void give_up() noexcept;
     bool gave_up() const noexcept { return gave_up_; }
+
+    // For a runtime, whose executors end together.
+
+    void belongs_to(runtime& whole, unsigned number) noexcept {
+        within_ = &whole;
+        number_ = number;
+    }
+    // Turns until `done`, though the tasks may be given up meanwhile: they are destroyed then.
+    void serve_until(const std::function<bool()>& done);
+    // From here on it takes no work from other executors (errc::executor_ended).
+    void refuse_work() noexcept { refuses_work_ = true; }
+    bool refuses_work() const noexcept { return refuses_work_; }
+    bool has_tasks() const noexcept { return !roots_.empty(); }
+    // Destroys the tasks that nobody awaits where they stand. Neither within a run nor within a task.
+    void destroy_tasks();
+    // Ends every operation and waits for it, on its own thread; then it may be destroyed on another one. What is posted
+    // later waits for `run_last_posts`, on any thread. True: something was there.
+    void end() noexcept;
+    bool run_last_posts() noexcept;
+
+    // The executor is the current one as long as this lives.
+    class on_its_thread;
+    // True: it is this thread that runs it, or has run it last.
+    bool is_on_this_thread() const noexcept {
+        return owner_.load(std::memory_order_relaxed) == std::this_thread::get_id();
+    }
 
     statistics stats() const noexcept;
 
@@ -302,8 +346,6 @@ class executor final : private turn_end_work {
 
     enum sleeping : bool { no_sleep, may_sleep };
 
-    class attached;
-
     class cancels_to_repeat final : public timer {
       public:
         explicit cancels_to_repeat(executor& home) noexcept
@@ -318,6 +360,8 @@ class executor final : private turn_end_work {
 
     // Submits and reaps until the submission queue has room.
     io_uring_sqe& take_sqe() noexcept {
+        if (guard_.in_child()) [[unlikely]]
+            fork_guard::end_child();
         for (;;) {
             if (io_uring_sqe* sqe = ring_.next_sqe()) [[likely]]
                 return *sqe;
@@ -386,14 +430,39 @@ class executor final : private turn_end_work {
     bool dozing_ = false; // work makes the handle readable
     bool shutting_down_ = false;
     bool gave_up_ = false;
-    std::thread::id owner_;
+    bool refuses_work_ = false;
+    bool ended_ = false;
+    fork_guard guard_;
+    runtime* within_ = nullptr;
+    unsigned number_ = 0;
+    std::atomic<std::thread::id> owner_{};
 
     static constinit thread_local executor* current_;
+};
+
+class executor::on_its_thread {
+  public:
+    explicit on_its_thread(executor& running) noexcept
+        : previous_(std::exchange(current_, &running)) {
+        running.buffers_->set_home_thread();
+    }
+    ~on_its_thread() {
+        current_ = previous_;
+        if (previous_ != nullptr) previous_->buffers_->set_home_thread();
+    }
+    on_its_thread(const on_its_thread&) = delete;
+    on_its_thread& operator=(const on_its_thread&) = delete;
+
+  private:
+    executor* previous_;
 };
 
 inline ready_queue& ready_queue_of(executor& home) noexcept {
     return home.ready();
 }
+
+// The one that runs the task or the posted function that asks. Throws std::logic_error for whoever is neither.
+executor& this_executor();
 
 template <class T> T executor::run(task<T> root) {
     take_ownership("executor::run");

@@ -49,7 +49,11 @@ class frame_pool {
         release_now(memory);
     }
 
-    // Frames made on this thread less those freed on it.
+    // A frame of this thread's goes to another one, or came from there, and will be freed there.
+    static void gone() noexcept { --local_.blocks; }
+    static void came() noexcept { ++local_.blocks; }
+
+    // Frames made on this thread, or brought to it, less those freed on it and those that have gone.
     static std::int64_t live() noexcept;
 
     // Gives the memory this thread keeps back to the heap.

@@ -28,9 +28,16 @@ struct body_scope {
     void describe_rest(task_tree& to) const { children.describe(to); }
 };
 
+// It has its children here, so it stays.
+template <class T> class body_waiter : public task_waiter<T> {
+  public:
+    using task_waiter<T>::task_waiter;
+    bool replace(promise_base&, std::coroutine_handle<>) noexcept override { return false; }
+};
+
 template <class T> auto await_body(cancel_scope& scope, const task_group& children, task<T> body) noexcept {
-    return scoped_awaiter<body_scope, task_waiter<T>>(
-        body_scope{scope, children}, waiter_of(std::move(body)));
+    return scoped_awaiter<body_scope, body_waiter<T>>(
+        body_scope{scope, children}, body_waiter<T>(body.release()));
 }
 
 } // namespace detail

@@ -15,6 +15,10 @@ int signal_channel::take() noexcept {
 }
 
 void signal_channel::arrived(int signal) noexcept {
+    if (home_->forked()) { // the executor is the parent's
+        signal_handlers::pass_on(signal);
+        return;
+    }
     pending_.fetch_or(std::uint64_t{1} << (signal - 1));
     if (!posted_.exchange(true)) home_->post(static_cast<posted_work&>(*this));
 }

@@ -25,6 +25,7 @@ template <class T, class Done> class spawned_task final : public root_task, priv
     static void make(executor& home, task<T> root, Done done) {
         const auto frame = root.release();
         auto* const made = new spawned_task(home, frame, std::move(done));
+        frame_pool::gone(); // to the thread that runs it
         home.post(static_cast<posted_work&>(*made));
     }
 
@@ -43,6 +44,7 @@ template <class T, class Done> class spawned_task final : public root_task, priv
     ~spawned_task() { frame_.destroy(); }
 
     void run() noexcept override {
+        frame_pool::came();
         home_.add(*this);
         home_.ready().push(*this); // for its share of the turn's budget
     }
@@ -54,6 +56,11 @@ template <class T, class Done> class spawned_task final : public root_task, priv
         Done done = std::move(done_);
         delete this;
         done(std::move(end));
+    }
+    bool replace(promise_base&, std::coroutine_handle<> by) noexcept override {
+        frame_ = std::coroutine_handle<task_promise<T>>::from_address(by.address());
+        this->is_now(frame_.promise());
+        return true;
     }
     ended_task<T> outcome() noexcept {
         if (std::exception_ptr thrown = frame_.promise().exception())

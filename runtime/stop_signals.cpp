@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include <stdexcept>
+#include <utility>
 
 namespace chainring {
 
@@ -21,9 +22,10 @@ std::vector<int> without_ignored(const std::vector<int>& signals) {
 
 } // namespace
 
-stop_signals::stop_signals(executor& stopped, const shutdown_limits& limits)
+stop_signals::stop_signals(executor& stopped, const shutdown_limits& limits, std::function<void()> also)
     : home_(stopped)
-    , shutdown_(stopped, limits) {
+    , shutdown_(stopped, limits)
+    , also_(std::move(also)) {
     const std::vector<int> heeded = without_ignored({SIGINT, SIGTERM});
     if (!heeded.empty() && !handlers_.install(heeded, *this, signal_handlers::foreign::replace))
         throw std::logic_error("something else in this process handles SIGINT or SIGTERM already");
@@ -36,6 +38,10 @@ stop_signals::~stop_signals() {
 
 // The executor may hang in a task: a second signal must not need it.
 void stop_signals::arrived(int signal) noexcept {
+    if (home_.forked()) { // the executor is the parent's
+        signal_handlers::pass_on(signal);
+        return;
+    }
     constexpr duration duplicates = std::chrono::milliseconds(100);
     const duration now = std::chrono::steady_clock::now().time_since_epoch();
     duration::rep first = none_yet;

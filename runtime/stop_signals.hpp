@@ -7,6 +7,7 @@
 #include <chainring/runtime/signal_handlers.hpp>
 
 #include <atomic>
+#include <functional>
 
 namespace chainring {
 
@@ -14,7 +15,9 @@ class stop_signals final : private signal_receiver, private posted_work {
   public:
     // Throws std::logic_error if something in the process handles one of them already, but for a handler that the
     // program has installed itself: that one is put back at the end.
-    explicit stop_signals(executor& stopped, const shutdown_limits& limits = {});
+    // `also` is called on the executor's thread when the shutdown has begun.
+    explicit stop_signals(
+        executor& stopped, const shutdown_limits& limits = {}, std::function<void()> also = {});
     ~stop_signals();
     stop_signals(const stop_signals&) = delete;
     stop_signals& operator=(const stop_signals&) = delete;
@@ -23,10 +26,14 @@ class stop_signals final : private signal_receiver, private posted_work {
     static constexpr duration::rep none_yet = -1;
 
     void arrived(int signal) noexcept override;
-    void run() noexcept override { shutdown_.begin(); }
+    void run() noexcept override {
+        shutdown_.begin();
+        if (also_) also_();
+    }
 
     executor& home_;
     graceful_shutdown shutdown_;
+    std::function<void()> also_;
     std::atomic<duration::rep> first_at_ = none_yet; // nanoseconds on the monotonic clock
     signal_handlers handlers_;
 };

@@ -29,6 +29,7 @@ namespace chainring {
 template <class T = void> class task;
 
 class promise_base;
+class task_carrier;
 
 ready_queue& ready_queue_of(executor& home) noexcept;
 
@@ -36,6 +37,10 @@ ready_queue& ready_queue_of(executor& home) noexcept;
 class task_owner : public waiter {
   public:
     virtual void finished(promise_base& promise) noexcept = 0;
+    // The task goes on on another executor (resume_on), and a task of the same type takes its place here. False: it has to stay.
+    virtual bool replace(promise_base&, std::coroutine_handle<>) noexcept { return false; }
+    // Whoever has brought the task to this executor can bring it on to the next.
+    virtual task_carrier* carrier() noexcept { return nullptr; }
     void cancel() noexcept override {} // in no scope's list: what the task itself waits for is
 
   protected:
@@ -91,6 +96,13 @@ class promise_base {
 
     // The owner of a task that has not ended will hear of it.
     void wait_for_end(task_owner& owner) noexcept { owner_ = &owner; }
+
+    task_owner* owner() const noexcept { return owner_; }
+    // It goes on in another scope, and of its end hears another owner.
+    void move_to(cancel_scope& scope, task_owner& owner) noexcept {
+        scope_ = &scope;
+        owner_ = &owner;
+    }
 
     // The task is over: at its closing brace, or at a try_ that met an error. The owner may destroy the
     // frame.
@@ -206,6 +218,12 @@ class task_list {
         (task.previous_ == nullptr ? first_ : task.previous_->next_) = task.next_;
         (task.next_ == nullptr ? last_ : task.next_->previous_) = task.previous_;
     }
+    void replace(promise_base& task, promise_base& by) noexcept {
+        by.previous_ = task.previous_;
+        by.next_ = task.next_;
+        (by.previous_ == nullptr ? first_ : by.previous_->next_) = &by;
+        (by.next_ == nullptr ? last_ : by.next_->previous_) = &by;
+    }
     template <class Visitor> void for_each(Visitor&& visit) const {
         for (const promise_base* each = first_; each != nullptr; each = each->next_) visit(*each);
     }
@@ -268,6 +286,11 @@ template <class T> class task_waiter : public task_owner {
 
     promise_base* awaited() noexcept override { return child_ ? &child_.promise() : nullptr; }
     void destroy_awaited() noexcept override { std::exchange(child_, nullptr).destroy(); }
+
+    bool replace(promise_base&, std::coroutine_handle<> by) noexcept override {
+        child_ = std::coroutine_handle<task_promise<T>>::from_address(by.address());
+        return true;
+    }
 
     // True: `parent` stays suspended.
     bool begin(wait_site& parent, cancel_scope& scope) noexcept {

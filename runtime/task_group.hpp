@@ -179,6 +179,11 @@ class task_group {
         void finished(promise_base& promise) noexcept override {
             group_.end(static_cast<task_promise<void>&>(promise));
         }
+        bool replace(promise_base& task, std::coroutine_handle<> by) noexcept override {
+            group_.running_.replace(
+                task, std::coroutine_handle<task_promise<void>>::from_address(by.address()).promise());
+            return true;
+        }
 
       private:
         task_group& group_;

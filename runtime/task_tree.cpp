@@ -69,12 +69,14 @@ void task_tree::begin_line() {
 void task_tree::omit() {
     begin_line();
     to_ << "what is deeper is left out\n";
+    something_runs_ = true;
 }
 
 void task_tree::coroutine(const wait_site& site, const cancel_scope& scope) {
     begin_line();
     if (site.waits_for() == nullptr) {
         to_ << "a coroutine that runs or is about to\n";
+        something_runs_ = true;
         return;
     }
     to_ << short_name(site.where().function_name()) << " at " << site.where().file_name() << ':'

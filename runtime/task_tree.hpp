@@ -29,6 +29,9 @@ class task_tree {
     // It waits for another coroutine.
     void awaits(const wait_site& site, const cancel_scope& scope, std::string_view name = {});
 
+    // What was shown has, or may have, a coroutine that runs.
+    bool something_runs() const noexcept { return something_runs_; }
+
     // Of what several have to show.
     bool first_time(const void* shown) { return shown_.insert(shown).second; }
 
@@ -69,6 +72,7 @@ class task_tree {
     time_point since_{};
     time_point deadline_ = cancel_scope::no_deadline;
     unsigned depth_ = 0;
+    bool something_runs_ = false;
 };
 
 // The name of a function as people write it: without its type, its parameters and the arguments of templates.

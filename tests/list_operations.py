@@ -41,6 +41,8 @@ BASES = {
     "connect_waiter",
     "end_waiter",  # of the closes and the releases
     "release_waiter",
+    "remote_task_operation",  # of spawn_on and resume_on
+    "task_mover",
     "queued_operation",  # of the primitives in sync/
     "queued_waiter",
     "send_waiter",
@@ -52,6 +54,7 @@ NEVER_WAITED_IN = {
     "promise_base::at_the_end",  # a task that has ended
     "async_generator::promise_type::stop",  # a generator between two values
     "async_generator::promise_type::stop_with_copy",
+    "remote_task::root",  # is told of the end of another executor's task
     "task_group::nursery",  # is told of the ends of a group's children
     "root_task",  # these are told of the ends of tasks that nobody awaits
     "run_task",
@@ -67,6 +70,8 @@ NEVER_WAITED_IN = {
 MADE_IN = {
     "task_awaiter::waiter": "task",
     "detail::named_waiter": "named",
+    "detail::body_waiter": "task",
+    "detail::carried_task_operation": "resume_on",
     "detail::scoped_awaiter": "shield",
     "detail::timed_awaiter": "timeout",
     "detail::try_awaiter": "try_",

@@ -160,8 +160,7 @@ TRANSPORT_TEST_CASE("buffered_messages_in_steady_state_allocate_nothing") {
     });
 }
 
-TRANSPORT_TEST_CASE(
-    "messages_that_lie_in_one_block_are_read_and_sent_without_an_allocation") {
+TRANSPORT_TEST_CASE("messages_that_lie_in_one_block_are_read_and_sent_without_an_allocation") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         auto pair = co_await connected_to_plain<over_either>();
         framed link(pair.stream, length_prefixed<std::uint16_t>{1000});

@@ -2,6 +2,7 @@
 //
 // The operations are those that the headers have: the list is made from them.
 #include "datagram_race_cases.hpp"
+#include "executor_race_cases.hpp"
 #include "handover_race_cases.hpp"
 #include "socket_race_cases.hpp"
 #include "sync_race_cases.hpp"
@@ -247,6 +248,15 @@ cases cases_of_barrier_arrive_and_wait() {
 }
 cases cases_of_broadcast_receiver_receive() {
     return each<receives_a_broadcast>();
+}
+cases cases_of_call_on() {
+    return each<calls_an_executor>();
+}
+cases cases_of_resume_on() {
+    return sharing_rounds(each<goes_and_comes_back>());
+}
+cases cases_of_spawn_on() {
+    return each<reads_a_pipe<read_elsewhere>>();
 }
 cases cases_of_channel_receive() {
     return each<receives_from_a_channel>();

@@ -256,8 +256,7 @@ TRANSPORT_TEST_CASE("messages_of_random_sizes_pass_both_ways_in_order") {
     });
 }
 
-TRANSPORT_TEST_CASE(
-    "a_receive_that_is_cancelled_in_the_middle_of_a_message_loses_nothing") {
+TRANSPORT_TEST_CASE("a_receive_that_is_cancelled_in_the_middle_of_a_message_loses_nothing") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         auto pair = co_await connected_to_plain<over_either>();
         framed link(pair.stream, length_prefixed<std::uint16_t>{100});

@@ -2,6 +2,7 @@
 //
 // The functions are those that the headers have: the list is made from them.
 #include "datagram_race_cases.hpp"
+#include "executor_race_cases.hpp"
 #include "reader_race_cases.hpp"
 #include "sync_race_cases.hpp"
 
@@ -303,6 +304,16 @@ cases cases_of_task_framed_send() {
 }
 cases cases_of_task_framed_write() {
     return sending_lines<true>();
+}
+cases cases_of_task_move_to() {
+    return sharing_rounds(each<moves_a_connection<over_unix>, moves_a_connection<over_seqpacket>>());
+}
+// These are spawn_on and call_on in a scope, and need a runtime (tests/runtime/executors_test.cpp).
+cases cases_of_task_for_each_executor() {
+    return {};
+}
+cases cases_of_task_per_executor_make() {
+    return {};
 }
 cases cases_of_task_named() {
     return each<reads_a_pipe<read_in_a_named_task>>();
