@@ -78,7 +78,7 @@ template <class T> class remote_task : public remote_work, private task_carrier 
             if (this->start_root(of_.frame_)) of_.ended();
         }
         void finished(promise_base&) noexcept override { of_.ended(); }
-        void give_up() noexcept override { of_.given_up(); }
+        void give_up(std::exception_ptr) noexcept override { of_.given_up(); }
         task_carrier* carrier() noexcept override { return &of_; }
         void leave() noexcept {
             static_cast<list_node<root_tag>&>(*this).unlink();

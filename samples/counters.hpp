@@ -7,6 +7,22 @@
 #include <cstdio>
 #include <utility>
 
+// Of several executors.
+inline void add(chainring::statistics& sum, const chainring::statistics& more) {
+    sum.messages_sent += more.messages_sent;
+    sum.batches_sent += more.batches_sent;
+    sum.bytes_sent += more.bytes_sent;
+    sum.turns += more.turns;
+    sum.enters += more.enters;
+    sum.sqes += more.sqes;
+    sum.cqes += more.cqes;
+    sum.wakeups += more.wakeups;
+    sum.no_buffers += more.no_buffers;
+    sum.cq_overflows += more.cq_overflows;
+    sum.accepts_deferred += more.accepts_deferred;
+    sum.operations_in_flight += more.operations_in_flight;
+}
+
 inline void print_counters(const chainring::statistics& counters) {
     const std::pair<const char*, std::uint64_t> shown[] = {
         {"messages", counters.messages_sent},

@@ -3,21 +3,39 @@
 #include "echo_server.hpp"
 #include "standard_output.hpp"
 
+#include <mutex>
+
 namespace cr = chainring;
 
 int main(int argc, char** argv) {
-    const auto options = parse_echo_options("echo", "A TCP or unix echo server on chainring", argc, argv);
+    unsigned threads = 1;
+    const auto options = parse_echo_options(
+        "echo", "A TCP or unix echo server on chainring", argc, argv, [&threads](auto& arguments) {
+            arguments.option("--threads", threads, "executors, each with a thread and a listener of its own")
+                .between(1, 1024);
+        });
     if (!options) return options.error();
     try {
-        cr::runtime runtime({.executor = options->executor});
-        const cr::result<void> served = runtime.block_on(serve_any(options->listen));
+        cr::runtime runtime({.executor = options->executor, .threads = threads});
+        cr::result<void> served;
+        cr::statistics counters;
+        if (threads == 1) {
+            served = runtime.block_on(serve_any(options->listen));
+            counters = runtime.home().stats();
+        } else {
+            std::mutex adding;
+            served = runtime.block_on(serve_any_on_each(options->listen, [&](const cr::statistics& more) {
+                const std::lock_guard held(adding);
+                add(counters, more);
+            }));
+        }
         if (!served && served.error() != cr::errc::cancelled) {
             std::fprintf(
                 stderr, "echo: %s: %s\n", options->listen.to_string().c_str(),
                 served.error().message().c_str());
             return 1;
         }
-        print_counters(runtime.home().stats());
+        print_counters(counters);
         return written_or_failed("echo", 0);
     } catch (const std::exception& error) {
         std::fprintf(stderr, "echo: %s\n", error.what());

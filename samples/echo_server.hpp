@@ -6,6 +6,7 @@
 #include <chainring/chainring.hpp>
 
 #include <cstdio>
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -41,14 +42,45 @@ inline chainring::task<chainring::result<void>> serve_any(chainring::endpoint at
     return at.family() == AF_UNIX ? serve<chainring::unix_stream>(at) : serve<chainring::tcp_stream>(at);
 }
 
+// The same on each executor of the runtime: `ended` is called there when its connections have ended.
+template <class Stream>
+chainring::task<chainring::result<void>>
+serve_on_each(chainring::endpoint at, std::function<void(const chainring::statistics&)> ended) {
+    const auto port = co_await chainring::try_(chainring::shared_port<Stream>::open(at));
+    chainring::latch listening(chainring::this_runtime().size());
+    const auto serve_here = [&]() -> chainring::task<chainring::result<void>> {
+        auto listener = co_await chainring::try_(port.listen());
+        co_await chainring::try_(listening.arrive_and_wait());
+        if (chainring::this_executor().number() == 0) say_where(port.local().to_string());
+        auto connections = listener.connections();
+        const auto served = co_await chainring::scope(
+            [&](chainring::task_group& sessions) -> chainring::task<chainring::result<void>> {
+                for (;;) {
+                    Stream peer = co_await chainring::try_(connections.next());
+                    sessions.spawn(echo(std::move(peer)));
+                }
+            });
+        ended(chainring::this_executor().stats());
+        co_return served;
+    };
+    co_return co_await chainring::for_each_executor(serve_here);
+}
+
+inline chainring::task<chainring::result<void>>
+serve_any_on_each(chainring::endpoint at, std::function<void(const chainring::statistics&)> ended) {
+    return at.family() == AF_UNIX ? serve_on_each<chainring::unix_stream>(at, std::move(ended))
+                                  : serve_on_each<chainring::tcp_stream>(at, std::move(ended));
+}
+
 struct echo_options {
     chainring::endpoint listen;
     chainring::executor_options executor;
 };
 
-// The options, or the status to exit with.
-inline std::expected<echo_options, int>
-parse_echo_options(const char* name, const char* purpose, int argc, char** argv) {
+// The options, or the status to exit with. `more(arguments)` adds those that are the sample's own.
+template <class More = decltype([](command_line&) {})>
+std::expected<echo_options, int>
+parse_echo_options(const char* name, const char* purpose, int argc, char** argv, More more = {}) {
     std::string listen = "127.0.0.1:7000";
     std::string mode = "throughput";
     command_line arguments(purpose);
@@ -56,6 +88,7 @@ parse_echo_options(const char* name, const char* purpose, int argc, char** argv)
         "--listen", listen, "where to listen, as 127.0.0.1:7000, [::1]:7000, unix:/path or unix:@name");
     arguments.option("--mode", mode, "throughput: big batches; latency: completions at once")
         .one_of({"throughput", "latency"});
+    more(arguments);
     if (const auto status = arguments.parse(argc, argv)) return std::unexpected(*status);
 
     const auto at = chainring::endpoint::parse(listen);
