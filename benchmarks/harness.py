@@ -43,6 +43,8 @@ class Contestant:
     name: str
     command: tuple[str, ...]  # --listen is added
     listen: str = "127.0.0.1:0"
+    cores: tuple[int, ...] = (SERVER_CORE,)
+    client_cores: tuple[int, ...] = (CLIENT_CORE,)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -221,6 +223,7 @@ class _Window:
 class _Server:
     def __init__(self, contestant, process, errors):
         self.name = contestant.name
+        self.client_cores = contestant.client_cores
         self.process = process
         self._errors = errors
         self.address = None
@@ -270,7 +273,7 @@ def _server(contestant):
             [*contestant.command, "--listen", contestant.listen],
             stdout=subprocess.PIPE,
             stderr=errors,
-            preexec_fn=lambda: _settle(SERVER_CORE),
+            preexec_fn=lambda: _settle(contestant.cores),
         )
         try:
             server = _Server(contestant, process, errors)
@@ -293,7 +296,7 @@ def _run_client(program, server, shape, seconds, warmup):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: _settle(CLIENT_CORE),
+        preexec_fn=lambda: _settle(server.client_cores),
     )
     watchdog = threading.Timer(seconds + warmup + GRACE_SECONDS, client.kill)
     watchdog.start()
@@ -372,15 +375,15 @@ def may_pin():
     return {SERVER_CORE, CLIENT_CORE} <= os.sched_getaffinity(0)
 
 
-def _settle(core):
-    """In the child: its core, and precedence over whatever else the machine does, where that is allowed.
+def _settle(cores):
+    """In the child: its cores, and precedence over whatever else the machine does, where that is allowed.
 
     A session of its own matters where the scheduler shares the CPU among sessions first (autogroup): there a nice
     value counts only inside the session.
     """
     os.setsid()
     if may_pin():
-        os.sched_setaffinity(0, {core})
+        os.sched_setaffinity(0, cores)
     with contextlib.suppress(OSError):
         pathlib.Path("/proc/self/autogroup").write_text("-20")
     with contextlib.suppress(OSError):

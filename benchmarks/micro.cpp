@@ -119,4 +119,5 @@ int main() {
             [&] { check(asio.arm_many(count, delays) == count); }, asio_micro::available);
     }
     compare_shared(home, asio);
+    compare_posts(home);
 }

@@ -55,4 +55,7 @@ void compare(const char* name, const measured& how, Ours ours, Theirs theirs, bo
 // What tasks share (micro_shared.cpp).
 void compare_shared(chainring::executor& home, asio_micro::context& asio);
 
+// What it costs to reach another executor (micro_post.cpp).
+void compare_posts(chainring::executor& home);
+
 } // namespace micro

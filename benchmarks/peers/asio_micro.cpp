@@ -5,6 +5,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/dispatch.hpp>
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/experimental/channel.hpp>
 #include <boost/asio/experimental/concurrent_channel.hpp>
 #include <boost/asio/io_context.hpp>
@@ -12,8 +13,11 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <time.h>
 
+#include <atomic>
 #include <deque>
+#include <semaphore>
 #include <thread>
 
 namespace asio = boost::asio;
@@ -155,6 +159,52 @@ int context::arm_many(int count, const std::vector<std::chrono::nanoseconds>& de
     }
     state_->run();
     return ended;
+}
+
+class other_thread::state {
+  public:
+    asio::io_context io; // with the locks that two threads need
+    asio::executor_work_guard<asio::io_context::executor_type> work = asio::make_work_guard(io);
+    std::jthread thread{[this] { io.run(); }};
+};
+
+namespace {
+
+double nanoseconds_now() {
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return static_cast<double>(now.tv_sec) * 1e9 + static_cast<double>(now.tv_nsec);
+}
+
+} // namespace
+
+other_thread::other_thread()
+    : state_(std::make_unique<state>()) {}
+other_thread::~other_thread() {
+    state_->work.reset();
+}
+
+double other_thread::post_many(int count) {
+    std::atomic<int> left = count;
+    const double begun = nanoseconds_now();
+    for (int at = 0; at < count; ++at)
+        asio::post(state_->io, [&left] { left.fetch_sub(1, std::memory_order_relaxed); });
+    const double spent = nanoseconds_now() - begun;
+    while (left.load(std::memory_order_acquire) != 0) std::this_thread::yield();
+    return spent / count;
+}
+
+double other_thread::wake_up() {
+    double ran_at = 0;
+    std::binary_semaphore ran{0};
+    std::this_thread::sleep_for(std::chrono::microseconds(100));
+    const double begun = nanoseconds_now();
+    asio::post(state_->io, [&] {
+        ran_at = nanoseconds_now();
+        ran.release();
+    });
+    ran.acquire();
+    return ran_at - begun;
 }
 
 } // namespace asio_micro

@@ -35,6 +35,22 @@ class context {
     std::unique_ptr<state> state_;
 };
 
+// An io_context that a thread of its own runs.
+class other_thread {
+  public:
+    other_thread();
+    ~other_thread();
+
+    // Posts to it, and returns what one cost the sender, in nanoseconds.
+    double post_many(int count);
+    // How long it takes, asleep, to run what is posted, in nanoseconds.
+    double wake_up();
+
+  private:
+    class state;
+    std::unique_ptr<state> state_;
+};
+
 #else
 
 inline constexpr bool available = false;
@@ -49,6 +65,12 @@ class context {
     long channel_many(int, std::size_t) { return 0; }
     long channel_across(int, std::size_t) { return 0; }
     long strand_many(int, int) { return 0; }
+};
+
+class other_thread {
+  public:
+    double post_many(int) { return 0; }
+    double wake_up() { return 0; }
 };
 
 #endif
