@@ -31,21 +31,46 @@ inline task<result<int>> read_elsewhere(int from, std::span<char> into) {
 
 // To an executor that takes no work, and so back to the own one: as a task that another thread has brought.
 class goes_and_comes_back final : public race_case {
+    struct closed_executor {
+        executor home{{}, test_kernel()};
+        int round = 0; // odd: somebody wants it to run
+        closed_executor() {
+            (void)home.native_handle(); // of this thread
+            home.refuse_work();
+        }
+    };
+    struct wants {
+        closed_executor& other;
+        explicit wants(const std::shared_ptr<closed_executor>& wanted)
+            : other(*wanted) {
+            serve(*executor::current(), wanted, ++other.round);
+        }
+        ~wants() { ++other.round; }
+        wants(const wants&) = delete;
+        wants& operator=(const wants&) = delete;
+
+        // In every turn.
+        static void serve(executor& here, std::shared_ptr<closed_executor> closed, int round) {
+            here.post([&here, closed = std::move(closed), round] {
+                closed->home.run_posts();
+                if (closed->round == round) serve(here, closed, round);
+            });
+        }
+    };
+
     task<std::error_code> operate() override {
-        const result<void> gone = co_await resume_on(closed_);
-        if (gone != failure(errc::executor_ended)) co_return ended(gone);
-        const result<void> back = co_await resume_on(*home_);
-        co_return ended(back);
+        const wants served(closed_);
+        executor& here = *executor::current();
+        const auto goes = [](executor& there, executor& back) -> task<result<void>> {
+            const result<void> gone = co_await resume_on(there);
+            if (gone != failure(errc::executor_ended)) co_return gone;
+            co_return co_await resume_on(back);
+        };
+        const result<void> gone = co_await goes(closed_->home, here);
+        CHECK(executor::current() == &here);
+        co_return ended(gone);
     }
-    void complete() override { closed_.run_posts(); }
-    task<> prepare() override {
-        home_ = executor::current();
-        (void)closed_.native_handle(); // of this thread
-        closed_.refuse_work();
-        co_return;
-    }
-    executor* home_ = nullptr;
-    executor closed_{{}, test_kernel()};
+    std::shared_ptr<closed_executor> closed_ = std::make_shared<closed_executor>();
 };
 
 template <class Over> class moves_a_connection final : public race_case {
