@@ -149,10 +149,10 @@ void datagram_receiver::close(fault why) noexcept {
     if (reader_ != nullptr && !direct_) dismiss(*reader_, closed_);
 }
 
-// What is in the socket while a receive is armed comes by itself.
+// What is in the socket comes by itself if a receive is armed, but one that is about to be submitted has not seen it. Of an
+// empty datagram the kernel does not tell.
 bool datagram_receiver::has_arrived() const noexcept {
-    if (received_.has_news()) return true;
-    return !closed_ && !armed_ && home().behind().unread(socket_.control()) > 0;
+    return received_.has_news() || (!closed_ && home().behind().unread(socket_.control()) > 0);
 }
 
 } // namespace chainring
