@@ -89,7 +89,7 @@ template <class Over> class moves_a_connection final : public race_case {
         const result<void> moved = co_await std::move(moving);
         co_return ended(moved);
     }
-    void complete() override { CHECK(pair_->peer.send("x")); }
+    void complete() override { (void)pair_->peer.send("x"); } // it may have been closed by then
     task<> check(std::error_code error) override {
         if (!error) CHECK(got_ == "x");
         pair_.reset();
