@@ -444,16 +444,20 @@ class executor::on_its_thread {
   public:
     explicit on_its_thread(executor& running) noexcept
         : previous_(std::exchange(current_, &running)) {
-        running.buffers_->set_home_thread();
+        bring_leases_home_to(running);
     }
     ~on_its_thread() {
         current_ = previous_;
-        if (previous_ != nullptr) previous_->buffers_->set_home_thread();
+        if (previous_ != nullptr) bring_leases_home_to(*previous_);
     }
     on_its_thread(const on_its_thread&) = delete;
     on_its_thread& operator=(const on_its_thread&) = delete;
 
   private:
+    static void bring_leases_home_to(executor& running) noexcept {
+        if (!running.ended_) running.buffers_->set_home_thread();
+    }
+
     executor* previous_;
 };
 

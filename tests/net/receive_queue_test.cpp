@@ -8,7 +8,8 @@ using namespace std::literals;
 namespace {
 
 struct fixture {
-    executor home{executor_options{.ring = {}, .buffers = {.block_size = 64, .blocks = 32}}};
+    executor home{
+        executor_options{.ring = {}, .buffers = {.block_size = 64, .blocks = 32}}, test::test_kernel()};
     buffer_pool& pool = home.buffers();
     receive_queue queue;
     std::uint16_t next = 0;
