@@ -314,7 +314,7 @@ TRANSPORT_TEST_CASE("leases_are_reported_by_the_descriptor_that_their_bytes_came
     });
 }
 
-TRANSPORT_TEST_CASE("a_block_that_comes_home_wakes_a_sleeping_executor") {
+TRANSPORT_TEST_CASE("a_block_that_comes_home_wakes_a_sleeping_executor", "[linux]") {
     const bool from_another_thread = GENERATE(true, false);
     executor_options options = options_for(GENERATE(both_modes()));
     options.buffers.blocks = options.buffers.most_blocks = 1;
