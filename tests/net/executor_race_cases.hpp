@@ -24,8 +24,8 @@ class calls_an_executor final : public race_case {
 };
 
 inline task<result<int>> read_elsewhere(int from, std::span<char> into) {
-    auto reading = spawn_on(*executor::current(), [from, into] { return read_plainly(from, into); });
-    const result<int> read = co_await std::move(reading);
+    auto there = spawn_on(*executor::current(), [from, into] { return read_plainly(from, into); });
+    const result<int> read = co_await std::move(there);
     co_return read;
 }
 
