@@ -1,34 +1,11 @@
+#include "../temporary_directory.hpp"
 #include "sockets.hpp"
 
 #include <sys/stat.h>
 
-#include <filesystem>
-
 using namespace chainring;
 using namespace chainring::test;
 using namespace std::literals;
-
-namespace {
-
-// Gone with the test, and with it every socket in it.
-class temporary_directory {
-  public:
-    temporary_directory() {
-        std::string pattern = (std::filesystem::temp_directory_path() / "chainring-XXXXXX").string();
-        if (::mkdtemp(pattern.data()) == nullptr) FAIL("mkdtemp: " << std::strerror(errno));
-        path_ = pattern;
-    }
-    ~temporary_directory() {
-        std::error_code ignored;
-        std::filesystem::remove_all(path_, ignored);
-    }
-    std::string file(std::string_view name) const { return path_ + '/' + std::string(name); }
-
-  private:
-    std::string path_;
-};
-
-} // namespace
 
 TRANSPORT_TEST_CASE("a_listener_accepts_connections_in_the_order_in_which_they_came") {
     on_executor(GENERATE(both_modes()), []() -> task<> {

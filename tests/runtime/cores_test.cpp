@@ -1,8 +1,7 @@
+#include "../temporary_directory.hpp"
 #include "support.hpp"
 
 #include <chainring/runtime/cores.hpp>
-
-#include <stdlib.h>
 
 #include <fstream>
 
@@ -14,23 +13,15 @@ namespace {
 // The files of a system, as far as control groups go.
 class system_files {
   public:
-    system_files() {
-        std::string name = "/tmp/chainring-cores-XXXXXX";
-        REQUIRE(::mkdtemp(name.data()) != nullptr);
-        root_ = name;
-    }
-    ~system_files() { std::filesystem::remove_all(root_); }
-    system_files(const system_files&) = delete;
-    system_files& operator=(const system_files&) = delete;
-
     void write(const std::string& file, const std::string& text) const {
-        std::filesystem::create_directories((root_ / file).parent_path());
-        std::ofstream(root_ / file) << text;
+        const std::filesystem::path path = directory_.path() / file;
+        std::filesystem::create_directories(path.parent_path());
+        std::ofstream(path) << text;
     }
-    std::optional<double> quota() const { return cpu_quota(root_); }
+    std::optional<double> quota() const { return cpu_quota(directory_.path()); }
 
   private:
-    std::filesystem::path root_;
+    temporary_directory directory_;
 };
 
 } // namespace

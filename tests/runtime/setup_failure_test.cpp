@@ -1,13 +1,13 @@
+#include "../temporary_directory.hpp"
+
 #include <chainring/runtime/setup_failure.hpp>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <filesystem>
 #include <fstream>
 #include <string>
 
@@ -24,15 +24,6 @@ constexpr const char* containers_capabilities = "00000000a80425fb"; // Docker's 
 // A /proc of its own, in which nothing stands in the way; a file that is set to nullptr does not exist.
 class machine {
   public:
-    machine() {
-        std::string pattern = (std::filesystem::temp_directory_path() / "chainring-XXXXXX").string();
-        REQUIRE(::mkdtemp(pattern.data()) != nullptr);
-        folder_ = pattern;
-    }
-    ~machine() { std::filesystem::remove_all(folder_); }
-    machine(const machine&) = delete;
-    machine& operator=(const machine&) = delete;
-
     const char* disabled = "0\n";
     const char* group = "-1\n";
     int seccomp_mode = 0;
@@ -43,8 +34,8 @@ class machine {
 
     restriction_files files() const {
         const restriction_files paths{
-            folder_ / "io_uring_disabled", folder_ / "io_uring_group", folder_ / "status",
-            folder_ / "limits"};
+            directory_.path() / "io_uring_disabled", directory_.path() / "io_uring_group",
+            directory_.path() / "status", directory_.path() / "limits"};
         if (disabled) std::ofstream(paths.io_uring_disabled) << disabled;
         if (group) std::ofstream(paths.io_uring_group) << group;
         if (!has_proc) return paths;
@@ -63,7 +54,7 @@ class machine {
     setup_failure diagnose(int error) const { return diagnose_setup_failure(error, files()); }
 
   private:
-    std::filesystem::path folder_;
+    test::temporary_directory directory_;
 };
 
 } // namespace
