@@ -2,7 +2,10 @@
 //
 //     cr::watch<settings> current(read_settings());
 //     auto changes = current.subscribe();
-//     while (auto changed = co_await changes.next()) apply(*changed);
+//     while (auto latest = co_await changes.changed()) apply(*latest);
+//
+// `receive` is what takes values one after the other out of a channel, a oneshot, a broadcast; here there is one to look at, and
+// what is waited for is its change.
 #pragma once
 
 #include <chainring/sync/next_operation.hpp>
@@ -65,7 +68,7 @@ template <std::copyable T> class watch_receiver final {
     // cancellation:   at once; the value is still to be seen
     // ownership:      of a copy; the receiver must outlive it
     // thread:         any executor's; the task goes on on its own
-    next_operation<watch_receiver> next() noexcept { return {*this, *from_, "watch"}; }
+    next_operation<watch_receiver> changed() noexcept { return {*this, *from_, "watch"}; }
 
   private:
     friend watch<T>;

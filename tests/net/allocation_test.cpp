@@ -253,7 +253,7 @@ task<> use_without_waiting(shared_things& all, int rounds) {
         (void)all.news.send(round);
         (void)co_await all.reader.receive();
         (void)all.current.set(round);
-        (void)co_await all.changes.next();
+        (void)co_await all.changes.changed();
         (void)co_await all.limiter.acquire();
     }
 }

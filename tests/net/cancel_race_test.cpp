@@ -402,7 +402,7 @@ cases cases_of_unix_stream_connect() {
 cases cases_of_uring() {
     return each<reads_a_pipe<read_plainly>>();
 }
-cases cases_of_watch_receiver_next() {
+cases cases_of_watch_receiver_changed() {
     return each<sees_a_change>();
 }
 cases cases_of_yield() {

@@ -181,14 +181,14 @@ class receives_a_broadcast final : public race_case {
 
 class sees_a_change final : public race_case {
     task<std::error_code> operate() override {
-        const result<int> changed = co_await changes_.next();
+        const result<int> changed = co_await changes_.changed();
         if (changed) CHECK(changed == number_);
         co_return ended(changed);
     }
     void complete() override { CHECK(current_.set(++number_).has_value()); }
     task<> check(std::error_code error) override {
         if (!error) co_return;
-        const result<int> kept = co_await changes_.next();
+        const result<int> kept = co_await changes_.changed();
         CHECK(kept == number_);
     }
     int number_ = 0;

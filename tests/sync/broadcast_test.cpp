@@ -111,14 +111,14 @@ TEST_CASE("a_receiver_of_a_watch_sees_the_latest_value") {
         CHECK(current.get() == 1);
         CHECK(current.set(2).has_value());
         CHECK(current.set(3).has_value());
-        const result<int> latest = co_await changes.next();
+        const result<int> latest = co_await changes.changed();
         CHECK(latest == 3);
-        const result<int> unchanged = co_await timeout(1ms, changes.next());
+        const result<int> unchanged = co_await timeout(1ms, changes.changed());
         CHECK(unchanged == failure(errc::timed_out));
         task_group group(co_await this_scope{});
         int seen = 0;
         group.spawn([](auto& of, int& value) -> task<> {
-            const result<int> next = co_await of.next();
+            const result<int> next = co_await of.changed();
             value = *next;
         }(changes, seen));
         co_await everybody_waits();
@@ -129,9 +129,9 @@ TEST_CASE("a_receiver_of_a_watch_sees_the_latest_value") {
         CHECK(current.set(6).has_value());
         current.close();
         CHECK(current.set(7) == failure(errc::closed));
-        const result<int> last = co_await changes.next();
+        const result<int> last = co_await changes.changed();
         CHECK(last == 6);
-        const result<int> end = co_await changes.next();
+        const result<int> end = co_await changes.changed();
         CHECK(end == failure(errc::closed));
     }());
     check_baseline(used);
@@ -151,7 +151,7 @@ TEST_CASE("a_watch_brings_the_last_value_to_other_executors", "[linux]") {
         }
         auto changes = current.subscribe();
         ready = true;
-        while (auto value = co_await changes.next()) last = *value > last ? *value : -1;
+        while (auto value = co_await changes.changed()) last = *value > last ? *value : -1;
     });
     CHECK(last == count);
 }
