@@ -57,7 +57,8 @@ class task_group {
     // The same, and a handle on what the child returns (child.hpp).
     template <class T> child<T> start(task<T> started);
 
-    // The same, once fewer than `max_children` run.
+    // The same, once fewer than `max_children` run. A child that spawns into its own group holds a place while it waits: if all
+    // of them do so at the same time, none goes on (executor::dump shows it). Such children use `spawn`, or a group of their own.
     //
     // completes when: the child has been spawned; at once if there is a place
     // errors:         errc::cancelled: the child never ran
