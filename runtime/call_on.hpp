@@ -7,24 +7,21 @@
 // co_await: it destroys the captures twice.
 #pragma once
 
+#include <chainring/runtime/kept_outcome.hpp>
 #include <chainring/runtime/operation.hpp>
 #include <chainring/runtime/remote_work.hpp>
 
 #include <concepts>
-#include <exception>
-#include <functional>
-#include <optional>
 #include <type_traits>
+#include <utility>
 
 namespace chainring {
 
 template <class Function>
 class [[nodiscard("co_await it")]] call_on_operation : public operation<call_on_operation<Function>>,
                                                        private remote_work {
-    using returned = std::invoke_result_t<Function&>;
-
   public:
-    using outcome = as_result<returned>;
+    using outcome = kept_outcome<Function>::type;
 
     call_on_operation(executor& there, Function function)
         : remote_work(there)
@@ -43,27 +40,12 @@ class [[nodiscard("co_await it")]] call_on_operation : public operation<call_on_
     void refuse(fault error) noexcept { error_ = error; }
     void cancel() noexcept override { this->ask_to_end(); }
     void describe(task_tree& to) const override { to.waits("a call on another executor"); }
-    outcome await_resume() {
-        if (exception_) std::rethrow_exception(std::exchange(exception_, nullptr));
-        if (error_) return failure(error_);
-        return std::move(*outcome_);
-    }
+    outcome await_resume() { return kept_.take(error_); }
 
   private:
     void arrived(executor&, bool asked_to_end) noexcept override {
         if (asked_to_end) return this->settle(errc::cancelled);
-        try {
-            if constexpr (std::is_void_v<returned>) {
-                std::invoke(function_);
-                outcome_.emplace();
-            } else if constexpr (is_result<returned>) {
-                outcome_.emplace(std::invoke(function_));
-            } else {
-                outcome_.emplace(std::in_place, std::invoke(function_));
-            }
-        } catch (...) {
-            exception_ = std::current_exception();
-        }
+        kept_.run(function_);
         this->settle({});
     }
     bool destroy_there(errand::stack) noexcept override { return false; } // it runs, and settles
@@ -73,8 +55,7 @@ class [[nodiscard("co_await it")]] call_on_operation : public operation<call_on_
     }
 
     Function function_;
-    std::optional<outcome> outcome_;
-    std::exception_ptr exception_;
+    kept_outcome<Function> kept_;
     ready_queue* ready_ = nullptr;
     fault error_;
 };

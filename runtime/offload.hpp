@@ -7,11 +7,9 @@
 #pragma once
 
 #include <chainring/runtime/blocking_pool.hpp>
+#include <chainring/runtime/kept_outcome.hpp>
 #include <chainring/runtime/operation.hpp>
 
-#include <exception>
-#include <functional>
-#include <optional>
 #include <type_traits>
 #include <utility>
 
@@ -20,10 +18,8 @@ namespace chainring {
 template <class Function>
 class [[nodiscard("co_await it")]] offload_operation : public operation<offload_operation<Function>>,
                                                        private blocking_work {
-    using returned = std::invoke_result_t<Function&>;
-
   public:
-    using outcome = std::conditional_t<is_result<returned>, returned, result<returned>>;
+    using outcome = kept_outcome<Function>::type;
 
     offload_operation(const blocking_pool& pool, Function function)
         : blocking_work(pool)
@@ -46,35 +42,17 @@ class [[nodiscard("co_await it")]] offload_operation : public operation<offload_
         home_ready_->push(*this);
     }
     void describe(task_tree& to) const override { to.waits("blocking work"); }
-    outcome await_resume() {
-        if (exception_) std::rethrow_exception(std::exchange(exception_, nullptr));
-        if (error_) return failure(error_);
-        return std::move(*outcome_);
-    }
+    outcome await_resume() { return kept_.take(error_); }
 
   private:
-    void execute() noexcept override {
-        try {
-            if constexpr (std::is_void_v<returned>) {
-                std::invoke(function_);
-                outcome_.emplace();
-            } else if constexpr (is_result<returned>) {
-                outcome_.emplace(std::invoke(function_));
-            } else {
-                outcome_.emplace(std::in_place, std::invoke(function_));
-            }
-        } catch (...) {
-            exception_ = std::current_exception();
-        }
-    }
+    void execute() noexcept override { kept_.run(function_); }
     void settled(fault refused) noexcept override {
         error_ = refused;
         home_ready_->push(*this);
     }
 
     Function function_;
-    std::optional<outcome> outcome_;
-    std::exception_ptr exception_;
+    kept_outcome<Function> kept_;
     ready_queue* home_ready_ = nullptr;
     fault error_;
 };
