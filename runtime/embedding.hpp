@@ -6,8 +6,6 @@
 
 #include <chainring/runtime/executor.hpp>
 
-#include <fcntl.h>
-
 #include <cassert>
 #include <optional>
 
@@ -47,10 +45,6 @@ class embedding {
     virtual void leave_loop() noexcept = 0;
 
     int handle() const noexcept { return handle_; }
-    // Loops make what they watch non-blocking, which the executor's own reads, as in `run`, do not expect.
-    void keep_blocking() const noexcept {
-        ::fcntl(handle_, F_SETFL, ::fcntl(handle_, F_GETFL) & ~O_NONBLOCK);
-    }
     std::optional<time_point> next_deadline() const noexcept { return home_->next_deadline(); }
 
     // True: the loop is to call it again, after a look at its other work. What runs here may have stopped the embedding.

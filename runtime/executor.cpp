@@ -62,7 +62,7 @@ void executor::end() noexcept {
         turn_until([this] { return posts_expected_ == 0; }); // they need the inbox
         finish_closes();
         wake_up_.disarm();
-        while (cancels_in_flight_ != 0) submit_and_reap(no_sleep);
+        while (cancels_.in_flight() != 0) submit_and_reap(no_sleep);
         slots_.for_each_in_flight([](operation_id, const slot& left) { left.target->given_up(); });
     } else {
         end_roots();
@@ -287,13 +287,6 @@ void executor::submit_and_reap(sleeping allowed) noexcept {
     reap();
 }
 
-void executor::wake_up::arm() {
-    if (home_.in_flight(read_)) return;
-    read_ = home_.submit(*this, [this](io_uring_sqe& sqe) {
-        io_uring_prep_read(&sqe, home_.inbox_.event(), &count_, sizeof count_, 0);
-    });
-}
-
 bool executor::prepare_to_sleep() noexcept {
     const std::uint64_t reaped = counters_.cqes;
     wake_up_.arm();
@@ -316,7 +309,7 @@ void executor::reap() noexcept {
         [this](const io_uring_cqe& cqe) {
             if ((cqe.user_data & operation_id::cancel_tag) != 0) [[unlikely]] {
                 ++counters_.terminal_cqes;
-                cancel_answered(operation_id(cqe.user_data & ~operation_id::cancel_tag), cqe.res);
+                cancels_.answered(operation_id(cqe.user_data & ~operation_id::cancel_tag), cqe.res);
                 return;
             }
             const operation_id id(cqe.user_data);
@@ -343,65 +336,12 @@ void executor::submit_and_wait() noexcept {
     reap();
 }
 
-void executor::request_cancel(operation_id id) noexcept {
-    if (!may_cancel(id)) return;
-    make_room(1);
-    if (!may_cancel(id)) return; // it ended while room was made
-    io_uring_sqe& sqe = take_sqe();
-    io_uring_prep_cancel64(&sqe, id.user_data(), 0);
-    sqe.user_data = operation_id::cancel_tag | id.user_data();
-    ++cancels_in_flight_;
-}
-
-// Whatever the answer, the operation's own CQE decides. Two answers need more while the operation is still
-// there: "not found", as the kernel does not find a connect to a full unix backlog between two polls, and
-// "already", which comes to nothing if the worker thread that had the operation was just giving it up to poll
-// its file instead.
-void executor::cancel_answered(operation_id id, int answer) noexcept {
-    --cancels_in_flight_;
-    slot* const found = slots_.find(id);
-    if (found == nullptr) return;
-    // What is left of a zero-copy send is its notification, which comes when the network lets go.
-    const bool zero_copy = found->opcode == IORING_OP_SEND_ZC || found->opcode == IORING_OP_SENDMSG_ZC;
-    found->beyond_cancel = answer == -ENOENT && zero_copy;
-    if (found->beyond_cancel) return;
-    if (answer == -ENOENT) {
-        to_cancel_.push_back(id);
-        at_turn_end(*this);
-    } else if (answer == -EALREADY) {
-        cancels_to_repeat_.add(id);
-    }
-}
-
-void executor::cancels_to_repeat::add(operation_id id) {
-    // A worker in the middle of a file operation cannot be stopped: not to be asked all the time.
-    constexpr duration pause = std::chrono::milliseconds(1);
-    ids_.push_back(id);
-    if (!armed()) home_.timers_.arm(*this, home_.kernel_.now() + pause);
-}
-
-void executor::cancels_to_repeat::fire() noexcept {
-    for (const operation_id id : std::exchange(ids_, {})) home_.request_cancel(id);
-}
-
 void executor::cancel_and_wait(operation_id id, unsigned members) noexcept {
     request_cancel(id, members);
     while (in_flight(id)) {
         submit_and_wait();
-        if (cancels_in_flight_ == 0) request_cancel(id, members);
+        if (cancels_.in_flight() == 0) request_cancel(id, members);
     }
-}
-
-void executor::dispose(file_handle file, direct_place&& place) noexcept {
-    ++counters_.descriptors_opened;
-    ++disposing_;
-    close_begun();
-    to_dispose_.push_back(new disposed_file(*this, file, std::move(place)));
-    at_turn_end(*this);
-}
-
-void executor::disposed_file::submit() {
-    home_.submit(*this, [this](io_uring_sqe& sqe) { prepare_close(sqe, file_); });
 }
 
 int executor::install_descriptor(file_handle direct) noexcept {
@@ -417,11 +357,6 @@ int executor::install_descriptor(file_handle direct) noexcept {
         installed, [direct](io_uring_sqe& sqe) { io_uring_prep_fixed_fd_install(&sqe, direct.number, 0); });
     while (!installed.done) submit_and_wait();
     return installed.result;
-}
-
-void executor::at_turn_end() noexcept {
-    for (disposed_file* disposed : std::exchange(to_dispose_, {})) disposed->submit();
-    for (operation_id id : std::exchange(to_cancel_, {})) request_cancel(id);
 }
 
 } // namespace chainring

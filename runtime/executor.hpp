@@ -12,18 +12,23 @@
 
 #include <chainring/runtime/audit.hpp>
 #include <chainring/runtime/buffer_pool.hpp>
+#include <chainring/runtime/cancel_requests.hpp>
 #include <chainring/runtime/cancel_scope.hpp>
 #include <chainring/runtime/descriptor_set.hpp>
 #include <chainring/runtime/direct_descriptors.hpp>
+#include <chainring/runtime/disposal.hpp>
 #include <chainring/runtime/fork_guard.hpp>
 #include <chainring/runtime/inbox.hpp>
+#include <chainring/runtime/posted_function.hpp>
 #include <chainring/runtime/ready_queue.hpp>
+#include <chainring/runtime/registered.hpp>
 #include <chainring/runtime/ring.hpp>
 #include <chainring/runtime/root_task.hpp>
 #include <chainring/runtime/slots.hpp>
 #include <chainring/runtime/statistics.hpp>
 #include <chainring/runtime/submission_memory.hpp>
 #include <chainring/runtime/timer_wheel.hpp>
+#include <chainring/runtime/wake_up.hpp>
 
 #include <algorithm>
 #include <atomic>
@@ -45,51 +50,10 @@ struct executor_options {
     unsigned direct_descriptors = 0;
 };
 
-struct turn_end_tag;
-
-// Has something to submit when the turn's coroutines have run.
-class turn_end_work : public list_node<turn_end_tag> {
-  public:
-    virtual void at_turn_end() noexcept = 0;
-
-  protected:
-    ~turn_end_work() = default;
-};
-
-struct resource_tag;
-
-// Holds a descriptor for the executor's user, and must not outlive the ring.
-class resource : public list_node<resource_tag> {
-  public:
-    // The executor ends: give the descriptor up now. After a shutdown that took too long: whatever that loses.
-    virtual void abandon() noexcept = 0;
-
-    // Adds what it holds.
-    virtual void count(holdings& total) const noexcept = 0;
-    // Its own accounts agree with what it holds.
-    virtual bool consistent() const noexcept { return true; }
-    // Which one it is, what it holds and since when, for people.
-    virtual std::string describe(time_point now) const = 0;
-
-  protected:
-    ~resource() = default;
-};
-
-struct intake_tag;
-
-// Something that takes new work in: it ends when a shutdown begins.
-class intake : public list_node<intake_tag> {
-  public:
-    virtual void stop() noexcept = 0; // called once; it is in no list then
-
-  protected:
-    ~intake() = default;
-};
-
 class embedding;
 class runtime;
 
-class executor final : private turn_end_work {
+class executor final {
   public:
     // Throws std::system_error with a text that says what blocks io_uring and what to do about it.
     explicit executor(const executor_options& options = {}, kernel& behind = linux_kernel());
@@ -263,7 +227,7 @@ class executor final : private turn_end_work {
 
     // Asks for the operation's end; its own CQE tells what became of it. An operation that has ended is no
     // error.
-    void request_cancel(operation_id id) noexcept;
+    void request_cancel(operation_id id) noexcept { cancels_.request(id); }
     // The same for a chain: which of its members runs is not known here, and the kernel finds no other.
     void request_cancel(operation_id id, unsigned members) noexcept {
         for (unsigned member = 0; member < members; ++member)
@@ -292,7 +256,7 @@ class executor final : private turn_end_work {
 
     // Closes, at the turn's end, what the kernel has accepted and nobody took. May be called while reaping.
     // The place by reference: a caller asks it in the same argument list whether the file is direct.
-    void dispose(file_handle file, direct_place&& place) noexcept;
+    void dispose(file_handle file, direct_place&& place) noexcept { disposal_.begin(file, std::move(place)); }
     // An ordinary descriptor of the same file, or a negative errno: for calls that take no direct one. Waits, so
     // not to be called while reaping.
     int install_descriptor(file_handle direct) noexcept;
@@ -305,58 +269,9 @@ class executor final : private turn_end_work {
     void given_back() noexcept { turn_end_.take_all(close_end_); }
 
   private:
-    // The read of the inbox's event: a wake-up by another thread.
-    class wake_up final : public completion {
-      public:
-        explicit wake_up(executor& home) noexcept
-            : home_(home) {}
-        void complete(const io_uring_cqe&) noexcept override { ++home_.counters_.wakeups; }
-        void arm();
-        void disarm() noexcept { home_.cancel_and_wait(read_); }
-        bool counted() const noexcept { return read_ && home_.slots_.find(read_) != nullptr; }
-        bool is(operation_id id) const noexcept { return read_ && id.user_data() == read_.user_data(); }
-
-      private:
-        executor& home_;
-        operation_id read_;
-        std::uint64_t count_ = 0;
-    };
-
-    // On its way to being closed.
-    class disposed_file final : public completion {
-      public:
-        disposed_file(executor& home, file_handle file, direct_place place) noexcept
-            : home_(home)
-            , file_(file)
-            , place_(std::move(place)) {}
-        void submit();
-        void complete(const io_uring_cqe&) noexcept override {
-            ++home_.counters_.descriptors_closed;
-            --home_.disposing_;
-            place_.end();
-            home_.close_ended();
-            delete this;
-        }
-
-      private:
-        executor& home_;
-        file_handle file_;
-        direct_place place_;
-    };
+    friend class cancel_requests; // whose SQEs have no slots
 
     enum sleeping : bool { no_sleep, may_sleep };
-
-    class cancels_to_repeat final : public timer {
-      public:
-        explicit cancels_to_repeat(executor& home) noexcept
-            : home_(home) {}
-        void add(operation_id id);
-        void fire() noexcept override;
-
-      private:
-        executor& home_;
-        std::vector<operation_id> ids_;
-    };
 
     // Submits and reaps until the submission queue has room.
     io_uring_sqe& take_sqe() noexcept {
@@ -369,7 +284,6 @@ class executor final : private turn_end_work {
         }
     }
 
-    void at_turn_end() noexcept override;
     void take_ownership(const char* call);
     void end_roots() noexcept;
     void end_overdue_roots() noexcept;
@@ -390,11 +304,6 @@ class executor final : private turn_end_work {
     void stop_dozing() noexcept;
     void submit_and_reap(sleeping allowed) noexcept;
     void submit_and_wait() noexcept;
-    bool may_cancel(operation_id id) noexcept {
-        const slot* const found = slots_.find(id);
-        return found != nullptr && !found->beyond_cancel;
-    }
-    void cancel_answered(operation_id id, int answer) noexcept;
     void reap() noexcept;
 
     kernel& kernel_;
@@ -413,17 +322,14 @@ class executor final : private turn_end_work {
     intrusive_list<intake, intake_tag> intakes_;
     direct_table direct_table_;
     descriptor_set descriptors_;
-    std::vector<disposed_file*> to_dispose_;
-    std::vector<operation_id> to_cancel_;
     cancel_scope root_scope_;
     intrusive_list<root_task, root_tag> roots_; // that run
     statistics counters_;
     unsigned budget_;
-    unsigned cancels_in_flight_ = 0;
-    unsigned disposing_ = 0; // descriptors on their way to being closed
     unsigned posts_expected_ = 0;
-    cancels_to_repeat cancels_to_repeat_{*this};
-    wake_up wake_up_{*this};
+    cancel_requests cancels_{*this};
+    disposal disposal_{*this};
+    wake_up wake_up_{*this, inbox_.event()};
     bool enabled_ = false;
     bool embedded_ = false;
     embedding* embedding_ = nullptr;

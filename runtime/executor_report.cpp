@@ -19,8 +19,8 @@ std::vector<std::string> executor::broken_invariants() {
     holdings held;
     held.unsubmitted_sqes = ring_.unsubmitted();
     held.operations = slots_.in_flight();
-    held.cancels = cancels_in_flight_;
-    held.descriptors = disposing_;
+    held.cancels = cancels_.in_flight();
+    held.descriptors = disposal_.descriptors();
     std::uint32_t blocks = 0;
     for_each_pool([&](const buffer_pool& each) {
         held.blocks += each.leased() + each.provided() + each.free();
@@ -80,7 +80,7 @@ void executor::dump(std::ostream& to) const {
 statistics executor::stats() const noexcept {
     statistics snapshot = counters_;
     snapshot.operations_in_flight = slots_.in_flight();
-    if (wake_up_.counted()) --snapshot.operations_in_flight;
+    if (wake_up_.armed()) --snapshot.operations_in_flight;
     for_each_pool([&snapshot](const buffer_pool& each) { snapshot.buffers_leased += each.leased(); });
     snapshot.second_resumptions = waiter::second_resumptions();
     snapshot.live_tasks = static_cast<std::uint32_t>(std::max<std::int64_t>(frame_pool::live(), 0));

@@ -2,13 +2,10 @@
 // and the handshake that wakes a sleeping executor once.
 #pragma once
 
-#include <chainring/runtime/frame_pool.hpp>
 #include <chainring/runtime/kernel.hpp>
 #include <chainring/runtime/machine_memory.hpp>
 
 #include <cassert>
-#include <memory>
-#include <new>
 #include <utility>
 
 namespace chainring {
@@ -25,34 +22,6 @@ class posted_work {
   private:
     template <class> friend class inbox_over;
     posted_work* next_ = nullptr;
-};
-
-// Owns a function that was posted. From the frame pool where poster and executor share a thread.
-template <class Function> class posted_function final : public posted_work {
-  public:
-    static posted_function& make(Function&& function, bool pooled) {
-        void* memory =
-            pooled ? frame_pool::allocate(sizeof(posted_function)) : ::operator new(sizeof(posted_function));
-        return *::new (memory) posted_function(std::move(function), pooled);
-    }
-    void run() noexcept override {
-        Function function(std::move(function_));
-        const bool pooled = pooled_;
-        std::destroy_at(this);
-        if (pooled)
-            frame_pool::release(this, sizeof *this);
-        else
-            ::operator delete(this);
-        function();
-    }
-
-  private:
-    posted_function(Function&& function, bool pooled)
-        : function_(std::move(function))
-        , pooled_(pooled) {}
-
-    Function function_;
-    bool pooled_;
 };
 
 template <class Memory> class inbox_over {

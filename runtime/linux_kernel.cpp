@@ -150,7 +150,7 @@ class linux_kernel_calls final : public kernel {
     void drain_event(int descriptor) noexcept override {
         std::uint64_t signals = 0;
         const iovec whole{&signals, sizeof signals};
-        // Without O_NONBLOCK, which a read by the ring would suffer from.
+        // The file may be blocking: an embedding's loop decides.
         (void)::preadv2(descriptor, &whole, 1, -1, RWF_NOWAIT);
     }
 

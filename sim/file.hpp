@@ -21,7 +21,13 @@ class event_file final : public file {
   public:
     event_file* as_event() noexcept override { return this; }
 
+    void signal() noexcept {
+        ++count;
+        ++wakes;
+    }
+
     std::uint64_t count = 0;
+    std::uint64_t wakes = 0; // signals ever, which edge-triggered polls see
 };
 
 } // namespace chainring::sim

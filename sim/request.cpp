@@ -83,11 +83,9 @@ std::string prepare(request& taken) {
     case IORING_OP_ASYNC_CANCEL: return unknown("cancel flag", sqe.cancel_flags, 0, cancel_flags);
     case IORING_OP_POLL_ADD: {
         const std::string mode = unknown("poll mode", sqe.len, IORING_POLL_ADD_MULTI, poll_modes);
-        const unsigned readable =
-            sqe.len == 0 ? POLLIN : 0; // what a multishot poll says of arrivals is not known
         return mode.empty()
                    ? unknown(
-                         "poll event", sqe.poll32_events, readable | POLLOUT | POLLERR | POLLHUP, poll_events)
+                         "poll event", sqe.poll32_events, POLLIN | POLLOUT | POLLERR | POLLHUP, poll_events)
                    : mode;
     }
     case IORING_OP_READ: return {};

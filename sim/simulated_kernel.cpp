@@ -242,7 +242,7 @@ int simulated_kernel::open_event() noexcept {
 void simulated_kernel::signal_event(int descriptor) noexcept {
     check_thread("a wake-up");
     const std::shared_ptr<file> found = files_.find(descriptor);
-    if (event_file* const event = found != nullptr ? found->as_event() : nullptr) ++event->count;
+    if (event_file* const event = found != nullptr ? found->as_event() : nullptr) event->signal();
 }
 
 void simulated_kernel::drain_event(int descriptor) noexcept {

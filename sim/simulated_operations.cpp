@@ -35,7 +35,10 @@ bool waits_in_worker(const request& waiting) {
 bool simulated_ring::is_ready(const request& parked) const {
     if (parked.due || parked.queued != request::task_work::none) return true;
     if (parked.notifies != nullptr) return parked.notifies->sent.let_go();
-    if (const event_file* const event = parked.target->as_event()) return event->count != 0;
+    if (const event_file* const event = parked.target->as_event()) {
+        const bool polls = parked.sqe.opcode == IORING_OP_POLL_ADD;
+        return event->count != 0 && !(polls && event->wakes == parked.seen_wakes);
+    }
     const socket& of = *parked.target->as_socket();
     switch (parked.sqe.opcode) {
     case IORING_OP_CONNECT: return of.may_connect(parked.to);
@@ -56,6 +59,9 @@ simulated_ring::attempt simulated_ring::attempt_once(request& tried) {
     case IORING_OP_NOP: return end(tried, 0);
     case IORING_OP_ASYNC_CANCEL: return cancel(tried);
     case IORING_OP_CLOSE: return close(tried);
+    case IORING_OP_POLL_ADD:
+        if (event_file* const event = tried.target->as_event()) return poll(tried, *event);
+        break;
     case IORING_OP_READ:
         if (event_file* const event = tried.target->as_event()) return read(tried, *event);
         world_.fail("the simulation lacks reads of anything but an eventfd");
@@ -245,6 +251,9 @@ simulated_ring::attempt simulated_ring::connect(request& tried, socket& from) {
 }
 
 simulated_ring::attempt simulated_ring::poll(request& tried, socket& of) {
+    // What such a poll says of arrivals is not known.
+    if ((tried.sqe.len & IORING_POLL_ADD_MULTI) != 0 && (tried.sqe.poll32_events & POLLIN) != 0)
+        world_.fail("the simulation lacks multishot polls of a socket for POLLIN");
     const unsigned asked = tried.sqe.poll32_events | always_polled;
     const unsigned ready = of.events() & asked;
     tried.seen_wakes = of.write_wakes();
@@ -254,6 +263,16 @@ simulated_ring::attempt simulated_ring::poll(request& tried, socket& of) {
     }
     if ((tried.sqe.len & IORING_POLL_ADD_MULTI) == 0) return end(tried, static_cast<int>(ready));
     return posted_last(tried, static_cast<int>(ready), 0) ? attempt::ended : attempt::parked;
+}
+
+// Whether it is read or not, each signal is told, or several as one.
+simulated_ring::attempt simulated_ring::poll(request& tried, event_file& of) {
+    if (tried.sqe.poll32_events != POLLIN)
+        world_.fail("the simulation lacks polls of an eventfd for anything but POLLIN");
+    tried.seen_wakes = of.wakes;
+    if (of.count == 0) return attempt::parked;
+    if ((tried.sqe.len & IORING_POLL_ADD_MULTI) == 0) return end(tried, POLLIN);
+    return posted_last(tried, POLLIN, 0) ? attempt::ended : attempt::parked;
 }
 
 simulated_ring::attempt simulated_ring::read(request& tried, event_file& of) {

@@ -76,7 +76,7 @@ class simulated_ring {
     bool full() const noexcept { return completions() == completions_.size(); }
     void post(std::uint64_t user_data, int result, unsigned flags);
     void signal() noexcept {
-        if (event_ != nullptr && (counters_.cq_flags & IORING_CQ_EVENTFD_DISABLED) == 0) ++event_->count;
+        if (event_ != nullptr && (counters_.cq_flags & IORING_CQ_EVENTFD_DISABLED) == 0) event_->signal();
     }
     void flush_overflow();
 
@@ -109,6 +109,7 @@ class simulated_ring {
     attempt accept(request& tried, socket& from);
     attempt connect(request& tried, socket& from);
     attempt poll(request& tried, socket& of);
+    attempt poll(request& tried, event_file& of);
     attempt read(request& tried, event_file& of);
     attempt cancel(request& tried);
     attempt close(request& tried);

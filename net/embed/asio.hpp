@@ -31,7 +31,6 @@ class asio_embedding final : public embedding {
         made->wake_up.assign(handle());
         waits_ = made;
         await_wake_up(made);
-        keep_blocking();
         go_on(made); // for what was there before
     }
     ~asio_embedding() { stop(); }

@@ -29,7 +29,6 @@ class uv_embedding final : public embedding {
         // First: where it fails there is nothing to close yet.
         const int watched = uv_poll_init(loop, &made->wake_up, handle());
         if (watched != 0) throw std::system_error(from_errno(-watched), "uv_poll_init");
-        keep_blocking();
         uv_timer_init(loop, &made->deadline);
         uv_idle_init(loop, &made->more);
         made->owner = this;

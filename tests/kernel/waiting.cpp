@@ -146,6 +146,32 @@ TEST_CASE("a_registered_eventfd_is_signalled_for_every_step_of_a_chain_that_skip
     CHECK(r.wait().user_data == 7);
 }
 
+// How a sleeping executor is woken: the event's count grows, and nobody resets it.
+TEST_CASE(
+    "a_multishot_poll_tells_each_signal_of_an_eventfd_that_nobody_reads_and_first_of_all_an_earlier_one") {
+    const unsigned mode = GENERATE(ring::cooperative, ring::deferred);
+    CAPTURE(mode);
+    ring r(mode);
+    const descriptor wake(eventfd(0, EFD_CLOEXEC));
+    const bool signalled_before = GENERATE(false, true);
+    if (signalled_before) REQUIRE(eventfd_write(wake.get(), 1) == 0);
+    io_uring_prep_poll_multishot(r.sqe(the_eventfd), wake.get(), POLLIN);
+    r.submit();
+    if (signalled_before) {
+        const completion earlier = r.wait();
+        CHECK(earlier.result == POLLIN);
+        CHECK(earlier.more());
+    }
+    for (int signal = 0; signal < 3; ++signal) {
+        CHECK(r.reap().empty()); // it is the edge that counts
+        REQUIRE(eventfd_write(wake.get(), 1) == 0);
+        const completion told = r.wait();
+        CHECK(told.user_data == the_eventfd);
+        CHECK(told.result == POLLIN);
+        CHECK(told.more());
+    }
+}
+
 TEST_CASE("without_deferred_task_work_the_rings_own_descriptor_wakes_epoll") {
     ring r(ring::cooperative);
     const watch outer;

@@ -23,17 +23,17 @@ class kernel_with_modelled_event final : public forwarding_kernel {
     int close(int) noexcept override { return 0; }
     void signal_event(int) noexcept override {
         ++signals_;
-        readable_ = true;
+        told_ = false;
     }
-    // The sleep of an executor: until its event is readable, which the kernel then reads.
+    // The sleep of an executor: until the poll of its event tells what was signalled since it told something last.
     void sleep() {
-        interleaving::wait_until([this] { return readable_; });
-        readable_ = false;
+        interleaving::wait_until([this] { return !told_; });
+        told_ = true;
     }
     int signals() const noexcept { return signals_; }
 
   private:
-    bool readable_ = false;
+    bool told_ = true;
     int signals_ = 0;
 };
 
