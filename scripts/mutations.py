@@ -151,20 +151,20 @@ MUTATIONS = [
     ),
     Mutation(
         "the answer of a cancel is taken for the operation's",
-        "runtime/executor.cpp",
+        "runtime/cancel_requests.cpp",
         "sqe.user_data = operation_id::cancel_tag | id.user_data();",
         "sqe.user_data = id.user_data();",
     ),
     Mutation(
         "a cancel that did not find its target is not repeated",
-        "runtime/executor.cpp",
-        "        to_cancel_.push_back(id);\n        at_turn_end(*this);",
+        "runtime/cancel_requests.cpp",
+        "        at_turn_end_.push_back(id);\n        home_.at_turn_end(*this);",
         "",
     ),
     Mutation(
         "a cancel that came too early is not repeated",
-        "runtime/executor.cpp",
-        "        cancels_to_repeat_.add(id);\n    }",
+        "runtime/cancel_requests.cpp",
+        "        repeat_later(id);\n    }",
         "    }",
     ),
     Mutation(
