@@ -1,7 +1,7 @@
-"""Runs servers side by side under one client, and takes their figures.
+"""Runs a contestant once, and takes its figures.
 
-The server is pinned to core 0 and the client to core 1. Contestants are interleaved (A B C A B C ...), because only the
-ratio of two figures taken moments apart says something on a machine that other work shares. Standard library only.
+The server is pinned to core 0 and the client to core 1. Figures are a dict of numbers; one that does not apply, or that the
+system does not tell, is not in it. Standard library only.
 """
 
 import contextlib
@@ -9,12 +9,13 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
+import resource
 import select
 import shutil
 import signal
-import statistics
+import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -23,19 +24,28 @@ from mode_sampler import ModeSampler
 
 SERVER_CORE = 0
 CLIENT_CORE = 1
-# Below this a server waited for its client: its messages per second say nothing about it.
-BUSY_ENOUGH = 0.85
 START_SECONDS = 10
-# The server's CPU time is read when the client says so. Read later than by this share of the window, it belongs to another
-# number of messages, and the run is repeated.
-LATE_SHARE = 0.01
+# The server's CPU time is read when the client says so, some milliseconds late, and scaled to the client's window. If the two differ
+# by more than this share the run is repeated.
+LATE_SHARE = 0.05
 ATTEMPTS = 3
 # What a run may take beyond its own length before the client is given up.
 GRACE_SECONDS = 20
+SETTLE_SECONDS = 0.2
 
 
 class BenchmarkError(Exception):
     """Something the user can act on: a program that is missing, does not start or answers wrongly."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Load:
+    """What a client does. It gets --connect, --seconds, --warmup and --json besides."""
+
+    text: str
+    client: str  # the program, in the build directory
+    options: tuple[str, ...]
+    size: int  # bytes of a message
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,81 +55,20 @@ class Contestant:
     listen: str = "127.0.0.1:0"
     cores: tuple[int, ...] = (SERVER_CORE,)
     client_cores: tuple[int, ...] = (CLIENT_CORE,)
-
-
-@dataclasses.dataclass(frozen=True)
-class Shape:
-    connections: int = 64
-    size: int = 64
-    depth: int = 1
-
-    def client_options(self):
-        return ("--connections", str(self.connections), "--size", str(self.size), "--depth", str(self.depth))
-
-    def __str__(self):
-        flow = "ping-pong" if self.depth == 1 else f"{self.depth} in flight per connection"
-        return f"{self.connections} connections x {self.size} B, {flow}"
-
-
-@dataclasses.dataclass(frozen=True)
-class Load:
-    """What a client of its own does, as a Shape is what echo_load does."""
-
-    text: str
-    size: int  # bytes of a message
-    options: tuple[str, ...]
-
-    def client_options(self):
-        return self.options
-
-    def __str__(self):
-        return self.text
-
-
-@dataclasses.dataclass(frozen=True)
-class Figures:
-    """One run. None where the figure does not apply or the system does not tell."""
-
-    messages_per_second: float
-    p50_us: float | None
-    p99_us: float | None
-    p999_us: float | None
-    cpu_us: float  # server CPU time per message
-    user_us: float | None  # the part of it in user space
-    system_calls: float | None  # per message
-    sqes_per_enter: float | None
-    turns_per_wake_up: float | None  # of an executor within another loop
-    peak_kib: int
-    busy: float  # share of the window in which the server ran
-    late: bool  # the CPU time was read late in every attempt: do not trust the per-message figures
-
-
-def contestants(build):
-    """Every server there is, by name; the programs need not have been built."""
-    build = pathlib.Path(build)
-    echo = str(build / "samples/echo")
-    servers = [Contestant(f"chainring {mode}", (echo, "--mode", mode)) for mode in ("throughput", "latency")]
-    for program in ("uring_loop", "epoll_loop", "asio_epoll", "asio_uring"):
-        servers.append(Contestant(program, (str(build / "benchmarks" / program),)))
-    return {server.name: server for server in servers}
+    load: Load | None = None  # another one than its shape's
 
 
 def is_built(contestant):
-    return os.access(contestant.command[0], os.X_OK)
+    return shutil.which(contestant.command[0]) is not None
 
 
-def client_program(build, path="samples/echo_load"):
-    program = pathlib.Path(build) / path
-    if not os.access(program, os.X_OK):
-        raise BenchmarkError(f"{program} is missing: build it first (ninja -C {build})")
-    return str(program)
-
-
-def measure(contestant, shape, client, seconds, warmup=0.5):
+def measure(contestant, load, build, seconds, warmup):
+    """Of a server that answers: what a client saw, and what the server used meanwhile."""
+    client = client_program(build, load)
     _be_punctual()
     for _ in range(ATTEMPTS):
         with _server(contestant) as server:
-            result, window = _run_client(client, server, shape, seconds, warmup)
+            result, window = _run_client(client, server, load, seconds, warmup)
             peak = _status_kib(server.process.pid, "VmHWM")
             server.stop()
         late = abs(window.wall_ns / 1e9 / result["seconds"] - 1) >= LATE_SHARE
@@ -131,26 +80,114 @@ def measure(contestant, shape, client, seconds, warmup=0.5):
         raise BenchmarkError(f"{contestant.name}: not one message came back")
     # The counters span the server's whole life, warm-up included: only their ratios are used.
     counters = server.counters
-    served = counters["bytes"] / shape.size if "bytes" in counters else counters.get("messages", 0)
+    served = counters["bytes"] / load.size if "bytes" in counters else counters.get("messages", 0)
     calls = counters.get("enters", counters.get("system_calls"))
-    cpu_us = window.cpu_ns / messages / 1e3
-    return Figures(
-        messages_per_second=result["messages_per_second"],
-        p50_us=result.get("p50_us"),
-        p99_us=result.get("p99_us"),
-        p999_us=result.get("p999_us"),
-        cpu_us=cpu_us,
-        user_us=None if window.user_share is None else cpu_us * window.user_share,
-        system_calls=calls / served if calls is not None and served else None,
-        sqes_per_enter=counters["sqes"] / counters["enters"] if counters.get("enters") and "sqes" in counters else None,
-        turns_per_wake_up=counters["turns"] / counters["pumps"] if counters.get("pumps") else None,
-        peak_kib=peak,
-        busy=window.cpu_ns / window.wall_ns,
-        late=late,
-    )
+    busy = window.cpu_ns / window.wall_ns
+    cpu_us = 1e6 * busy * result["seconds"] / messages
+    latencies = {name: result.get(name) for name in ("p50_us", "p90_us", "p99_us", "p999_us", "worst_p99_us")}
+    figures = {
+        "per_second": result["messages_per_second"],
+        "cpu_us": cpu_us,
+        "per_cpu_second": 1e6 / cpu_us if cpu_us else None,
+        "user_us": None if window.user_share is None else cpu_us * window.user_share,
+        **latencies,
+        "system_calls": calls / served if calls is not None and served else None,
+        "sqes_per_enter": counters["sqes"] / counters["enters"] if counters.get("enters") and "sqes" in counters else None,
+        "turns_per_wake_up": counters["turns"] / counters["pumps"] if counters.get("pumps") else None,
+        "peak_mib": peak / 1024,
+        "busy": busy,
+        "late": late or None,  # the CPU time was read late in every attempt: do not trust the figures by message
+    }
+    return {name: value for name, value in figures.items() if value is not None}
 
 
-def traced_system_calls(contestant, shape, client, seconds=1):
+def measure_sink(contestant, load, build, seconds, warmup):  # pylint: disable=unused-argument
+    """Of a server that receives and does not answer: what it says itself at its end. Whatever the client sent it must have
+    received, or the kernel must have counted that there was no room for it."""
+    client = client_program(build, load)
+    with _server(contestant) as server:
+        begun, _ = _cpu_time(server.process.pid)
+        sent, _ = _run_client(client, server, load, seconds, warmup=0)
+        time.sleep(SETTLE_SECONDS)  # for what is still in the socket
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        server.stop()
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    got, dropped = server.counters.get("datagrams", 0), server.counters.get("drops", 0)
+    # Where one receive joins several, the kernel may count what it drops as one.
+    missing = sent["messages"] - got
+    joined = "--gso" in load.options
+    if got == 0 or missing < 0 or (missing != dropped and not (joined and dropped > 0)):
+        raise BenchmarkError(f"{contestant.name}: {sent['messages']} sent, {server.counters}")
+    cpu = (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime) - begun / 1e9
+    return {"per_cpu_second": got / cpu, "cpu_us": 1e6 * cpu / got, "lost_percent": 100 * missing / sent["messages"]}
+
+
+def measure_idle(contestant, load, build, seconds, warmup):  # pylint: disable=unused-argument
+    """Growth of a server's resident memory over many connections, each of which makes one exchange and stays.
+
+    Before the count begins what all connections share is cycled once: 64 of them send more than a pool of buffers holds.
+    """
+    count = int(load.options[load.options.index("--connections") + 1])
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    if most < count + 200:
+        raise BenchmarkError(f"{count} connections need more descriptors than the limit of {most}")
+    with _server(contestant) as server, contextlib.ExitStack() as open_ones:
+
+        def connect():
+            host, port = server.address.rsplit(":", 1)
+            return open_ones.enter_context(socket.create_connection((host, int(port)), GRACE_SECONDS))
+
+        crowd = [connect() for _ in range(64)]
+        for _ in range(3):
+            for connected in crowd:
+                connected.sendall(b"x" * 60_000)
+            for connected in crowd:
+                _receive_exactly(connected, 60_000)
+        open_ones.close()
+        before = _status_kib(server.process.pid, "RssAnon")
+        for _ in range(count):
+            connected = connect()
+            connected.sendall(b"x" * load.size)
+            _receive_exactly(connected, load.size)
+        grown = _status_kib(server.process.pid, "RssAnon") - before
+        open_ones.close()
+        server.stop()
+    return {"bytes_per_connection": grown * 1024 / count}
+
+
+def run_program(command, limit_seconds):
+    """The table that a program prints, as {row: {column: number}}.
+
+    Its cells are at least two blanks apart. The first line has the names of the columns, the others begin with that of the row.
+    A cell without a number is left out.
+    """
+    if not os.access(command[0], os.X_OK):
+        raise BenchmarkError(f"{command[0]} is missing: build it first")
+    try:
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=limit_seconds, check=False)
+    except subprocess.TimeoutExpired:
+        raise BenchmarkError(f"{command[0]} took more than {limit_seconds} s") from None
+    if ran.returncode != 0:
+        raise BenchmarkError(f"{command[0]} ended with {ran.returncode}: {ran.stderr.strip()}")
+    first, *others = ran.stdout.splitlines()
+    columns = re.split(r"\s{2,}", first.strip())
+    table = {}
+    for line in others:
+        name, *cells = re.split(r"\s{2,}", line.strip())
+        numbers = (re.match(r"-?[\d.]+", cell) for cell in cells)
+        table[name] = {column: float(number[0]) for column, number in zip(columns, numbers) if number}
+    return table
+
+
+def client_program(build, load):
+    program = pathlib.Path(build) / load.client
+    if not os.access(program, os.X_OK):
+        raise BenchmarkError(f"{program} is missing: build it first (ninja -C {build})")
+    return str(program)
+
+
+def traced_system_calls(contestant, load, build, seconds=1):
     """System calls per message of a server that does not count them itself, from a short run under strace.
 
     Only the count is of use: strace makes every call slow. None where strace is missing or may not attach.
@@ -166,7 +203,7 @@ def traced_system_calls(contestant, shape, client, seconds=1):
         )
         with tracer:
             attached = "attached" in tracer.stderr.readline()
-            result, _ = _run_client(client, server, shape, seconds, warmup=0)
+            result, _ = _run_client(client_program(build, load), server, load, seconds, warmup=0)
             tracer.send_signal(signal.SIGINT)
             tracer.stderr.read()
         server.stop()
@@ -174,41 +211,6 @@ def traced_system_calls(contestant, shape, client, seconds=1):
     if not attached or not totals or result["messages"] == 0:
         return None
     return int(totals[0][3]) / result["messages"]
-
-
-def show_progress(text):
-    """One line on a terminal, replaced by the next; nothing elsewhere."""
-    if sys.stderr.isatty():
-        print(f"\r{text:<60}\r", end="", file=sys.stderr, flush=True)
-
-
-def compare(servers, shape, client, rounds, seconds, warmup=0.5, progress=lambda text: None):
-    """Interleaved runs: {name: [Figures of round 1, ...]}."""
-    runs = {server.name: [] for server in servers}
-    for number in range(1, rounds + 1):
-        for server in servers:
-            progress(f"round {number}/{rounds}: {server.name}")
-            runs[server.name].append(measure(server, shape, client, seconds, warmup))
-    progress("")
-    return runs
-
-
-def values(runs, figure):
-    return [value for run in runs if (value := getattr(run, figure)) is not None]
-
-
-def median(runs, figure):
-    known = values(runs, figure)
-    return statistics.median(known) if known else None
-
-
-def paired(runs, baseline, figure, combine):
-    """Combines each round's figure with the baseline's of the same round, as in a ratio or a difference."""
-    return [
-        combine(getattr(ours, figure), getattr(theirs, figure))
-        for ours, theirs in zip(runs, baseline)
-        if getattr(ours, figure) is not None and getattr(theirs, figure) is not None
-    ]
 
 
 @dataclasses.dataclass
@@ -251,10 +253,7 @@ class _Server:
             raise BenchmarkError(f"{self.name} did not end within 10 s of SIGTERM") from None
         if self.process.returncode not in (0, -signal.SIGTERM):  # a program without a handler dies of it
             raise BenchmarkError(f"{self.name} ended with {self.process.returncode} after SIGTERM")
-        for line in output.decode().splitlines():
-            if line.startswith("counters: "):
-                pairs = (word.split("=", 1) for word in line.split()[1:] if "=" in word)
-                self.counters = {key: int(value) for key, value in pairs if value.isdigit()}
+        self.counters = {key: int(value) for key, value in re.findall(r"\b(\w+)=(\d+)\b", output.decode())}
 
     def _complaint(self):
         self.process.wait(timeout=10)
@@ -286,11 +285,11 @@ def _server(contestant):
             process.stdout.close()
 
 
-def _run_client(program, server, shape, seconds, warmup):
+def _run_client(program, server, load, seconds, warmup):
     client = subprocess.Popen(
         [
             *(program, "--connect", server.address, "--json"),
-            *shape.client_options(),
+            *load.options,
             *("--seconds", str(seconds), "--warmup", str(warmup)),
         ],
         stdout=subprocess.PIPE,
@@ -362,6 +361,14 @@ def _cpu_time(pid):
     except FileNotFoundError:
         raise BenchmarkError(f"the server (pid {pid}) is gone: it crashed, or /proc/PID/schedstat is not there") from None
     return total, (int(stat[11]), int(stat[12]))
+
+
+def _receive_exactly(connected, size):
+    while size > 0:
+        part = connected.recv(min(size, 65536))
+        if not part:
+            raise BenchmarkError("the server closed a connection")
+        size -= len(part)
 
 
 def _status_kib(pid, key):

@@ -2,6 +2,8 @@
 // rounds, which take turns, because other work on the machine only ever adds.
 #include "micro.hpp"
 
+#include "command_line.hpp"
+
 #include <chainring/chainring.hpp>
 
 #include <cstdio>
@@ -78,7 +80,11 @@ std::vector<cr::duration> random_delays(std::size_t count) {
 
 } // namespace
 
-int main() {
+int main(int argc, char** argv) {
+    command_line arguments("micro: what the building blocks cost");
+    arguments.option("--share", share_of_rounds, "of the rounds, for a quick look").between(0.001, 1);
+    if (const auto status = arguments.parse(argc, argv)) return *status;
+
     std::printf("%-48s %12s", "", "chainring");
     if constexpr (asio_micro::available) std::printf(" %12s %8s", "Asio", "ratio");
     std::printf("\n");

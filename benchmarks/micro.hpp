@@ -26,6 +26,11 @@ struct measured {
     int rounds = 1000;
 };
 
+inline double share_of_rounds = 1;
+inline int rounds_of(int all) {
+    return std::max(3, static_cast<int>(all * share_of_rounds));
+}
+
 inline double nanoseconds(clockid_t clock) {
     timespec now{};
     clock_gettime(clock, &now);
@@ -43,7 +48,7 @@ template <class Ours, class Theirs>
 void compare(const char* name, const measured& how, Ours ours, Theirs theirs, bool with_theirs = true) {
     double best_of_ours = std::numeric_limits<double>::max();
     double best_of_theirs = best_of_ours;
-    for (int round = 0; round < how.rounds; ++round) {
+    for (int left = rounds_of(how.rounds); left > 0; --left) {
         best_of_ours = std::min(best_of_ours, timed(how, ours));
         if (with_theirs) best_of_theirs = std::min(best_of_theirs, timed(how, theirs));
     }

@@ -104,7 +104,7 @@ double wake_up_of(cr::executor& there) {
 void compare_posts(cr::executor& home) {
     constexpr int count = 100'000;
     constexpr int rounds = 30;
-    constexpr int wake_ups = 2'000;
+    const int wake_ups = rounds_of(2'000);
     receiving_executor other;
     asio_micro::other_thread theirs;
     std::vector<counted_post> posts(count);
@@ -114,7 +114,7 @@ void compare_posts(cr::executor& home) {
     std::vector<double> objects;
     std::vector<double> functions;
     std::vector<double> of_asio;
-    for (int round = 0; round < rounds; ++round) {
+    for (int round = rounds_of(rounds); round > 0; --round) {
         objects.push_back(post_all(other.home(), posts, left));
         functions.push_back(post_functions(other.home(), count, left));
         if constexpr (asio_micro::available) of_asio.push_back(theirs.post_many(count));

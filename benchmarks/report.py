@@ -1,53 +1,43 @@
-"""Prints what was measured: medians and ranges of the rounds."""
+"""Shows what was measured: medians and ranges of the rounds, ratios round by round, promises and losses."""
 
-import statistics
+import json
 
-import harness
+import results
+from promises import PROMISES
+from reasons import reason
+from results import comparisons, judge, median, values
+from shapes import AGAIN, Shape
+
+# How each figure is called, and with how many places it is shown. "{unit}" is what the shape counts, "{units}" many of them.
+FIGURES = {
+    "per_second": ("{units}/s", 0),
+    "per_cpu_second": ("{units} per CPU second", 0),
+    "cpu_us": ("CPU µs per {unit}", 2),
+    "user_us": ("of it user", 3),
+    "p50_us": ("p50 µs", 0),
+    "p90_us": ("p90 µs", 0),
+    "p99_us": ("p99 µs", 0),
+    "p999_us": ("p99.9 µs", 0),
+    "worst_p99_us": ("worst p99 µs", 0),
+    "system_calls": ("calls per {unit}", 2),
+    "sqes_per_enter": ("SQEs per enter", 1),
+    "turns_per_wake_up": ("turns per wake-up", 1),
+    "lost_percent": ("% lost", 1),
+    "bytes_per_connection": ("bytes per connection", 0),
+    "peak_mib": ("peak MiB", 1),
+}
+COMPARED = ("per_second", "cpu_us", "p99_us")
+COMPARED_ELSE = ("per_cpu_second", "bytes_per_connection")
 
 
 def spread(numbers, places):
     """Median and range of the rounds."""
     if not numbers:
         return None
+    middle = results.statistics.median(numbers)
     if len(numbers) == 1:
-        return f"{numbers[0]:.{places}f}"
-    return f"{statistics.median(numbers):.{places}f} ({min(numbers):.{places}f}..{max(numbers):.{places}f})"
-
-
-def print_figures(runs, unit="messages", short_unit="msg"):
-    """A row for each contestant; a column in which nobody has a figure is left out."""
-    columns = {
-        f"{unit}/s": ("messages_per_second", 0),
-        f"CPU us/{short_unit}": ("cpu_us", 2),
-        "of it user": ("user_us", 3),
-        "p50 us": ("p50_us", 0),
-        "p99 us": ("p99_us", 0),
-        "p99.9 us": ("p999_us", 0),
-        f"calls/{short_unit}": ("system_calls", 2),
-        "SQEs/enter": ("sqes_per_enter", 1),
-    }
-    shown = {
-        title: (figure, places)
-        for title, (figure, places) in columns.items()
-        if any(harness.values(figures, figure) for figures in runs.values())
-    }
-    rows = []
-    for name, figures in runs.items():
-        busy = harness.median(figures, "busy")
-        rows.append(
-            [
-                name,
-                *(spread(harness.values(figures, figure), places) for figure, places in shown.values()),
-                f"{max(harness.values(figures, 'peak_kib')) / 1024:.1f}",
-                f"{busy:.0%}" + ("" if busy >= harness.BUSY_ENOUGH else " *"),
-            ]
-        )
-    print_table(["median (range)", *shown, "peak MiB", "busy"], rows)
-    if any(harness.median(figures, "busy") < harness.BUSY_ENOUGH for figures in runs.values()):
-        print(f"* below {harness.BUSY_ENOUGH:.0%} busy: quote CPU per message, not messages per second")
-    late = sum(figure.late for figures in runs.values() for figure in figures)
-    if late:
-        print(f"! {late} runs were read late, the machine was too busy: their CPU per message is off")
+        return f"{middle:,.{places}f}"
+    return f"{middle:,.{places}f} ({min(numbers):,.{places}f}..{max(numbers):,.{places}f})"
 
 
 def print_table(header, rows):
@@ -57,3 +47,276 @@ def print_table(header, rows):
     for first, *others in cells:
         aligned = [cell.rjust(width) for cell, width in zip(others, widths[1:])]
         print("  ".join([first.ljust(widths[0]), *aligned]))
+
+
+def _markdown_table(header, rows):
+    yield "| " + " | ".join(header) + " |"
+    yield "|" + " --- |" + " ---: |" * (len(header) - 1)
+    for row in rows:
+        yield "| " + " | ".join("" if cell is None else str(cell).replace("|", "\\|") for cell in row) + " |"
+    yield ""
+
+
+def _many(unit):
+    return unit[:-1] + "ies" if unit.endswith("y") else unit + "s"
+
+
+def _title(figure, unit):
+    return FIGURES[figure][0].format(unit=unit, units=_many(unit)) if figure in FIGURES else figure
+
+
+def _figures_of(result):
+    """Header and rows of what was measured. A figure that nobody has is left out."""
+    runs = result["runs"]
+    if "columns" in result:
+        columns = list(dict.fromkeys(name for rounds in runs.values() for round_ in rounds for name in round_))
+        columns = [name for name in columns if name != "ratio"]
+        compared = result["columns"]
+        rows = []
+        for name, rounds in runs.items():
+            row = [name, *(spread(values(rounds, column), 2) for column in columns)]
+            if compared:
+                row.append(spread(results.paired(rounds, rounds, *compared), 3))
+            rows.append(row)
+        return [result["unit"], *columns, *([" / ".join(compared)] if compared else [])], rows
+    shown = [figure for figure in FIGURES if any(figure in round_ for rounds in runs.values() for round_ in rounds)]
+    if "per_second" in shown:
+        shown.remove("per_cpu_second")
+    rows = []
+    for name, rounds in runs.items():
+        row = [name, *(spread(values(rounds, figure), FIGURES[figure][1]) for figure in shown)]
+        busy = median(rounds, "busy")
+        if busy is not None:
+            row.append(f"{busy:.0%}" + (" *" if results.waited(rounds) else ""))
+        rows.append(row)
+    busy = ["busy"] if any("busy" in round_ for rounds in runs.values() for round_ in rounds) else []
+    return ["median (range)", *(_title(figure, result["unit"]) for figure in shown), *busy], rows
+
+
+def _ratios_of(result):
+    """Header and rows of chainring's figures over its peers', in every round, and of the one that ran twice over itself."""
+    runs = result["runs"]
+    if "columns" in result or len(runs) < 2:
+        return None
+    has = {figure for rounds in runs.values() for round_ in rounds for figure in round_}
+    figures = [figure for figure in COMPARED if figure in has] or [figure for figure in COMPARED_ELSE if figure in has]
+    rows = []
+    twice = result["twice"]
+    if twice + AGAIN in runs:
+        noise = [spread(results.paired(runs[twice + AGAIN], runs[twice], figure), 3) for figure in figures]
+        rows.append([f"{twice} / itself: the noise", *noise])
+    found = {}
+    for each in comparisons(result, figures):
+        mark = {"better": " +", "worse": " **-**", "tie": ""}[each.outcome]
+        found.setdefault((each.ours, each.peer), {})[each.figure] = spread(each.by_round, 3) + mark
+    for (ours, peer), cells in found.items():
+        rows.append([f"{ours} / {peer}", *(cells.get(figure) for figure in figures)])
+    return ["ratio by round", *(_title(figure, result["unit"]) for figure in figures)], rows
+
+
+def _notes_of(result):
+    runs = result["runs"]
+    if result.get("left_out"):
+        yield f"Left out, not built: {', '.join(result['left_out'])}."
+    if any(results.waited(rounds) for rounds in runs.values()):
+        share = f"{results.BUSY_ENOUGH:.0%}"
+        yield f"\\* below {share} busy: the client or the load was the limit, so CPU time counts, and not {_many(result['unit'])}/s."
+    late = sum("late" in round_ for rounds in runs.values() for round_ in rounds)
+    if late:
+        yield f"{late} runs were read late, since the machine was too busy: their CPU time per {result['unit']} is off."
+
+
+def print_result(result):
+    print(f"\n{result['title']}; {result['rounds']} rounds\n")
+    print_table(*_figures_of(result))
+    if ratios := _ratios_of(result):
+        print()
+        print_table(ratios[0], [[cell and cell.replace("**", "") for cell in row] for row in ratios[1]])
+    for note in _notes_of(result):
+        print(note.replace("\\", ""))
+    print(flush=True)
+
+
+def print_list(shapes):
+    for shape in shapes:
+        print(f"{shape.name:20} {shape.title}")
+        if isinstance(shape, Shape):
+            print(f"{'':20}   {', '.join(each.name for each in shape.contestants)}")
+
+
+def as_json(measured):
+    """A line for each contestant and round; numbers with as many digits as mean something."""
+
+    def short(value):
+        return float(f"{value:.6g}") if isinstance(value, float) else value
+
+    rounded = dict(measured)
+    rounded["results"] = {
+        name: {**result, "runs": {who: [{f: short(v) for f, v in r.items()} for r in rounds] for who, rounds in result["runs"].items()}}
+        for name, result in measured["results"].items()
+    }
+    lines = ["{"]
+    for key, value in rounded.items():
+        if key != "results":
+            lines.append(f" {json.dumps(key)}: {json.dumps(value)},")
+    lines.append(' "results": {')
+    shapes = []
+    for name, result in rounded["results"].items():
+        head = "".join(f"   {json.dumps(key)}: {json.dumps(value)},\n" for key, value in result.items() if key != "runs")
+        runs = ",\n".join(
+            f"    {json.dumps(who)}: [\n" + ",\n".join(f"     {json.dumps(round_)}" for round_ in rounds) + "]"
+            for who, rounds in result["runs"].items()
+        )
+        shapes.append(f'  {json.dumps(name)}: {{\n{head}   "runs": {{\n{runs}}}}}')
+    return "\n".join(lines) + "\n" + ",\n".join(shapes) + "}}\n"
+
+
+def _promised(promise):
+    limit = f"≥ {promise.least:.4g}" if promise.least is not None else f"≤ {promise.most:.4g}"
+    if promise.peer is None:
+        return f"{limit} {promise.unit}"
+    peer = promise.peer_figure or promise.peer
+    if promise.difference:
+        return f"{limit} {promise.unit} more than {peer}"
+    return f"{limit} × {peer}"
+
+
+def _what(promise, result):
+    if result and "columns" in result:
+        return promise.ours + ("" if promise.figure == "chainring" else f": {promise.figure}")
+    unit = result["unit"] if result else "message"
+    return f"{promise.ours}: {_title(promise.figure, unit)}".replace("of it user", f"user CPU time per {unit}")
+
+
+def _promises(measured):
+    rows = []
+    verdicts = []
+    for promise in PROMISES:
+        verdict = judge(promise, measured["results"])
+        verdicts.append(verdict.word)
+        numbers = spread([*verdict.by_round], 2) if verdict.by_round else None
+        word = f"**{verdict.word}**" if verdict.word == "MISSED" else verdict.word
+        note = f" ({verdict.note})" if verdict.note else ""
+        noise = None if verdict.noise is None else f"{verdict.noise:.0%}"
+        what = _what(promise, measured["results"].get(promise.shape))
+        rows.append([f"{promise.of}: {promise.shape}", what, _promised(promise), numbers, noise, word + note])
+    counts = ", ".join(f"{verdicts.count(word)} {word}" for word in dict.fromkeys(verdicts))
+    yield "## What was promised\n"
+    yield (
+        f"{counts}. A promise is met or missed if its figure is so by more than the noise, which is how far the same program was from "
+        f"itself in this shape (its worst round, of five or more the one before), or, where nothing runs twice, how far single "
+        f"rounds were from their median. Else it is a tie.\n"
+    )
+    yield from _markdown_table(["where", "what", "promised", "median (range)", "noise", ""], rows)
+
+
+def _losses(measured):
+    yield "## Where chainring loses\n"
+    yield "By more than the noise, to any peer, with the reason where it is known.\n"
+    rows = []
+    for name, result in measured["results"].items():
+        if "columns" in result:
+            for row, rounds in result["runs"].items():
+                if not result["columns"] or result["columns"][0] != "chainring":
+                    continue
+                by_round = results.paired(rounds, rounds, *result["columns"])
+                if by_round and min(by_round) > 1:
+                    rows.append([f"{name}: {row}", "Asio" if "(" not in row else row.split("(")[1].split(")")[0], "ns", spread(by_round, 2), reason(name, row, "")])
+            continue
+        for each in comparisons(result, (*COMPARED, *COMPARED_ELSE)):
+            if results.is_ours(each.peer) or each.figure == "per_cpu_second" and "cpu_us" in result["runs"][each.ours][0]:
+                continue
+            if each.outcome == "worse":
+                title = _title(each.figure, result["unit"])
+                rows.append([f"{name}: {each.ours}", each.peer, title, spread(each.by_round, 2), reason(name, each.ours, each.peer)])
+    if rows:
+        yield from _markdown_table(["where", "to", "in", "ratio", "why"], rows)
+    else:
+        yield "Nowhere in this run.\n"
+
+
+def _shape(name, result):
+    yield f"### {name}\n"
+    yield f"{result['title']}. {result['rounds']} round{'s' if result['rounds'] > 1 else ''}" + (
+        f" of {result['seconds']:g} s each" if result["rounds"] > 1 and "seconds" in result else ""
+    ) + f", begun {result['at']}.\n"
+    yield from _markdown_table(*_figures_of(result))
+    if ratios := _ratios_of(result):
+        yield from _markdown_table(*ratios)
+    for note in _notes_of(result):
+        yield note + "\n"
+
+
+HEAD = """# chainring measured beside its peers
+
+Written by `benchmarks/run`; what it says, and `raw.json`, come from one run. How to repeat it: [below](#how-to-repeat-it).
+"""
+
+METHOD = """## How to repeat it
+
+```sh
+benchmarks/run                    # all of it, on a machine that does nothing else
+benchmarks/run --quick            # less than three minutes
+benchmarks/run --list             # the shapes and their contestants
+benchmarks/run --only echo-64     # one shape or some, shown and not written
+benchmarks/run --against OLD.json # which conclusions of the report differ from other raw figures
+```
+
+It builds the contestants, and leaves out those whose library or compiler is not installed. What is here was measured so:
+
+- The server has core 0 and the client core 1. Contestants take turns within a round (A B C A B C), and only ratios of figures of one round
+  count. One contestant runs twice in every round: how far it is from itself is the noise, and what lies within it is a tie.
+- The clients are the same for all servers, connect before they measure, warm up, and compare every byte of every answer. A wrong one
+  ends the run.
+- A server that was busy less than 85 % of the time waited for its client: then its CPU time per message counts, and not its rate.
+- CPU time is that of all the server's threads (schedstat), its user part sampled 4000 times a second. System calls and SQEs are what the
+  servers count themselves. Latencies come from a histogram that is at most 1/64 off.
+- At a fixed rate a latency counts from the moment at which the message should have been sent, also if the client was late.
+- All servers have the same socket options and buffers of 4 KiB. The peers' sources are in `benchmarks/peers`, one small file each. The load of
+  the echo shapes is `samples/echo_load`, which is written with chainring; the other clients are epoll or liburing by hand.
+- All of it is loopback: nothing here shows what a network card does, or sends without a copy, or busy polling.
+- The two cores are those of a virtual machine, whose neighbours are not known: absolute figures differ from day to day by more than ratios.
+"""
+
+
+def write(measured, folder):
+    """README.md in the folder."""
+    lines = [HEAD]
+    run = "A quick run: windows are short, and two such runs disagree about some figures. Believe what a whole run repeats. " if measured["quick"] else ""
+    lines.append(f"{run}It took {measured['took']:.0f} s.\n")
+    lines += [f"- {line}" for line in measured["environment"]] + [""]
+    lines += _promises(measured)
+    lines += _losses(measured)
+    lines.append("## All figures\n")
+    lines.append("In tables of ratios + is better than the peer by more than the noise, **-** is worse, and what has no mark is a tie.\n")
+    for name, result in measured["results"].items():
+        lines += _shape(name, result)
+    lines.append(METHOD)
+    (folder / "README.md").write_text("\n".join(lines))
+
+
+def print_differences(measured, other):
+    """Promises whose verdict is the opposite in the other run, and comparisons with the opposite outcome or ranges that do not overlap."""
+    differ = 0
+    for promise in PROMISES:
+        words = [judge(promise, each["results"]).word for each in (measured, other)]
+        if set(words) == {"met", "MISSED"}:
+            differ += 1
+            print(f"{promise.shape}: {promise.ours}: {promise.figure}: {words[0]}, there {words[1]}")
+    compared = apart = 0
+    for name, result in measured["results"].items():
+        if "columns" in result or name not in other["results"]:
+            continue
+        theirs = {(c.ours, c.peer, c.figure): c for c in comparisons(other["results"][name], (*COMPARED, *COMPARED_ELSE))}
+        for each in comparisons(result, (*COMPARED, *COMPARED_ELSE)):
+            there = theirs.get((each.ours, each.peer, each.figure))
+            if there is None:
+                continue
+            compared += 1
+            opposite = {each.outcome, there.outcome} == {"better", "worse"}
+            overlap = min(each.by_round) <= max(there.by_round) and min(there.by_round) <= max(each.by_round)
+            apart += not overlap
+            if opposite:
+                differ += 1
+                print(f"{name}: {each.ours} / {each.peer}: {each.figure}: {each.ratio:.2f}, there {there.ratio:.2f}")
+    print(f"{differ} conclusions are the opposite; of {compared} ratios the ranges of {apart} do not overlap")

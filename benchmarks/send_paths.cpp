@@ -246,7 +246,7 @@ int main(int argc, char** argv) {
     };
     try {
         std::vector<named_path> paths = all_paths();
-        std::printf("%-16s%8s%8s", "socket", "batch", "bytes");
+        std::printf("%-36s", "");
         for (const named_path& each : paths) std::printf("%12s", each.name);
         std::printf("\n");
         for (const kind& socket_kind : kinds) {
@@ -269,7 +269,9 @@ int main(int argc, char** argv) {
                         reader.join();
                     else
                         ::close(connected.far);
-                    std::printf("%-16s%8u%8zu", socket_kind.name, messages, size);
+                    const std::string batch = std::to_string(messages) + " x " + std::to_string(size) + " B";
+                    const std::string row = std::string(socket_kind.name) + ", " + batch;
+                    std::printf("%-36s", row.c_str());
                     for (const auto& measured : figures) {
                         if (measured.empty())
                             std::printf("%12s", "-");

@@ -134,10 +134,10 @@ int main(int argc, char** argv) {
     const int status = cr::runtime{}.run(measure(tasks, told, client));
     if (client) client->join();
     if (status != 0) return status;
-    std::printf("%u tasks asleep: %.0f MiB, %.0f bytes each\n", tasks, told.total_mib, told.bytes_per_task);
-    std::printf("%u woke up, within %.3f s\n", told.woken, told.woken_in);
+    std::printf("%-16s  asleep, MiB  bytes of one  awake after, s  p50, us  p99, us  p99.9, us\n", "");
     std::printf(
-        "echo beside them: p50 %.0f us, p99 %.0f us, p99.9 %.0f us\n", client->latency.percentile(50),
+        "%-16s  %11.0f  %12.0f  %14.3f  %7.0f  %7.0f  %9.0f\n", (std::to_string(tasks) + " tasks").c_str(),
+        told.total_mib, told.bytes_per_task, told.woken_in, client->latency.percentile(50),
         client->latency.percentile(99), client->latency.percentile(99.9));
     return told.woken == tasks && client->wrong == 0 ? 0 : 1;
 }

@@ -15,6 +15,7 @@
 #include <limits>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace clients {
@@ -75,10 +76,12 @@ class window {
         if (state_ == state::measuring) latency_.record(latency, messages);
     }
 
+    // Something that a load counts besides, printed under this name.
+    void tell(const char* name, double value) { more_.emplace_back(name, value); }
+
     bool measuring() const { return state_ == state::measuring; }
     double elapsed() const { return elapsed_; } // seconds, when it is over
     std::uint64_t messages() const { return messages_; }
-    double percentile(double percent) const { return latency_.percentile(percent); } // microseconds
 
     void print_json() const {
         const auto messages = static_cast<double>(messages_);
@@ -87,8 +90,10 @@ class window {
             static_cast<unsigned long long>(messages_), elapsed_, messages / elapsed_);
         if (latency_.percentile(50) > 0)
             std::printf(
-                "\"p50_us\":%.2f, \"p99_us\":%.2f, \"p999_us\":%.2f, ", latency_.percentile(50),
-                latency_.percentile(99), latency_.percentile(99.9));
+                "\"p50_us\":%.2f, \"p90_us\":%.2f, \"p99_us\":%.2f, \"p999_us\":%.2f, ",
+                latency_.percentile(50), latency_.percentile(90), latency_.percentile(99),
+                latency_.percentile(99.9));
+        for (const auto& [name, value] : more_) std::printf("\"%s\":%.2f, ", name, value);
         std::printf("\"wrong\":0, \"errors\":0}\n");
     }
 
@@ -104,6 +109,7 @@ class window {
     double elapsed_ = 0;
     std::uint64_t messages_ = 0;
     latency_histogram latency_;
+    std::vector<std::pair<const char*, double>> more_;
 };
 
 // Bytes that differ from message to message, so that an old, lost or foreign one is seen.

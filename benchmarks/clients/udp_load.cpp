@@ -17,8 +17,8 @@ struct options {
     bool gso = false;
 };
 
-// Returns how many datagrams the kernel took.
-std::uint64_t send_for(const std::string& server, const options& wanted, double seconds) {
+// Counts the datagrams that the kernel took.
+void load(const std::string& server, const options& wanted, clients::window& measured) {
     const sockaddr_in address = peers::parse_address(server);
     const int descriptor = clients::connect_to(
         reinterpret_cast<const sockaddr*>(&address), sizeof address, SOCK_DGRAM,
@@ -39,19 +39,16 @@ std::uint64_t send_for(const std::string& server, const options& wanted, double 
         headers[at].msg_hdr.msg_iov = &vectors[at];
         headers[at].msg_hdr.msg_iovlen = 1;
     }
-    std::uint64_t sent = 0;
-    const auto begun = clients::clock_type::now();
-    while (clients::seconds_of(clients::clock_type::now() - begun) < seconds) {
+    while (measured.open()) {
         if (wanted.gso) {
             const auto took = ::send(descriptor, bytes.data(), in_one * wanted.size, 0);
             peers::checked(static_cast<int>(took), "send");
-            sent += in_one;
+            measured.count(in_one);
         } else {
-            sent += static_cast<unsigned>(
-                peers::checked(sendmmsg(descriptor, headers.data(), at_a_time, 0), "sendmmsg"));
+            const int took = sendmmsg(descriptor, headers.data(), at_a_time, 0);
+            measured.count(static_cast<unsigned>(peers::checked(took, "sendmmsg")));
         }
     }
-    return sent;
 }
 
 } // namespace
@@ -60,17 +57,17 @@ int main(int argc, char** argv) {
     std::string connect = "127.0.0.1:7000";
     options wanted;
     double seconds = 2;
+    double warm_up = 0;
+    bool json = false;
     command_line arguments("udp_load: sends datagrams as fast as it can");
     arguments.option("--connect", connect, "IPv4 address and port of the server");
     arguments.option("--size", wanted.size, "bytes of a datagram").between(1, 60'000);
     arguments.flag("--gso", wanted.gso, "hand them to the kernel as one that it cuts");
-    arguments.option("--seconds", seconds, "how long").between(0.01, 3600);
+    arguments.option("--seconds", seconds, "length of the measured window").between(0.01, 3600);
+    arguments.option("--warmup", warm_up, "seconds before it, of which nothing is counted").between(0, 3600);
+    arguments.flag("--json", json, "does nothing: the output is JSON always");
     if (const auto status = arguments.parse(argc, argv)) return *status;
-    try {
-        std::printf("sent=%llu\n", static_cast<unsigned long long>(send_for(connect, wanted, seconds)));
-        return 0;
-    } catch (const std::exception& failure) {
-        std::fprintf(stderr, "udp_load: %s\n", failure.what());
-        return 1;
-    }
+
+    clients::window measured(warm_up, seconds);
+    return clients::report("udp_load", measured, [&] { load(connect, wanted, measured); });
 }

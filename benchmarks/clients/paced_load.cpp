@@ -1,11 +1,13 @@
-// Many slow connections, each of which sends a small message at fixed times and waits for the answer, and perhaps a fast one
-// beside them, which sends as much as the server takes. Tells how long the slow ones wait: p50_us of all, and as p99_us the
-// worst p99 that one of them has.
+// Many connections that send a small message each at fixed times, whether the last one was answered or not, and perhaps a fast one
+// beside them, which sends as much as the server takes. Tells how long answers take, from the moment at which the message
+// should have been sent: a client or a server that falls behind makes nothing look faster. worst_p99_us is the worst p99 that one of
+// the connections has.
 //
 // Messages have a prefix of four bytes that tells the size of the rest. An answer begins with the first 64 bytes.
 #include "command_line.hpp"
 #include "load.hpp"
 
+#include <deque>
 #include <memory>
 
 namespace {
@@ -15,9 +17,9 @@ using clients::clock_type;
 constexpr std::size_t small = 64; // bytes, the prefix included
 
 struct options {
-    unsigned slow = 100;
-    double interval_ms = 5;
-    std::size_t fast = 0; // bytes of a message; 0: there is no fast one
+    unsigned connections = 64;
+    unsigned rate = 20'000; // messages a second, of all together
+    std::size_t fast = 0;   // bytes of a message; 0: there is no fast one
 };
 
 std::string message_of(std::size_t size) {
@@ -47,50 +49,49 @@ class connection {
     int descriptor_;
 };
 
-class slow_connection final : public connection {
+class paced_connection final : public connection {
   public:
-    slow_connection(int descriptor, unsigned number)
+    paced_connection(int descriptor, unsigned number)
         : connection(descriptor)
         , pattern_(number) {}
 
-    // Its time has come; if it still waits for the last answer, it sends when that is there.
-    void due(clock_type::time_point when) {
-        if (waits_) {
-            ++overdue_;
-            return;
-        }
-        due_ = when;
+    void send(clock_type::time_point due) {
+        std::string message = message_of(small);
         std::string payload(small - 4, '\0');
         pattern_.fill(payload);
-        sent_.replace(4, payload.size(), payload);
-        clients::send_whole(descriptor_, sent_);
-        waits_ = true;
-        received_ = 0;
+        message.replace(4, payload.size(), payload);
+        clients::send_whole(descriptor_, message);
+        unanswered_.push_back({std::move(message), due});
     }
     void readable(clients::window& measured) override {
-        if (!waits_) throw clients::load_error("an answer that nobody waits for");
-        received_ += receive(answer_.data() + received_, small - received_);
-        if (received_ < small) return;
-        if (answer_ != sent_) throw clients::load_error("a wrong answer");
-        waits_ = false;
-        const auto now = clock_type::now();
-        measured.count(1, now - due_);
-        if (measured.measuring()) waited_.record(now - due_);
-        if (overdue_ != 0) {
-            --overdue_;
-            due(now);
-        }
+        received_ += receive(answers_.data() + received_, answers_.size() - received_);
+        std::string_view rest(answers_.data(), received_);
+        for (; rest.size() >= small; rest.remove_prefix(small)) take(rest.substr(0, small), measured);
+        received_ = rest.size();
+        std::memmove(answers_.data(), rest.data(), rest.size());
     }
+    bool idle() const { return unanswered_.empty(); }
     double p99() const { return waited_.percentile(99); }
 
   private:
+    struct request {
+        std::string text;
+        clock_type::time_point due;
+    };
+
+    void take(std::string_view answer, clients::window& measured) {
+        if (unanswered_.empty()) throw clients::load_error("an answer that nobody waits for");
+        if (answer != unanswered_.front().text) throw clients::load_error("a wrong answer");
+        const auto waited = clock_type::now() - unanswered_.front().due;
+        unanswered_.pop_front();
+        measured.count(1, waited);
+        if (measured.measuring()) waited_.record(waited);
+    }
+
     clients::pattern pattern_;
-    std::string sent_ = message_of(small);
-    std::string answer_ = std::string(small, '\0');
-    std::size_t received_ = 0;
-    unsigned overdue_ = 0;
-    bool waits_ = false;
-    clock_type::time_point due_;
+    std::deque<request> unanswered_;
+    std::string answers_ = std::string(64 * small, '\0');
+    std::size_t received_ = 0; // bytes of an answer that is not whole yet
     latency_histogram waited_;
 };
 
@@ -134,11 +135,11 @@ class fast_connection final : public connection {
 void load(const std::string& server, const options& wanted, clients::window& measured) {
     const auto address = peers::parse_address(server);
     clients::poller<connection> ready;
-    std::vector<std::unique_ptr<slow_connection>> slow;
-    for (unsigned number = 0; number < wanted.slow; ++number) {
+    std::vector<std::unique_ptr<paced_connection>> paced;
+    for (unsigned number = 0; number < wanted.connections; ++number) {
         const int descriptor = clients::connect_to(address);
-        slow.push_back(std::make_unique<slow_connection>(descriptor, number));
-        ready.add(descriptor, EPOLLIN, slow.back().get());
+        paced.push_back(std::make_unique<paced_connection>(descriptor, number));
+        ready.add(descriptor, EPOLLIN, paced.back().get());
     }
     std::unique_ptr<fast_connection> fast;
     if (wanted.fast != 0) {
@@ -146,33 +147,36 @@ void load(const std::string& server, const options& wanted, clients::window& mea
         fast = std::make_unique<fast_connection>(descriptor, wanted.fast);
         ready.add(descriptor, EPOLLIN | EPOLLOUT | EPOLLET, fast.get());
     }
+    const auto wait_until = [&](clock_type::time_point limit) {
+        ready.wait_until(limit, [&](connection& each, std::uint32_t events) {
+            if ((events & EPOLLIN) != 0) each.readable(measured);
+            if ((events & EPOLLOUT) != 0) each.writable();
+        });
+    };
 
     // One after the other, at equal distances.
-    const auto distance = std::chrono::duration_cast<clock_type::duration>(
-        std::chrono::duration<double, std::milli>(wanted.interval_ms / wanted.slow));
+    const auto distance =
+        std::chrono::duration_cast<clock_type::duration>(std::chrono::duration<double>(1.0 / wanted.rate));
     const auto begun = clock_type::now();
     auto next = begun;
     std::size_t turn = 0;
     while (measured.open()) {
         for (const auto now = clock_type::now(); next <= now; next += distance)
-            slow[turn++ % slow.size()]->due(next);
+            paced[turn++ % paced.size()]->send(next);
         if (fast && fast->has_room()) fast->send_more();
         const bool at_once = fast && fast->has_room();
-        ready.wait_until(at_once ? clock_type::now() : next, [&](connection& each, std::uint32_t events) {
-            if ((events & EPOLLIN) != 0) each.readable(measured);
-            if ((events & EPOLLOUT) != 0) each.writable();
-        });
+        wait_until(at_once ? clock_type::now() : next);
+    }
+    const double bytes = fast ? static_cast<double>(fast->total()) : 0;
+    measured.tell("fast_megabytes_per_second", bytes / 1e6 / clients::seconds_of(clock_type::now() - begun));
+    const auto answered = [](const auto& each) { return each->idle(); };
+    while (!std::ranges::all_of(paced, answered)) {
+        measured.check_patience();
+        wait_until(clock_type::now() + std::chrono::milliseconds(100));
     }
     double worst_p99 = 0;
-    for (const auto& each : slow) worst_p99 = std::max(worst_p99, each->p99());
-    const double bytes = fast ? static_cast<double>(fast->total()) : 0;
-    std::printf(
-        "{\"messages\":%llu, \"seconds\":%.6f, \"messages_per_second\":%.1f, \"p50_us\":%.2f, "
-        "\"p99_us\":%.2f, "
-        "\"fast_megabytes_per_second\":%.1f, \"wrong\":0, \"errors\":0}\n",
-        static_cast<unsigned long long>(measured.messages()), measured.elapsed(),
-        static_cast<double>(measured.messages()) / measured.elapsed(), measured.percentile(50), worst_p99,
-        bytes / 1e6 / clients::seconds_of(clock_type::now() - begun));
+    for (const auto& each : paced) worst_p99 = std::max(worst_p99, each->p99());
+    measured.tell("worst_p99_us", worst_p99);
 }
 
 } // namespace
@@ -183,11 +187,10 @@ int main(int argc, char** argv) {
     double seconds = 3;
     double warm_up = 1;
     bool json = false;
-    command_line arguments("fairness_load: slow connections, and a fast one beside them");
+    command_line arguments("paced_load: messages at fixed times, and a fast connection beside them");
     arguments.option("--connect", connect, "IPv4 address and port of the server");
-    arguments.option("--slow", wanted.slow, "slow connections").between(1, 10000);
-    arguments.option("--interval", wanted.interval_ms, "milliseconds between two messages of a slow one")
-        .between(0.1, 10000);
+    arguments.option("--connections", wanted.connections, "connections").between(1, 10000);
+    arguments.option("--rate", wanted.rate, "messages a second, of all together").between(1, 10'000'000);
     arguments.option("--fast", wanted.fast, "bytes of a message of the fast one; 0: there is none")
         .between(0, 1 << 20);
     arguments.option("--seconds", seconds, "length of the measured window").between(0.01, 3600);
@@ -195,13 +198,6 @@ int main(int argc, char** argv) {
     arguments.flag("--json", json, "does nothing: the output is JSON always");
     if (const auto status = arguments.parse(argc, argv)) return *status;
 
-    try {
-        peers::raise_descriptor_limit();
-        clients::window measured(warm_up, seconds);
-        load(connect, wanted, measured);
-        return 0;
-    } catch (const std::exception& failure) {
-        std::fprintf(stderr, "fairness_load: %s\n", failure.what());
-        return 1;
-    }
+    clients::window measured(warm_up, seconds);
+    return clients::report("paced_load", measured, [&] { load(connect, wanted, measured); });
 }

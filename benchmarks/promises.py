@@ -1,0 +1,56 @@
+"""What chainring promises, each judged from what one run measures."""
+
+from results import Promise
+
+THROUGHPUT, LATENCY = "chainring throughput", "chainring latency"
+
+
+def _micro(of, row, most, unit="ns"):
+    return Promise(of, "micro", row, "chainring", most=most, unit=unit)
+
+
+def _micro_ratio(of, row, most):
+    return Promise(of, "micro", row, "chainring", peer=row, peer_figure="Asio", most=most)
+
+
+PROMISES = (
+    Promise("echo server", "echo-64x64", THROUGHPUT, "cpu_us", peer="liburing loop", most=1.05),
+    Promise("echo server", "echo-64x64", THROUGHPUT, "cpu_us", peer="Asio coroutines", most=0.90),
+    Promise(
+        "echo server", "echo-64x64", THROUGHPUT, "user_us", peer="liburing loop", most=150, difference=True, unit="ns", scale=1000
+    ),
+    _micro("echo server", "await a task that completes at once", 10),
+    Promise("echo server", "idle", THROUGHPUT, "bytes_per_connection", most=1024, unit="B"),
+    _micro("scopes and timers", "spawn and join a task that does nothing", 60),
+    _micro("scopes and timers", "arm and cancel a timer, 200,000 armed", 100),
+    _micro("scopes and timers", "post to the own executor", 15),
+    Promise("scopes and timers", "sleepers", "1000000 tasks", "asleep, MiB", most=512, unit="MiB"),
+    Promise("scopes and timers", "sleepers", "1000000 tasks", "p99, us", most=50, unit="ms", scale=0.001),
+    Promise("send queue", "pipelined", "chainring write per reply", "per_second", peer="Asio write per reply", least=10),
+    Promise("send queue", "pipelined", "chainring write per reply", "per_second", peer="liburing loop", least=0.90),
+    Promise("send queue", "pipelined", "chainring write per reply", "cpu_us", peer="liburing loop", most=1.10),
+    Promise("send queue", "seqpacket", "chainring", "per_second", peer="Asio coroutines", least=1.10),
+    Promise("send queue", "fan-out", "chainring", "per_second", peer="Asio callbacks", least=1.20),
+    Promise("send queue", "proxy", "chainring", "per_second", peer="Asio coroutines", least=1.0),
+    Promise("send queue", "proxy", "chainring", "per_second", peer="liburing loop", least=0.95),
+    Promise("send queue", "churn", THROUGHPUT, "per_second", peer="Asio coroutines", least=1.10),
+    Promise("receiving", "datagrams-gso", "chainring with GRO", "per_cpu_second", peer="Asio one at a time", least=3),
+    Promise("receiving", "datagrams", "chainring", "per_cpu_second", peer="Asio one at a time", least=1.2),
+    Promise("receiving", "echo-64x64", THROUGHPUT, "cpu_us", peer="liburing loop", most=1.03),
+    Promise("receiving", "fairness", THROUGHPUT, "worst_p99_us", peer=f"{THROUGHPUT} alone", most=3),
+    Promise("receiving", "fairness", LATENCY, "worst_p99_us", peer=f"{LATENCY} alone", most=3),
+    _micro("several cores", "post a coroutine to another thread, sender", 60),
+    _micro_ratio("several cores", "post a coroutine to another thread, sender", 1 / 3),
+    _micro_ratio("several cores", "wake a sleeping thread by a post, p50", 1),
+    _micro("several cores", "a value through a channel, one thread", 40),
+    _micro_ratio("several cores", "a value to another executor, 64 places", 1 / 3),
+    _micro_ratio("several cores", "a value to another executor, 1024 places", 1 / 3),
+    _micro("several cores", "lock a free mutex (std::mutex), one thread", 10),
+    _micro("several cores", "lock a free mutex (std::mutex), of two threads", 10),
+    Promise("several cores", "threads", "chainring 2 threads", "cpu_us", peer="chainring 1 thread", most=1.10),
+    *(
+        Promise("other loops", f"embedded-{mode}", f"chainring in {host}", "per_cpu_second", peer="chainring alone", least=0.85)
+        for mode in ("throughput", "latency")
+        for host in ("epoll", "Asio", "libuv", "GLib")
+    ),
+)

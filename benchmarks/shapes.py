@@ -1,0 +1,289 @@
+"""What is measured: each shape is a load and the contestants that bear it, or a program that compares within itself.
+
+The first contestants are chainring's, whose names begin with its own.
+"""
+
+import dataclasses
+import os
+import pathlib
+import socket
+import typing
+
+import harness
+from harness import Contestant, Load
+
+AGAIN = " again"
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """Contestants under a load, interleaved. One of them runs twice in every round: how far it is from itself is the noise."""
+
+    name: str
+    title: str
+    load: Load
+    contestants: tuple[Contestant, ...]
+    twice: str
+    unit: str = "message"  # of what is counted
+    measure: typing.Callable = harness.measure
+    rounds: int | None = None  # of a figure without noise
+    warmup: float = 0  # seconds at least: until what grows with the load has grown
+    skipped_when_quick: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A program that compares within itself, and prints a table."""
+
+    name: str
+    title: str
+    unit: str
+    command: tuple[str, ...]
+    quick_options: tuple[str, ...] = ()
+    columns: tuple[str, str] | None = None  # the ratio of these two is shown
+    rounds: int | None = None
+    skipped_when_quick: bool = False
+
+
+def echo_load(connections, size, depth=1):
+    flow = "ping-pong" if depth == 1 else f"{depth} in flight on each"
+    count = "1 connection" if connections == 1 else f"{connections} connections"
+    options = ("--connections", str(connections), "--size", str(size), "--depth", str(depth))
+    return Load(f"{count} x {size} B, {flow}", "samples/echo_load", options, size)
+
+
+def paced_load(connections, rate, fast=0):
+    beside = f", beside one that sends messages of {fast} B as fast as it can" if fast else ""
+    return Load(
+        f"{connections} connections, {rate} messages/s of 64 B in all at fixed times{beside}",
+        "benchmarks/paced_load",
+        ("--connections", str(connections), "--rate", str(rate), "--fast", str(fast)),
+        64,
+    )
+
+
+class Programs:
+    """Contestants made of programs of a build directory."""
+
+    def __init__(self, build):
+        self.build = pathlib.Path(build)
+
+    def sample(self, name, program, *arguments, **more):
+        return Contestant(name, (str(self.build / "samples" / program), *arguments), **more)
+
+    def benchmark(self, name, program, *arguments, **more):
+        return Contestant(name, (str(self.build / "benchmarks" / program), *arguments), **more)
+
+    def chainring_echo(self):
+        return tuple(self.sample(f"chainring {mode}", "echo", "--mode", mode) for mode in ("throughput", "latency"))
+
+    def echo_peers(self):
+        return (
+            self.benchmark("liburing loop", "uring_loop"),
+            self.benchmark("epoll loop", "epoll_loop"),
+            self.benchmark("Asio coroutines", "asio_epoll"),
+            self.benchmark("Asio on io_uring", "asio_uring"),
+        )
+
+    def echo(self):
+        return self.chainring_echo() + self.echo_peers()
+
+
+def shapes(build, liburing_proxy=None):
+    programs = Programs(build)
+    yield from _echo_shapes(programs)
+    yield from _send_shapes(programs, liburing_proxy)
+    yield from _datagram_shapes(programs)
+    yield from _waiting_shapes(programs)
+    yield from _placement_shapes(programs)
+    yield from _tables(programs)
+
+
+def _echo_shapes(programs):
+    for size in (64, 4096):
+        for connections in (1, 64, 1000):
+            load = echo_load(connections, size)
+            yield Shape(f"echo-{connections}x{size}", f"Echo, {load.text}", load, programs.echo(), "liburing loop")
+    load = echo_load(16, 65536)
+    yield Shape("streaming", f"Streaming, {load.text}", load, programs.echo(), "liburing loop", warmup=0.4)
+
+
+def _send_shapes(programs, liburing_proxy):
+    load = echo_load(64, 64, depth=16)
+    yield Shape(
+        "pipelined",
+        f"Pipelined requests, {load.text}",
+        load,
+        (
+            programs.benchmark("chainring write per reply", "replies"),
+            *programs.chainring_echo(),
+            programs.benchmark("Asio write per reply", "asio_replies"),
+            *programs.echo_peers(),
+        ),
+        "liburing loop",
+    )
+    records = f"unix:@records-{os.getpid()}"
+    yield Shape(
+        "seqpacket",
+        "Unix SEQPACKET, 64 connections, bursts of 16 records of 256 B",
+        Load("", "benchmarks/records_load", ("--connections", "64"), 256),
+        (
+            programs.benchmark("chainring", "records", listen=records),
+            programs.benchmark("Asio coroutines", "asio_records", listen=records),
+        ),
+        "Asio coroutines",
+        unit="record",
+    )
+    yield Shape(
+        "fan-out",
+        "Fan-out, 1 publisher to 1000 subscribers, 256 B, 8 in flight",
+        Load("", "benchmarks/fan_out_load", ("--connections", "1000", "--depth", "8"), 256),
+        (
+            programs.benchmark("chainring", "fan_out"),
+            programs.benchmark("Asio callbacks", "asio_fan_out"),
+            programs.benchmark("Asio callbacks gathering", "asio_fan_out", "--gather"),
+        ),
+        "Asio callbacks",
+        unit="delivery",
+    )
+    sink = f"127.0.0.1:{_free_port()}"
+    yield Shape(
+        "proxy",
+        "Proxy, 16 streams in blocks of 64 KiB",
+        Load("", "benchmarks/proxy_load", ("--connections", "16", "--sink", sink), 65536),
+        (
+            programs.sample("chainring", "proxy", "--connect", sink),
+            programs.benchmark("liburing loop", "uring_proxy", "--connect", sink),
+            programs.benchmark("Asio coroutines", "asio_proxy", "--connect", sink),
+            *([_liburing_example(liburing_proxy, sink)] if liburing_proxy else []),
+        ),
+        "liburing loop",
+        unit="block",
+        warmup=0.6,
+    )
+    yield Shape(
+        "churn",
+        "Churn: connect, exchange 64 B, close; 16 at a time",
+        Load("", "benchmarks/churn_load", ("--connections", "16"), 64),
+        programs.echo(),
+        "liburing loop",
+        unit="connection",
+    )
+
+
+def _liburing_example(program, sink):
+    wrapper = pathlib.Path(__file__).parent / "peers" / "liburing_example.py"
+    return Contestant("liburing's example", ("python3", str(wrapper), program, "--connect", sink))
+
+
+def _datagram_shapes(programs):
+    def sinks(*chainring):
+        return (*chainring, programs.benchmark("Asio one at a time", "asio_udp_sink"))
+
+    alone = programs.sample("chainring", "udp_sink")
+    joined = programs.sample("chainring with GRO", "udp_sink", "--gro")
+    for name, title, contestants, options in (
+        ("datagrams", "Datagrams of 1200 B, sent one by one", sinks(alone), ()),
+        ("datagrams-gso", "Datagrams of 1200 B, sent with GSO", sinks(joined, alone), ("--gso",)),
+    ):
+        load = Load("", "benchmarks/udp_load", ("--size", "1200", *options), 1200)
+        yield Shape(
+            name, title, load, contestants, "Asio one at a time", unit="datagram", measure=harness.measure_sink
+        )
+
+
+def _waiting_shapes(programs):
+    for rate in (5_000, 20_000):
+        load = paced_load(64, rate)
+        yield Shape(f"paced-{rate}", f"Latency at a fixed rate: {load.text}", load, programs.echo(), "liburing loop", skipped_when_quick=rate < 20_000)
+
+    alone, beside = paced_load(100, 20_000), paced_load(100, 20_000, fast=65536)
+
+    def both(name, program):
+        return (dataclasses.replace(program, name=f"{name} alone", load=alone), dataclasses.replace(program, name=name))
+
+    yield Shape(
+        "fairness",
+        f"Fairness: {beside.text}",
+        beside,
+        (
+            *both("chainring throughput", programs.benchmark("", "answers", "--mode", "throughput")),
+            *both("chainring latency", programs.benchmark("", "answers", "--mode", "latency")),
+        ),
+        "chainring throughput",
+    )
+    yield Shape(
+        "idle",
+        "Memory of an idle connection, 9000 connections after an exchange of 64 B each",
+        Load("", "samples/echo_load", ("--connections", "9000"), 64),
+        programs.echo(),
+        "liburing loop",
+        unit="connection",
+        measure=harness.measure_idle,
+        rounds=1,
+    )
+
+
+def _placement_shapes(programs):
+    load = echo_load(64, 64)
+    hosts = {"epoll": "embed_epoll", "Asio": "embed_asio", "libuv": "embed_libuv", "GLib": "embed_glib"}
+    for mode in ("throughput", "latency"):
+        yield Shape(
+            f"embedded-{mode}",
+            f"Within another loop, {mode} mode: {load.text}",
+            load,
+            (
+                *(programs.sample(f"chainring in {name}", host, "--mode", mode) for name, host in hosts.items()),
+                programs.sample("chainring alone", "echo", "--mode", mode),
+            ),
+            "chainring alone",
+        )
+    cores = {"cores": (harness.SERVER_CORE, harness.CLIENT_CORE), "client_cores": (harness.SERVER_CORE, harness.CLIENT_CORE)}
+    yield Shape(
+        "threads",
+        f"Two executors, client and server on the same two cores: {load.text}",
+        load,
+        (
+            programs.sample("chainring 2 threads", "echo", "--threads", "2", **cores),
+            programs.sample("chainring 1 thread", "echo", "--threads", "1", **cores),
+        ),
+        "chainring 1 thread",
+        warmup=0.4,
+    )
+
+
+def _tables(programs):
+    def program(name, *arguments):
+        return (str(programs.build / "benchmarks" / name), *arguments)
+
+    yield Table(
+        "micro",
+        "What the building blocks cost, beside Asio's",
+        "ns",
+        program("micro"),
+        quick_options=("--share", "0.02"),
+        columns=("chainring", "Asio"),
+    )
+    yield Table(
+        "send-paths",
+        "The ways to hand a batch of messages to the kernel: CPU time of the sender for a message",
+        "ns",
+        program("send_paths", "--rounds", "1"),
+        quick_options=("--messages", "1280"),
+        columns=("gathered", "chain"),
+    )
+    yield Table("wake-ups", "How one ring's thread wakes another", "ns", program("wake_ups"), skipped_when_quick=True)
+    yield Table(
+        "sleepers",
+        "A million tasks asleep, which wake up within one second beside an echo connection",
+        "MiB and us",
+        program("sleepers"),
+        rounds=1,
+    )
+
+
+def _free_port():
+    """A port for a program that must know it before anybody listens there."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
