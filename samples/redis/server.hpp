@@ -1,0 +1,26 @@
+// The server: a shard and a listener for each executor.
+#pragma once
+
+#include "session.hpp"
+#include "shard.hpp"
+
+#include <chainring/chainring.hpp>
+
+#include <functional>
+
+namespace redis {
+
+struct server_options {
+    chainring::endpoint listen;
+    session_options sessions = {};
+    std::function<void(const chainring::endpoint&)> listening = {}; // called once, when clients can connect
+    std::function<void()> ended = {}; // called on each executor, when its clients have gone
+};
+
+// On all executors of the runtime.
+chainring::task<chainring::result<void>> serve_on_each(server_options options);
+
+// On this executor alone, which need not belong to a runtime. `own`: where its keys are, which outlives it.
+chainring::task<chainring::result<void>> serve_alone(server_options options, shard& own);
+
+} // namespace redis
