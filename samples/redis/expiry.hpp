@@ -14,6 +14,10 @@ struct end_option {
     bool from_now;
     std::string_view value = {};
 
+    // With another value, perhaps: the last one counts.
+    bool is_same_option(const end_option& other) const {
+        return in_seconds == other.in_seconds && from_now == other.from_now;
+    }
     // ex, px, exat or pxat; nothing: it is another word.
     static std::optional<end_option> named(std::string_view word);
 };

@@ -75,16 +75,16 @@ void run_echo(shard&, arguments given, replies& to) {
 
 void run_select(shard&, arguments given, replies& to) {
     const auto number = parse_integer(given[1]);
-    const bool is_int =
-        number && *number >= std::numeric_limits<int>::min() && *number <= std::numeric_limits<int>::max();
-    if (!is_int) return to.error(no_integer);
+    if (!number) return to.error(no_integer);
+    if (*number < std::numeric_limits<int>::min() || *number > std::numeric_limits<int>::max())
+        return to.error("ERR value is out of range, value must between -2147483648 and 2147483647");
     if (*number != 0) return to.error("ERR DB index is out of range");
     to.ok();
 }
 
 void run_command(shard&, arguments given, replies& to) {
     const auto all = all_commands();
-    if (given.size() == 1) {
+    if (given.size() == 1 || (given.size() == 2 && is_word(given[1], "info"))) {
         to.array(all.size());
         for (const command& each : all) describe(each, to);
     } else if (is_word(given[1], "count") && given.size() == 2) {
@@ -110,16 +110,21 @@ void run_command(shard&, arguments given, replies& to) {
 void run_config(shard&, arguments given, replies& to) {
     if (!is_word(given[1], "get")) return reply_unknown_subcommand(given, to);
     if (given.size() < 3) return reply_wrong_count("config|get", to);
-    const auto asked_for = [&](const auto& setting) {
-        return std::ranges::any_of(
-            given.subspan(2), [&](std::string_view pattern) { return matches(pattern, setting.first); });
-    };
-    to.array(2 * static_cast<std::size_t>(std::ranges::count_if(settings, asked_for)));
+    replies found;
+    std::size_t count = 0;
     for (const auto& setting : settings) {
-        if (!asked_for(setting)) continue;
-        to.bulk(setting.first);
-        to.bulk(setting.second);
+        const std::string_view name = setting.first;
+        const auto patterns = given.subspan(2);
+        const auto by =
+            std::ranges::find_if(patterns, [&](std::string_view pattern) { return matches(pattern, name); });
+        if (by == patterns.end()) continue;
+        // Who spells the whole name gets it as it was spelt.
+        found.bulk(is_word(*by, name) ? *by : name);
+        found.bulk(setting.second);
+        count += 2;
     }
+    to.array(count);
+    to.append(found.text());
 }
 
 void run_publish(shard& on, arguments given, replies& to) {

@@ -33,7 +33,9 @@ std::optional<set_options> parse_set_options(arguments words) {
             found.gets = true;
         } else if (is_word(word, "keepttl") && !found.end) {
             found.keeps_end = true;
-        } else if (end && !found.end && !found.keeps_end && at + 1 < words.size()) {
+        } else if (
+            end && (!found.end || found.end->is_same_option(*end)) && !found.keeps_end &&
+            at + 1 < words.size()) {
             found.end = end;
             found.end->value = words[++at];
         } else {
