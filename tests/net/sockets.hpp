@@ -5,6 +5,7 @@
 // awaited twice.
 #pragma once
 
+#include "../function_ref.hpp"
 #include "../support.hpp"
 #include "plain_socket.hpp"
 
@@ -14,7 +15,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
-#include <functional>
 #include <optional>
 #include <random>
 #include <string>
@@ -80,11 +80,14 @@ struct over_either {
 // A test that runs over each of the two. Most tests of streams are such, and a template's instances are compiled one by one.
 #define TRANSPORT_TEST_CASE(...)                                                                             \
     TRANSPORT_TEST_CASE_OF(INTERNAL_CATCH_UNIQUE_NAME(over_a_transport), __VA_ARGS__)
-#define TRANSPORT_TEST_CASE_OF(BODY, ...)                                                                    \
+#define TRANSPORT_TEST_CASE_OF(BODY, NAME, ...)                                                              \
     static void BODY();                                                                                      \
-    TEST_CASE(__VA_ARGS__) {                                                                                 \
-        chainring::test::over_either::tcp = GENERATE(true, false);                                           \
-        CAPTURE(chainring::test::over_either::tcp);                                                          \
+    TEST_CASE(NAME " - over_tcp" __VA_OPT__(, ) __VA_ARGS__) {                                               \
+        chainring::test::over_either::tcp = true;                                                            \
+        BODY();                                                                                              \
+    }                                                                                                        \
+    TEST_CASE(NAME " - over_unix" __VA_OPT__(, ) __VA_ARGS__) {                                              \
+        chainring::test::over_either::tcp = false;                                                           \
         BODY();                                                                                              \
     }                                                                                                        \
     static void BODY()
@@ -110,7 +113,7 @@ template <class Listener> task<> accept_one(Listener& from, outcome& told) {
 }
 
 // Runs a test's body as a task and checks that nothing of it is left.
-inline void on_executor(const executor_options& options, const std::function<task<>()>& body) {
+inline void on_executor(const executor_options& options, function_ref<task<>> body) {
     kernel_under_test kernel;
     {
         executor home(options, kernel.get());
@@ -121,7 +124,7 @@ inline void on_executor(const executor_options& options, const std::function<tas
         CHECK(kernel_under_test::simulation()->open_descriptors() == 0);
 }
 
-inline void on_executor(task_work_mode mode, const std::function<task<>()>& body) {
+inline void on_executor(task_work_mode mode, function_ref<task<>> body) {
     on_executor(options_for(mode), body);
 }
 
@@ -163,7 +166,7 @@ class turn_begin final : private posted_work {
 inline constexpr std::chrono::seconds patience{20}; // never reached unless something is missing
 
 // Lets the executor work until `condition` holds.
-inline task<> until(std::function<bool()> condition) {
+inline task<> until(function_ref<bool> condition) {
     const auto limit = std::chrono::steady_clock::now() + patience;
     while (!condition()) {
         if (std::chrono::steady_clock::now() > limit) FAIL("waited too long");
@@ -172,7 +175,7 @@ inline task<> until(std::function<bool()> condition) {
 }
 
 // The same, and goes on before any other coroutine of the turn in which the condition holds.
-inline task<> until_at_turn_begin(std::function<bool()> condition) {
+inline task<> until_at_turn_begin(function_ref<bool> condition) {
     const auto limit = std::chrono::steady_clock::now() + patience;
     while (!condition()) {
         if (std::chrono::steady_clock::now() > limit) FAIL("waited too long");
