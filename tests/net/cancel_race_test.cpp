@@ -253,7 +253,7 @@ cases cases_of_call_on() {
     return each<calls_an_executor>();
 }
 cases cases_of_resume_on() {
-    return sharing_rounds(each<goes_and_comes_back>());
+    return each<goes_and_comes_back>();
 }
 cases cases_of_spawn_on() {
     return each<reads_a_pipe<read_elsewhere>>();
@@ -274,15 +274,13 @@ cases cases_of_connection_stream_next() {
     return over_each_connection<accepts_of_a_stream>();
 }
 cases cases_of_datagram_socket_close() {
-    return sharing_rounds(over_each_datagram_socket<closes_datagrams>());
+    return over_each_datagram_socket<closes_datagrams>();
 }
 cases cases_of_datagram_socket_receive() {
-    return sharing_rounds(
-        each<receives_datagrams<udp_socket, false>, receives_datagrams<unix_datagram, false>>());
+    return each<receives_datagrams<udp_socket, false>, receives_datagrams<unix_datagram, false>>();
 }
 cases cases_of_datagram_socket_receive_into() {
-    return sharing_rounds(
-        each<receives_datagrams<udp_socket, true>, receives_datagrams<unix_datagram, true>>());
+    return each<receives_datagrams<udp_socket, true>, receives_datagrams<unix_datagram, true>>();
 }
 cases cases_of_datagram_socket_send() {
     return sending_datagrams<datagrams_by::send>();
@@ -318,13 +316,13 @@ cases cases_of_listener_close() {
     return over_each_connection<closes_a_listener>();
 }
 cases cases_of_listener_release() {
-    return sharing_rounds(over_each_connection<releases_a_listener>());
+    return over_each_connection<releases_a_listener>();
 }
 cases cases_of_local_stream_receive_fd() {
     return each<receives_descriptors<over_unix>, receives_descriptors<over_seqpacket>>();
 }
 cases cases_of_local_stream_send_fd() {
-    return sharing_rounds(each<sends_descriptors<over_unix>, sends_descriptors<over_seqpacket>>());
+    return each<sends_descriptors<over_unix>, sends_descriptors<over_seqpacket>>();
 }
 cases cases_of_mutex_lock() {
     return each<acquires<plain_lock>>();
@@ -363,7 +361,7 @@ cases cases_of_sleep_until() {
     return each<sleeps<true>>();
 }
 cases cases_of_stream_close() {
-    return sharing_rounds(over_each_socket<closes>());
+    return over_each_socket<closes>();
 }
 cases cases_of_stream_receive() {
     return over_each_socket<receives_a_lease>();
@@ -372,14 +370,13 @@ cases cases_of_stream_receive_into() {
     return over_each_socket<receives_into_memory>();
 }
 cases cases_of_stream_release() {
-    return sharing_rounds(over_each_connection<releases>());
+    return over_each_connection<releases>();
 }
 cases cases_of_stream_send() {
-    return sharing_rounds(
-        over_each_socket<sends_a_message>() + each<sends<over_tcp, sends_by::send_without_a_copy>>());
+    return over_each_socket<sends_a_message>() + each<sends<over_tcp, sends_by::send_without_a_copy>>();
 }
 cases cases_of_stream_write() {
-    return sharing_rounds(over_each_socket<writes_a_message>());
+    return over_each_socket<writes_a_message>();
 }
 cases cases_of_task() {
     return each<reads_a_pipe<read_in_a_task>>();

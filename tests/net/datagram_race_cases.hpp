@@ -180,7 +180,7 @@ template <template <class> class Case> cases over_each_datagram_socket() {
     return each<Case<udp_socket>, Case<unix_datagram>>();
 }
 template <datagrams_by way> cases sending_datagrams() {
-    return sharing_rounds(each<sends_datagrams<udp_socket, way>, sends_datagrams<unix_datagram, way>>());
+    return each<sends_datagrams<udp_socket, way>, sends_datagrams<unix_datagram, way>>();
 }
 
 } // namespace chainring::test

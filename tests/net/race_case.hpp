@@ -3,8 +3,7 @@
 // after it. It is resumed exactly once, its result is what happened, and what happened to nobody is still there for
 // the next one. And a thousand rounds in which its task is destroyed instead: afterwards nothing is left of it.
 //
-// Each variant of an operation has that many rounds. But they share them where a round fills a socket, which takes a
-// tenth of a millisecond and more. In builds in which everything takes several times as long, all variants share a quarter of
+// The variants of an operation share its rounds. In builds in which everything takes several times as long there is a tenth of
 // them.
 #pragma once
 
@@ -28,8 +27,8 @@ namespace chainring::test {
 
 // Peers end their connections by a reset, which leaves none in TIME_WAIT: the ports of all these rounds would not
 // suffice.
-inline constexpr std::size_t rounds_of_a_mode = (optimized ? 10'000 : 2500) / 2;
-inline constexpr std::size_t destroyed_rounds_of_a_mode = (optimized ? 1000 : 250) / 2;
+inline constexpr std::size_t rounds_of_a_mode = (optimized ? 10'000 : 1000) / 2;
+inline constexpr std::size_t destroyed_rounds_of_a_mode = (optimized ? 1000 : 100) / 2;
 
 // One operation. `operate` awaits it once and says how it ended; the rest is its surroundings.
 class race_case {
@@ -121,14 +120,10 @@ template <reading Read> class reads_a_pipe final : public race_case {
 // The variants of an operation.
 struct cases {
     std::vector<std::function<std::unique_ptr<race_case>()>> all;
-    bool share_rounds = !optimized;
 
-    std::size_t each_of(std::size_t rounds) const { return share_rounds ? rounds / all.size() : rounds; }
+    // Of so many for the operation.
+    std::size_t each_of(std::size_t rounds) const { return rounds / all.size(); }
 };
-inline cases sharing_rounds(cases given) {
-    given.share_rounds = true;
-    return given;
-}
 inline cases operator+(cases given, cases more) {
     std::ranges::move(more.all, std::back_inserter(given.all));
     return given;

@@ -130,10 +130,10 @@ template <class Over, bool buffered> class sends_a_line final : public race_case
 };
 
 template <reads_by way> cases reading_lines() {
-    return sharing_rounds(each<reads_a_line<over_tcp, way>, reads_a_line<over_unix, way>>());
+    return each<reads_a_line<over_tcp, way>, reads_a_line<over_unix, way>>();
 }
 template <bool buffered> cases sending_lines() {
-    return sharing_rounds(each<sends_a_line<over_tcp, buffered>, sends_a_line<over_unix, buffered>>());
+    return each<sends_a_line<over_tcp, buffered>, sends_a_line<over_unix, buffered>>();
 }
 
 } // namespace chainring::test

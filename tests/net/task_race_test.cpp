@@ -285,7 +285,7 @@ cases cases_of_task_condition_wait() {
     return each<awaits_a_condition>();
 }
 cases cases_of_task_datagram_socket_flush() {
-    return sharing_rounds(over_each_datagram_socket<flushes_datagrams>());
+    return over_each_datagram_socket<flushes_datagrams>();
 }
 cases cases_of_task_tcp_stream_connect() {
     return each<connects_by_name>();
@@ -294,7 +294,7 @@ cases cases_of_task_deadline() {
     return each<reads_a_pipe<read_with_a_deadline>>();
 }
 cases cases_of_task_stream_flush() {
-    return sharing_rounds(over_each_socket<flushes>());
+    return over_each_socket<flushes>();
 }
 cases cases_of_task_framed_receive() {
     return reading_lines<reads_by::framed>();
@@ -306,7 +306,7 @@ cases cases_of_task_framed_write() {
     return sending_lines<true>();
 }
 cases cases_of_task_move_to() {
-    return sharing_rounds(each<moves_a_connection<over_unix>, moves_a_connection<over_seqpacket>>());
+    return each<moves_a_connection<over_unix>, moves_a_connection<over_seqpacket>>();
 }
 // These are spawn_on and call_on in a scope, and need a runtime (tests/runtime/executors_test.cpp).
 cases cases_of_task_for_each_executor() {
@@ -340,7 +340,7 @@ cases cases_of_task_shield() {
     return each<reads_a_pipe<read_under_a_shield>>();
 }
 cases cases_of_task_stream_shutdown() {
-    return sharing_rounds(over_each_connection<half_closes>());
+    return over_each_connection<half_closes>();
 }
 cases cases_of_task_timeout() {
     return each<reads_a_pipe<read_with_a_timeout>>();
