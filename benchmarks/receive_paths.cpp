@@ -60,7 +60,8 @@ struct connection {
 
 class receiver {
   public:
-    receiver(const named_way& in, std::vector<int> descriptors, bool checks, std::size_t pool = pool_size)
+    receiver(
+        const named_way& in, const std::vector<int>& descriptors, bool checks, std::size_t pool = pool_size)
         : how_(in.how)
         , block_(in.block)
         , checks_(checks)
