@@ -201,7 +201,7 @@ int executor::native_handle() {
 
 void executor::embed() {
     const on_its_thread here(*this);
-    wake_up_.disarm(); // it would read what the loop is to see
+    wake_up_.disarm(); // each of its completions would signal the event again
     if (embedded_) return;
     const int returned = kernel_.register_event(ring_.native(), inbox_.event());
     if (returned < 0) ring_.refused(returned);

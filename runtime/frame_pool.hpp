@@ -2,6 +2,8 @@
 // steady state. Classes go up to 8 KiB because GCC's frames are big; larger frames go to operator new.
 #pragma once
 
+#include <chainring/runtime/address_sanitizer.hpp>
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -10,14 +12,7 @@
 namespace chainring {
 
 class frame_pool {
-    // The address sanitizer is to see every use of a dead frame.
-#if defined(__SANITIZE_ADDRESS__)
-    static constexpr bool recycles = false;
-#elif defined(__has_feature)
-    static constexpr bool recycles = !__has_feature(address_sanitizer);
-#else
-    static constexpr bool recycles = true;
-#endif
+    static constexpr bool recycles = !address_sanitizer;
 
   public:
     static void* allocate(std::size_t size) {

@@ -3,6 +3,8 @@
 // a trip to malloc nor an atomic operation.
 #pragma once
 
+#include <chainring/runtime/address_sanitizer.hpp>
+
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -11,15 +13,6 @@
 namespace chainring {
 
 class post_memory {
-    // The address sanitizer is to see every use of a function that has run.
-#if defined(__SANITIZE_ADDRESS__)
-    static constexpr bool shares_chunks = false;
-#elif defined(__has_feature)
-    static constexpr bool shares_chunks = !__has_feature(address_sanitizer);
-#else
-    static constexpr bool shares_chunks = true;
-#endif
-
   public:
     class chunk {
         friend class post_memory;
@@ -35,7 +28,7 @@ class post_memory {
     };
 
     template <std::size_t size, std::size_t alignment> static piece allocate() {
-        if constexpr (shares_chunks && size <= largest && alignment <= unit) {
+        if constexpr (!address_sanitizer && size <= largest && alignment <= unit) {
             constexpr std::size_t rounded = (size + unit - 1) / unit * unit;
             if (local_.left >= rounded || next_chunk()) [[likely]] {
                 auto* const end = reinterpret_cast<std::byte*>(local_.current) + chunk_size;

@@ -24,14 +24,6 @@
 
 namespace chainring::test {
 
-#if defined(__SANITIZE_ADDRESS__)
-inline constexpr bool address_sanitizer = true;
-#elif defined(__has_feature)
-inline constexpr bool address_sanitizer = __has_feature(address_sanitizer);
-#else
-inline constexpr bool address_sanitizer = false;
-#endif
-
 // Goes on in the next turn, ahead of all that the end of this turn made ready.
 class next_turn : public waiter, private posted_work {
   public:
