@@ -68,12 +68,4 @@ chainring::task<chainring::result<void>> serve_on_each(server_options options) {
     co_return co_await serve_on_each_by<chainring::tcp_stream>(options);
 }
 
-chainring::task<chainring::result<void>> serve_alone(server_options options, shard& own) {
-    shards all(1);
-    all.set(0, {&chainring::this_executor(), &own});
-    auto listener = co_await chainring::try_(chainring::tcp_listener::bind(options.listen));
-    if (options.listening) options.listening(co_await chainring::try_(listener.local()));
-    co_return co_await serve_clients<chainring::tcp_stream>(std::move(listener), all, 0, options);
-}
-
 } // namespace redis

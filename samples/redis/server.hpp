@@ -20,7 +20,4 @@ struct server_options {
 // On all executors of the runtime.
 chainring::task<chainring::result<void>> serve_on_each(server_options options);
 
-// On this executor alone, which need not belong to a runtime. `own`: where its keys are, which outlives it.
-chainring::task<chainring::result<void>> serve_alone(server_options options, shard& own);
-
 } // namespace redis
