@@ -1,6 +1,7 @@
 """Shows what was measured: medians and ranges of the rounds, ratios round by round, promises and losses."""
 
 import json
+import statistics
 
 import results
 from promises import PROMISES
@@ -34,7 +35,7 @@ def spread(numbers, places):
     """Median and range of the rounds."""
     if not numbers:
         return None
-    middle = results.statistics.median(numbers)
+    middle = statistics.median(numbers)
     if len(numbers) == 1:
         return f"{middle:,.{places}f}"
     return f"{middle:,.{places}f} ({min(numbers):,.{places}f}..{max(numbers):,.{places}f})"

@@ -16,33 +16,35 @@ AGAIN = " again"
 
 
 @dataclasses.dataclass(frozen=True)
-class Shape:
-    """Contestants under a load, interleaved. One of them runs twice in every round: how far it is from itself is the noise."""
+class Measured:
+    """What both kinds of shapes have."""
 
     name: str
     title: str
-    load: Load
-    contestants: tuple[Contestant, ...]
-    twice: str
+    _: dataclasses.KW_ONLY
     unit: str = "message"  # of what is counted
-    measure: typing.Callable = harness.measure
     rounds: int | None = None  # of a figure without noise
-    warmup: float = 0  # seconds at least: until what grows with the load has grown
     skipped_when_quick: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
-class Table:
+class Shape(Measured):
+    """Contestants under a load, interleaved. One of them runs twice in every round: how far it is from itself is the noise."""
+
+    load: Load
+    contestants: tuple[Contestant, ...]
+    twice: str
+    measure: typing.Callable = harness.measure
+    warmup: float = 0  # seconds at least: until what grows with the load has grown
+
+
+@dataclasses.dataclass(frozen=True)
+class Table(Measured):
     """A program that compares within itself, and prints a table."""
 
-    name: str
-    title: str
-    unit: str
     command: tuple[str, ...]
     quick_options: tuple[str, ...] = ()
     columns: tuple[str, str] | None = None  # the ratio of these two is shown
-    rounds: int | None = None
-    skipped_when_quick: bool = False
 
 
 def echo_load(connections, size, depth=1):
@@ -195,7 +197,14 @@ def _datagram_shapes(programs):
 def _waiting_shapes(programs):
     for rate in (5_000, 20_000):
         load = paced_load(64, rate)
-        yield Shape(f"paced-{rate}", f"Latency at a fixed rate: {load.text}", load, programs.echo(), "liburing loop", skipped_when_quick=rate < 20_000)
+        yield Shape(
+            f"paced-{rate}",
+            f"Latency at a fixed rate: {load.text}",
+            load,
+            programs.echo(),
+            "liburing loop",
+            skipped_when_quick=rate < 20_000,
+        )
 
     alone, beside = paced_load(100, 20_000), paced_load(100, 20_000, fast=65536)
 
@@ -259,25 +268,25 @@ def _tables(programs):
     yield Table(
         "micro",
         "What the building blocks cost, beside Asio's",
-        "ns",
         program("micro"),
+        unit="ns",
         quick_options=("--share", "0.02"),
         columns=("chainring", "Asio"),
     )
     yield Table(
         "send-paths",
         "The ways to hand a batch of messages to the kernel: CPU time of the sender for a message",
-        "ns",
         program("send_paths", "--rounds", "1"),
+        unit="ns",
         quick_options=("--messages", "1280"),
         columns=("gathered", "chain"),
     )
-    yield Table("wake-ups", "How one ring's thread wakes another", "ns", program("wake_ups"), skipped_when_quick=True)
+    yield Table("wake-ups", "How one ring's thread wakes another", program("wake_ups"), unit="ns", skipped_when_quick=True)
     yield Table(
         "sleepers",
         "A million tasks asleep, which wake up within one second beside an echo connection",
-        "MiB and us",
         program("sleepers"),
+        unit="MiB and us",
         rounds=1,
     )
 

@@ -1,6 +1,5 @@
 // Loads a server that sends each message to all connections but its author's: one publisher, many subscribers, and
 // every byte that they receive is checked. A message is published when the one DEPTH before it has reached everybody.
-#include "command_line.hpp"
 #include "load.hpp"
 
 #include <deque>
@@ -96,22 +95,17 @@ class audience {
 } // namespace
 
 int main(int argc, char** argv) {
-    std::string connect = "127.0.0.1:7001";
+    clients::common_options common{.connect = "127.0.0.1:7001"};
     options wanted;
-    double seconds = 3;
-    double warm_up = 1;
-    bool json = false;
     command_line arguments("fan_out_load: one publisher and many subscribers");
-    arguments.option("--connect", connect, "the server, IPv4 address and port");
+    common.add_to(arguments, "the server, IPv4 address and port");
     arguments.option("--connections", wanted.subscribers, "subscribers").between(1, 100000);
     arguments.option("--size", wanted.size, "bytes of a message").between(1, 4096);
     arguments.option("--depth", wanted.in_flight, "messages in flight").between(1, 16);
-    arguments.option("--seconds", seconds, "length of the measured window").between(0.01, 3600);
-    arguments.option("--warmup", warm_up, "seconds before it").between(0, 3600);
-    arguments.flag("--json", json, "does nothing: the output is JSON always");
     if (const auto status = arguments.parse(argc, argv)) return *status;
 
-    clients::window measured(warm_up, seconds);
-    return clients::report(
-        "fan_out_load", measured, [&] { audience(peers::parse_address(connect), wanted, measured).run(); });
+    clients::window measured(common.warm_up, common.seconds);
+    return clients::report("fan_out_load", measured, [&] {
+        audience(peers::parse_address(common.connect), wanted, measured).run();
+    });
 }

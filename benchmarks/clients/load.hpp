@@ -2,6 +2,7 @@
 // know no contestant, so that none is loaded by itself.
 #pragma once
 
+#include "command_line.hpp"
 #include "latency_histogram.hpp"
 #include "listening.hpp"
 
@@ -187,6 +188,22 @@ template <class Owner> class poller {
 
     int epoll_ = peers::checked(epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
     std::array<epoll_event, 256> events_;
+};
+
+// What every client is told.
+struct common_options {
+    std::string connect; // the server
+    double seconds = 3;
+    double warm_up = 1;
+    bool json = false; // nobody reads it
+
+    // `server`: how its address is written.
+    void add_to(command_line& arguments, const char* server) {
+        arguments.option("--connect", connect, server);
+        arguments.option("--seconds", seconds, "length of the measured window").between(0.01, 3600);
+        arguments.option("--warmup", warm_up, "seconds before it").between(0, 3600);
+        arguments.flag("--json", json, "does nothing: the output is JSON always");
+    }
 };
 
 // Runs a load and prints what was counted, or why it failed. The value is main's.

@@ -4,7 +4,6 @@
 // the connections has.
 //
 // Messages have a prefix of four bytes that tells the size of the rest. An answer begins with the first 64 bytes.
-#include "command_line.hpp"
 #include "load.hpp"
 
 #include <deque>
@@ -182,22 +181,16 @@ void load(const std::string& server, const options& wanted, clients::window& mea
 } // namespace
 
 int main(int argc, char** argv) {
-    std::string connect;
+    clients::common_options common;
     options wanted;
-    double seconds = 3;
-    double warm_up = 1;
-    bool json = false;
     command_line arguments("paced_load: messages at fixed times, and a fast connection beside them");
-    arguments.option("--connect", connect, "IPv4 address and port of the server");
+    common.add_to(arguments, "IPv4 address and port of the server");
     arguments.option("--connections", wanted.connections, "connections").between(1, 10000);
     arguments.option("--rate", wanted.rate, "messages a second, of all together").between(1, 10'000'000);
     arguments.option("--fast", wanted.fast, "bytes of a message of the fast one; 0: there is none")
         .between(0, 1 << 20);
-    arguments.option("--seconds", seconds, "length of the measured window").between(0.01, 3600);
-    arguments.option("--warmup", warm_up, "seconds before it").between(0, 3600);
-    arguments.flag("--json", json, "does nothing: the output is JSON always");
     if (const auto status = arguments.parse(argc, argv)) return *status;
 
-    clients::window measured(warm_up, seconds);
-    return clients::report("paced_load", measured, [&] { load(connect, wanted, measured); });
+    clients::window measured(common.warm_up, common.seconds);
+    return clients::report("paced_load", measured, [&] { load(common.connect, wanted, measured); });
 }

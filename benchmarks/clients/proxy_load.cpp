@@ -1,6 +1,5 @@
 // Streams through a proxy: this process is the source before it and the sink behind it, and checks that every byte
 // arrives in its place. A message is one block of the source's.
-#include "command_line.hpp"
 #include "load.hpp"
 
 #include <poll.h>
@@ -129,27 +128,21 @@ class streams {
 } // namespace
 
 int main(int argc, char** argv) {
-    std::string connect = "127.0.0.1:7002";
+    clients::common_options common{.connect = "127.0.0.1:7002"};
     std::string sink = "127.0.0.1:7000";
     unsigned connections = 16;
     std::size_t block = 65536;
-    double seconds = 3;
-    double warm_up = 1;
-    bool json = false;
     command_line arguments("proxy_load: streams through a proxy, from its one side to its other");
-    arguments.option("--connect", connect, "the proxy, IPv4 address and port");
+    common.add_to(arguments, "the proxy, IPv4 address and port");
     arguments.option("--sink", sink, "where the proxy connects to: this program listens there");
     arguments.option("--connections", connections, "streams").between(1, 10000);
     arguments.option("--size", block, "bytes of a block").between(1, 1 << 24);
-    arguments.option("--seconds", seconds, "length of the measured window").between(0.01, 3600);
-    arguments.option("--warmup", warm_up, "seconds before it").between(0, 3600);
-    arguments.flag("--json", json, "does nothing: the output is JSON always");
     if (const auto status = arguments.parse(argc, argv)) return *status;
 
-    clients::window measured(warm_up, seconds);
+    clients::window measured(common.warm_up, common.seconds);
     return clients::report("proxy_load", measured, [&] {
         const int listener = peers::listen_on(sink);
-        const auto proxy = peers::parse_address(connect);
+        const auto proxy = peers::parse_address(common.connect);
         const auto through = std::make_unique<streams>(proxy, listener, connections, block, measured);
         through->run();
     });

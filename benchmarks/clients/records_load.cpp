@@ -1,5 +1,4 @@
 // Loads a SEQPACKET server that answers each record with a burst of records, and checks every byte and the order.
-#include "command_line.hpp"
 #include "load.hpp"
 #include "unix_listening.hpp"
 
@@ -102,21 +101,15 @@ void load(const std::string& server, const options& wanted, clients::window& mea
 } // namespace
 
 int main(int argc, char** argv) {
-    std::string connect = "unix:@chainring-records";
+    clients::common_options common{.connect = "unix:@chainring-records"};
     options wanted;
-    double seconds = 3;
-    double warm_up = 1;
-    bool json = false;
     command_line arguments("records_load: a load generator for SEQPACKET servers that answer in bursts");
-    arguments.option("--connect", connect, "the server's abstract unix name, as unix:@name");
+    common.add_to(arguments, "the server's abstract unix name, as unix:@name");
     arguments.option("--connections", wanted.connections, "connections").between(1, 100000);
     arguments.option("--size", wanted.size, "bytes of a record").between(2, 4096);
     arguments.option("--burst", wanted.burst, "records of an answer").between(1, 256);
-    arguments.option("--seconds", seconds, "length of the measured window").between(0.01, 3600);
-    arguments.option("--warmup", warm_up, "seconds before it").between(0, 3600);
-    arguments.flag("--json", json, "does nothing: the output is JSON always");
     if (const auto status = arguments.parse(argc, argv)) return *status;
 
-    clients::window measured(warm_up, seconds);
-    return clients::report("records_load", measured, [&] { load(connect, wanted, measured); });
+    clients::window measured(common.warm_up, common.seconds);
+    return clients::report("records_load", measured, [&] { load(common.connect, wanted, measured); });
 }

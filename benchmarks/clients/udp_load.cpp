@@ -1,5 +1,4 @@
 // Sends datagrams as fast as it can, many with each system call: each for itself, or as one that the kernel cuts (GSO).
-#include "command_line.hpp"
 #include "load.hpp"
 
 #include <netinet/udp.h>
@@ -54,20 +53,14 @@ void load(const std::string& server, const options& wanted, clients::window& mea
 } // namespace
 
 int main(int argc, char** argv) {
-    std::string connect = "127.0.0.1:7000";
+    clients::common_options common{.connect = "127.0.0.1:7000", .seconds = 2, .warm_up = 0};
     options wanted;
-    double seconds = 2;
-    double warm_up = 0;
-    bool json = false;
     command_line arguments("udp_load: sends datagrams as fast as it can");
-    arguments.option("--connect", connect, "IPv4 address and port of the server");
+    common.add_to(arguments, "IPv4 address and port of the server");
     arguments.option("--size", wanted.size, "bytes of a datagram").between(1, 60'000);
     arguments.flag("--gso", wanted.gso, "hand them to the kernel as one that it cuts");
-    arguments.option("--seconds", seconds, "length of the measured window").between(0.01, 3600);
-    arguments.option("--warmup", warm_up, "seconds before it, of which nothing is counted").between(0, 3600);
-    arguments.flag("--json", json, "does nothing: the output is JSON always");
     if (const auto status = arguments.parse(argc, argv)) return *status;
 
-    clients::window measured(warm_up, seconds);
-    return clients::report("udp_load", measured, [&] { load(connect, wanted, measured); });
+    clients::window measured(common.warm_up, common.seconds);
+    return clients::report("udp_load", measured, [&] { load(common.connect, wanted, measured); });
 }
