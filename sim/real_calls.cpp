@@ -1,5 +1,6 @@
 #include <chainring/sim/real_calls.hpp>
 #include <chainring/sim/refused_calls.hpp>
+#include <chainring/sim/virtual_clock.hpp>
 #include <chainring/sim/world.hpp>
 
 #include <sys/prctl.h>
@@ -12,6 +13,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -20,6 +22,7 @@ namespace chainring::sim {
 // Of one thread.
 struct guarded_thread {
     void choose() noexcept;
+    time_point now() const noexcept;
     [[noreturn]] void refuse(const std::string& why) const;
 
     // Linux reads it at each call of the thread.
@@ -106,8 +109,11 @@ void call_came_back(int signal, siginfo_t* info, void* context) {
     }
     auto& interrupted = *static_cast<ucontext_t*>(context);
     const system_call made = call_of(interrupted);
-    if (const std::string refusal = refusal_of(made); !refusal.empty()) thread.refuse(refusal);
-    const long result = perform(made);
+    const std::optional<long> told = answer_of_clock(made, thread.now());
+    if (!told) {
+        if (const std::string refusal = refusal_of(made); !refusal.empty()) thread.refuse(refusal);
+    }
+    const long result = told ? *told : perform(made);
     interrupted.uc_mcontext.gregs[REG_RAX] = result;
     if (result == 0) keep_changes(made, interrupted);
     thread.selector = before;
@@ -163,6 +169,7 @@ bool dispatch_works() {
 
 void begin_dispatch(guarded_thread& thread) {
     if (!no_real_calls::possible()) return;
+    read_clocks_by_calls();
     const std::uint64_t way_back = install_handler();
     thread.sigsys_was_blocked = set_sigsys_blocked(false);
     // No handler could return by a call that comes back. It is two instructions.
@@ -201,6 +208,10 @@ bool no_real_calls::possible() noexcept {
 void guarded_thread::choose() noexcept {
     const bool refusing = latest != nullptr && allowances == 0;
     selector = refusing ? 1 : 0; // SYSCALL_DISPATCH_FILTER_BLOCK, _ALLOW
+}
+
+time_point guarded_thread::now() const noexcept {
+    return latest->world_.now();
 }
 
 void guarded_thread::refuse(const std::string& why) const {

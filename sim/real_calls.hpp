@@ -1,8 +1,8 @@
 // A simulated world goes on in virtual time, on simulated sockets, in one thread. A call of Linux that means the real ones, such as the
 // sleep of std::this_thread::sleep_for, is refused where it is made, whoever makes it in that thread: the world fails by its name.
 //
-// Linux itself sends such calls back (PR_SET_SYSCALL_USER_DISPATCH, Linux 5.11, x86-64); elsewhere they are not seen. Nor is the real
-// clock anywhere: to read it is no call.
+// Linux itself sends such calls back (PR_SET_SYSCALL_USER_DISPATCH, Linux 5.11, x86-64); elsewhere they are not seen. The clocks of that
+// thread tell virtual time (virtual_clock.hpp).
 #pragma once
 
 namespace chainring::sim {

@@ -55,6 +55,9 @@ struct real_call {
 };
 
 constexpr real_call real_calls[] = {
+    // Of the clocks that virtual_clock.hpp has no answer for.
+    {SYS_clock_gettime, "clock_gettime", real::time},
+    {SYS_times, "times", real::time},
     {SYS_nanosleep, "nanosleep", real::time},
     {SYS_clock_nanosleep, "clock_nanosleep", real::time},
     {SYS_alarm, "alarm", real::time},
@@ -111,7 +114,8 @@ bool is_harmless(const system_call& made, const real_call& known) {
     case unless::no_milliseconds: return static_cast<int>(made.arguments[known.argument]) == 0;
     case unless::no_limit: return made.arguments[known.argument] == 0;
     case unless::no_time: {
-        const auto* const limit = made.pointer<timespec>(known.argument); // select's timeval has the same two
+        const auto* const limit =
+            made.pointer<const timespec>(known.argument); // select's timeval has the same two
         return limit != nullptr && limit->tv_sec == 0 && limit->tv_nsec == 0;
     }
     }
@@ -134,13 +138,13 @@ bool is_a_clone(const system_call& made) {
 }
 
 std::uint64_t flags_of_clone(const system_call& made) {
-    return made.number == SYS_clone3 ? made.pointer<clone_args>(0)->flags : made.arguments[0];
+    return made.number == SYS_clone3 ? made.pointer<const clone_args>(0)->flags : made.arguments[0];
 }
 
 // A child on another stack cannot be made from the handler.
 bool is_a_fork(const system_call& made) {
     if (!is_a_clone(made) || (flags_of_clone(made) & CLONE_VM) != 0) return false;
-    return (made.number == SYS_clone3 ? made.pointer<clone_args>(0)->stack : made.arguments[1]) == 0;
+    return (made.number == SYS_clone3 ? made.pointer<const clone_args>(0)->stack : made.arguments[1]) == 0;
 }
 
 // libc sleeps by another number. A sanitizer that finds something starts a program that knows the lines, and waits for it.

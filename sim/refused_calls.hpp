@@ -10,7 +10,7 @@ struct system_call {
     long number;
     std::uint64_t arguments[6];
 
-    template <class T> const T* pointer(int at) const { return reinterpret_cast<const T*>(arguments[at]); }
+    template <class T> T* pointer(int at) const { return reinterpret_cast<T*>(arguments[at]); }
 };
 
 // What is wrong with it, by its name; empty: it passes. For x86-64; elsewhere all pass.

@@ -17,6 +17,7 @@
 #include <condition_variable>
 #include <csignal>
 #include <cstdlib>
+#include <ctime>
 #include <latch>
 #include <mutex>
 #include <stdexcept>
@@ -111,6 +112,7 @@ TEST_CASE("real_time_in_a_simulated_world_is_refused_by_name") {
         "real time (futex)");
     check_refused([] { ::timerfd_create(CLOCK_MONOTONIC, 0); }, "real time (timerfd_create)");
     check_refused([] { ::alarm(100); }, "real time (alarm)");
+    check_refused([] { (void)std::clock(); }, "real time (clock_gettime)");
 }
 
 TEST_CASE("real_sockets_in_a_simulated_world_are_refused_by_name") {
@@ -300,21 +302,4 @@ TEST_CASE("a_test_may_allow_itself_real_calls_for_a_while") {
     });
     CAPTURE(text);
     CHECK(text.contains("a real socket (socket)"));
-}
-
-// Reading a clock is no call.
-TEST_CASE("a_program_that_decides_by_the_real_clock_is_found_where_its_world_is_run_twice") {
-    const no_variables clean;
-    const auto decide_by_the_clock = [](sim::world& world) {
-        sim::simulation play(world);
-        const sim::host& only = play.add("10.0.0.1", []() -> task<> {
-            const auto now = std::chrono::system_clock::now().time_since_epoch();
-            must(co_await chainring::sleep(std::chrono::nanoseconds(now) % 1'000'000'007));
-        });
-        play.run_until([&only] { return only.ended(); });
-    };
-    const std::string text = last_words([&] { sim::each_seed(2, decide_by_the_clock); });
-    CAPTURE(text);
-    CHECK(text.contains("seed 0"));
-    CHECK(text.contains("the program is not repeatable: "));
 }

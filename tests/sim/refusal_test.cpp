@@ -24,6 +24,7 @@ template <class Body> std::string refusal_of(Body body) {
 }
 
 std::uint64_t real_time() {
+    const sim::allow_real_calls to_read_it;
     return static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
 }
 
@@ -94,12 +95,13 @@ TEST_CASE("an_executor_on_linux_in_a_thread_beside_a_simulated_world_is_refused_
 }
 
 TEST_CASE("a_time_of_the_real_clock_in_a_simulated_world_is_refused_by_name") {
-    const std::string sleeping = refusal_of(
-        [](sim::world&) -> task<> { (void)co_await sleep_until(std::chrono::steady_clock::now() + 1h); });
+    const time_point real = std::chrono::steady_clock::now();
+    const std::string sleeping =
+        refusal_of([real](sim::world&) -> task<> { (void)co_await sleep_until(real + 1h); });
     CAPTURE(sleeping);
     CHECK(sleeping.contains("a wait until a time of the real clock"));
-    const std::string limited = refusal_of([](sim::world&) -> task<> {
-        auto limit = deadline(std::chrono::steady_clock::now() + 1h, chainring::sleep(1ms));
+    const std::string limited = refusal_of([real](sim::world&) -> task<> {
+        auto limit = deadline(real + 1h, chainring::sleep(1ms));
         (void)co_await std::move(limit);
     });
     CAPTURE(limited);
