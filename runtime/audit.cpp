@@ -110,7 +110,7 @@ std::string operation_name(std::uint8_t opcode) {
         "bind",
         "listen"};
     static_assert(std::size(names) > IORING_OP_LISTEN);
-    return opcode < std::size(names) ? names[opcode] : "operation with opcode " + std::to_string(opcode);
+    return opcode < std::size(names) ? names[opcode] : "opcode " + std::to_string(opcode);
 }
 
 std::string in_seconds(duration time) {

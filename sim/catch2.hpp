@@ -56,7 +56,7 @@ class repeat_listener final : public Catch::EventListenerBase {
     }
     // Also called for a signal, such as the abort of a world that can't go on.
     void assertionEnded(const Catch::AssertionStats& ended) override {
-        if (!ended.assertionResult.isOk()) tell_how_to_repeat();
+        if (!ended.assertionResult.isOk()) tell_of_a_failed_check();
     }
 };
 

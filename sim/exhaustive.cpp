@@ -1,7 +1,9 @@
 #include <chainring/sim/exhaustive.hpp>
 
 #include <algorithm>
+#include <optional>
 #include <stdexcept>
+#include <utility>
 
 namespace chainring::sim {
 
@@ -12,6 +14,13 @@ bool is_fault(const decision& made) noexcept {
 }
 
 } // namespace
+
+exploration::exploration(const exploration_limits& limits)
+    : limits_(limits) {
+    std::optional<std::vector<std::uint32_t>> replay = wanted_replay();
+    replaying_ = replay.has_value();
+    if (replaying_) choices_ = std::move(*replay);
+}
 
 void exploration::check_repeated(const std::vector<decision>& made) const {
     for (std::size_t at = 0; at < expected_.size(); ++at) {
@@ -36,6 +45,7 @@ std::uint32_t exploration::after(const decision& made, unsigned faults_before) {
 
 bool exploration::advance(const std::vector<decision>& made) {
     ++runs_;
+    if (replaying_) return false;
     check_repeated(made);
     auto faults = static_cast<unsigned>(std::ranges::count_if(made, is_fault));
     for (std::size_t at = made.size(); at-- != 0;) {

@@ -12,9 +12,12 @@
 // tried in full too, and so is what the program itself draws from `world::choose`. Each decision doubles the runs or more, so
 // limits are needed soon: on the faults of one run, say, since most bugs need one or two.
 //
-// A run that fails is run again by its number, which is the seed of its world, or by its choices.
+// An exploration takes the same course each time, so it comes to a failure again by itself, at the run whose number is the seed of its world.
+// CHAINRING_SIM_LOG and CHAINRING_SIM_REPLAY are heeded as by each_seed (seeds.hpp), which is how the run that failed is shrunk, or run alone.
 #pragma once
 
+#include <chainring/sim/failure_lines.hpp>
+#include <chainring/sim/log_file.hpp>
 #include <chainring/sim/world.hpp>
 
 #include <concepts>
@@ -40,13 +43,12 @@ struct explored {
 // Depth first over the decisions of a program: after each run it names the next one.
 class exploration {
   public:
-    explicit exploration(const exploration_limits& limits)
-        : limits_(limits) {}
+    explicit exploration(const exploration_limits& limits);
 
     // Of the run that is next.
     const std::vector<std::uint32_t>& choices() const noexcept { return choices_; }
     std::uint64_t runs() const noexcept { return runs_; } // before this one
-    // The run has made these decisions. False: it was the last one. Throws std::logic_error if it did not begin as the
+    // The run has made these decisions. False: it was the last one, or the only one, of a log. Throws std::logic_error if it did not begin as the
     // run before it: what is not repeatable can't be explored.
     bool advance(const std::vector<decision>& made);
     explored result() const { return {runs_, complete_, thinned_, choices_}; }
@@ -60,22 +62,25 @@ class exploration {
     std::uint64_t runs_ = 0;
     bool complete_ = false;
     bool thinned_ = false;
+    bool replaying_ = false;
     std::vector<std::uint32_t> choices_;
     std::vector<decision> expected_; // as many as choices, the last of which is new
 };
 
-// `Run`: (world&), which may return a bool: false ends the exploration.
+// `Run`: (world&), which may return a bool: false ends the exploration. So does a failure that was told (failure_lines.hpp).
 template <std::invocable<world&> Run>
 explored explore(const faults& given, const exploration_limits& limits, Run run) {
     exploration all(limits);
     for (bool goes_on = true; goes_on;) {
         world next = world::replaying(all.runs(), given, all.choices());
         next.record();
-        if constexpr (std::predicate<Run, world&>) {
-            if (!run(next)) return {all.runs() + 1, false, false, all.choices()};
-        } else {
+        const wanted_log log(next);
+        const running_world failing_here(next);
+        if constexpr (std::predicate<Run, world&>)
+            goes_on = run(next);
+        else
             run(next);
-        }
+        if (!goes_on || a_world_has_failed()) return {all.runs() + 1, false, false, all.choices()};
         goes_on = all.advance(next.recorded());
     }
     return all.result();

@@ -22,7 +22,7 @@ struct failing_test {
     std::string command; // empty: not asked for yet
     std::string shrinker = "chainring-shrink";
     std::string lines; // empty: no world runs, or has just ended by an exception
-    bool runs = false;
+    const world* runs = nullptr;
     bool told = false;
 };
 
@@ -51,7 +51,7 @@ std::string command_with(const std::vector<std::string>& arguments) {
 
 // A program that calls exit(3) leaves its world in the middle.
 void tell_of_exit() {
-    if (!test().runs) return;
+    if (!a_world_runs()) return;
     std::fputs("chainring: simulation: the process has exited within a simulated world\n", stderr);
     std::fflush(nullptr);
     tell_how_to_repeat();
@@ -71,17 +71,19 @@ std::vector<std::string> arguments_of_the_process() {
 running_world::running_world(const world& running)
     : exceptions_(std::uncaught_exceptions()) {
     if (test().command.empty()) test_begins();
-    test().runs = true;
+    test().runs = &running;
     const std::string seed = std::to_string(running.seed());
     // What fails only the second time is not repeatable: there is nothing to shrink.
-    const std::string twice = running.is_second() ? "CHAINRING_SIM_TWICE=1 " : "";
-    test().lines = "\nrepeat it:  " + twice + "CHAINRING_SIM_SEED=" + seed + ' ' + test().command + '\n';
-    if (!running.is_second())
+    std::string which = running.is_second() ? "CHAINRING_SIM_TWICE=1 " : "";
+    const char* const log = std::getenv("CHAINRING_SIM_REPLAY");
+    if (log != nullptr) which += "CHAINRING_SIM_REPLAY=" + quoted(log) + ' ';
+    test().lines = "\nrepeat it:  " + which + "CHAINRING_SIM_SEED=" + seed + ' ' + test().command + '\n';
+    if (which.empty())
         test().lines += "shrink it:  " + test().shrinker + ' ' + seed + ' ' + test().command + '\n';
 }
 
 running_world::~running_world() {
-    test().runs = false;
+    test().runs = nullptr;
     // What ends a test by an exception is reported when the world is gone.
     if (std::uncaught_exceptions() == exceptions_) test().lines.clear();
 }
@@ -92,8 +94,16 @@ void tell_how_to_repeat() noexcept {
     [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, lines.data(), lines.size());
 }
 
+void tell_of_a_failed_check() {
+    const world* const here = test().runs;
+    if (here != nullptr && !test().told && !here->has_reported())
+        std::fprintf(
+            stderr, "\nchainring: simulation with %s: a check has failed\n", here->configuration().c_str());
+    tell_how_to_repeat();
+}
+
 bool a_world_runs() noexcept {
-    return test().runs;
+    return test().runs != nullptr;
 }
 
 bool a_world_has_failed() noexcept {

@@ -3,7 +3,8 @@
 //     repeat it:  CHAINRING_SIM_SEED=64 './server-test' 'name of the test'
 //     shrink it:  chainring-shrink 64 './server-test' 'name of the test'
 //
-// Of a world that fails only when it is run for the second time the first one says CHAINRING_SIM_TWICE=1, and there is no second.
+// Of a world that fails only when it is run for the second time the first one says CHAINRING_SIM_TWICE=1, and of one that replays a log it
+// names that; then there is no second.
 //
 // `each_seed` says which world runs; whoever hears of a failure (Catch2's listener, a signal, `run_seeds`) lets them be printed.
 #pragma once
@@ -29,6 +30,8 @@ class running_world {
 
 // Prints them on standard error, once for each test, where a world runs or has just ended by an exception. From a signal handler too.
 void tell_how_to_repeat() noexcept;
+// The same behind a line with the whole configuration of the world.
+void tell_of_a_failed_check();
 // Something that cannot be done within one.
 bool a_world_runs() noexcept;
 // They were printed: the test goes on to no other world.

@@ -1,3 +1,4 @@
+#include <chainring/sim/failure_lines.hpp>
 #include <chainring/sim/real_calls.hpp>
 #include <chainring/sim/refused_calls.hpp>
 #include <chainring/sim/virtual_clock.hpp>
@@ -113,6 +114,7 @@ void call_came_back(int signal, siginfo_t* info, void* context) {
     if (!told) {
         if (const std::string refusal = refusal_of(made); !refusal.empty()) thread.refuse(refusal);
     }
+    if (made.number == SYS_exit_group) tell_how_to_repeat();
     const long result = told ? *told : perform(made);
     interrupted.uc_mcontext.gregs[REG_RAX] = result;
     if (result == 0) keep_changes(made, interrupted);

@@ -16,7 +16,7 @@ namespace chainring::sim {
 
 namespace {
 
-enum class real { time, socket, descriptors, ring, thread, process };
+enum class real { time, socket, descriptors, ring, thread, process, end };
 
 const char* name_of(real thing) {
     switch (thing) {
@@ -26,6 +26,7 @@ const char* name_of(real thing) {
     case real::ring: return "an io_uring of Linux";
     case real::thread: return "a thread";
     case real::process: return "a process";
+    case real::end: return "the end of the process";
     }
     return "";
 }
@@ -38,9 +39,14 @@ const char* instead_of(real thing) {
     }
 }
 
+const char* why_not(real thing) {
+    return thing == real::end ? " does not end its test" : " is not repeatable";
+}
+
 // A call may be harmless with one of its arguments.
 enum class unless {
     never,
+    a_failure,       // an exit status that is not 0
     no_milliseconds, // an int of 0
     no_time,         // a pointer to a time of 0; without one it waits for ever
     no_limit,        // a null pointer
@@ -106,11 +112,16 @@ constexpr real_call real_calls[] = {
     {SYS_clone, "clone", real::process},
     {SYS_clone3, "clone3", real::process},
     {SYS_vfork, "vfork", real::process},
+    {SYS_execve, "execve", real::process},
+    {SYS_execveat, "execveat", real::process},
+    // The test would count as one that has passed.
+    {SYS_exit_group, "exit_group", real::end, unless::a_failure, 0},
 };
 
 bool is_harmless(const system_call& made, const real_call& known) {
     switch (known.harmless) {
     case unless::never: return false;
+    case unless::a_failure: return made.arguments[known.argument] != 0;
     case unless::no_milliseconds: return static_cast<int>(made.arguments[known.argument]) == 0;
     case unless::no_limit: return made.arguments[known.argument] == 0;
     case unless::no_time: {
@@ -170,7 +181,7 @@ std::string refusal_of(const system_call& made) {
     if (known == nullptr) return {};
     const bool is_thread = is_a_clone(made) && (flags_of_clone(made) & CLONE_THREAD) != 0;
     const real thing = is_thread ? real::thread : known->thing;
-    return std::string(name_of(thing)) + " (" + known->name + ") inside a simulated world is not repeatable" +
+    return std::string(name_of(thing)) + " (" + known->name + ") inside a simulated world" + why_not(thing) +
            instead_of(thing);
 }
 

@@ -1,4 +1,5 @@
 #include <chainring/sim/failure_lines.hpp>
+#include <chainring/sim/log_file.hpp>
 #include <chainring/sim/real_calls.hpp>
 #include <chainring/sim/seeds.hpp>
 
@@ -10,11 +11,11 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
-#include <fstream>
-#include <iostream>
 #include <optional>
 #include <stdexcept>
-#include <string_view>
+#include <string>
+#include <utility>
+#include <vector>
 
 namespace chainring::sim {
 
@@ -50,38 +51,16 @@ wanted_worlds wanted(std::uint64_t count, bool twice) {
     return found;
 }
 
-// The world of a seed, or of a log. It writes its own log.
-class world_of_seed {
-  public:
-    world_of_seed(std::uint64_t seed, const seed_options& options)
-        : world_(made(seed, options)) {
-        const char* const log = std::getenv("CHAINRING_SIM_LOG");
-        if (log == nullptr) return;
-        if (std::string_view(log) != "-") {
-            file_.open(log);
-            if (!file_)
-                throw std::invalid_argument(std::string("CHAINRING_SIM_LOG can't be written: ") + log);
-        }
-        world_.log_to(file_.is_open() ? &file_ : &std::cout);
-    }
-    world& get() noexcept { return world_; }
-
-  private:
-    static world made(std::uint64_t seed, const seed_options& options) {
-        const char* const log = std::getenv("CHAINRING_SIM_REPLAY");
-        if (log == nullptr) return options.given ? world(seed, options.given(seed)) : world(seed);
-        std::ifstream file(log);
-        if (!file) throw std::invalid_argument(std::string("CHAINRING_SIM_REPLAY can't be read: ") + log);
-        std::vector<std::uint32_t> choices = read_choices(file);
-        return options.given ? world::replaying(seed, options.given(seed), std::move(choices))
-                             : world::replaying(seed, std::move(choices));
-    }
-
-    world world_;
-    std::ofstream file_;
-};
+// Of a seed, or of a log.
+world made(std::uint64_t seed, const seed_options& options) {
+    std::optional<std::vector<std::uint32_t>> replay = wanted_replay();
+    if (!replay) return options.given ? world(seed, options.given(seed)) : world(seed);
+    return options.given ? world::replaying(seed, options.given(seed), std::move(*replay))
+                         : world::replaying(seed, std::move(*replay));
+}
 
 void run_in(world& within, const world_body& body) {
+    const wanted_log log(within);
     const running_world failing_here(within);
     const no_real_calls guarded(within); // before its first machine too
     body(within);
@@ -118,13 +97,13 @@ std::uint64_t each_seed(std::uint64_t count, const world_body& body, const seed_
     for (std::uint64_t number = 0; number < worlds.count; ++number) {
         const std::uint64_t seed = worlds.first + number;
         const bool twice = worlds.twice || (worlds.first_twice && number == 0);
-        world_of_seed first(seed, options);
-        if (twice) first.get().record();
-        run_in(first.get(), body);
+        world first = made(seed, options);
+        if (twice) first.record();
+        run_in(first, body);
         if (twice && !a_world_has_failed()) {
-            world_of_seed second(seed, options);
-            second.get().expect(first.get());
-            run_in(second.get(), [&body](world& within) {
+            world second = made(seed, options);
+            second.expect(first);
+            run_in(second, [&body](world& within) {
                 body(within);
                 if (!a_world_has_failed()) within.check_all_expected_came();
             });

@@ -1,3 +1,4 @@
+#include <chainring/sim/failure_lines.hpp>
 #include <chainring/sim/real_calls.hpp>
 #include <chainring/sim/world.hpp>
 
@@ -111,11 +112,14 @@ void world::check_all_expected_came() {
 void world::report_difference(const std::string& now) {
     const std::string before =
         decisions_ < expected_.size() ? to_string(expected_[decisions_]) : std::string("the end");
-    const bool only_before = before == now;
+    const std::string number = std::to_string(decisions_ + 1);
     fail(
-        "the program is not repeatable: decision " + std::to_string(decisions_ + 1) +
-        " of the first run was (" + before + "), of the second it is (" + now + ")" +
-        (only_before ? ", and what was completed before it differs" : ""));
+        "the program is not repeatable: " + (before == now
+                                                 ? "decision " + number + " of both runs is (" + now +
+                                                       "), and what was completed or resumed, or how much "
+                                                       "time passed, between it and the one before differs"
+                                                 : "decision " + number + " of the first run was (" + before +
+                                                       "), of the second it is (" + now + ')'));
 }
 
 void world::heal() {
@@ -152,17 +156,21 @@ void world::pass(duration time) {
 void world::fail(const std::string& why) {
     const allow_real_calls to_the_end; // whoever else has something to say of an abort
     report(why);
+    tell_how_to_repeat();
     std::abort();
 }
 
-void world::report(const std::string& why) {
+std::string world::configuration() const {
     const std::string has = faults_.to_string();
     std::string had = heals_ == 0 ? has : before_heal_ + ", healed: " + has;
     for (const std::string& each : configured_) had += "; " + each;
-    std::fprintf(
-        stderr, "chainring: simulation with seed %llu (%s), after %llu decisions: %s\n",
-        static_cast<unsigned long long>(seed_), had.c_str(), static_cast<unsigned long long>(decisions_),
-        why.c_str());
+    return "seed " + std::to_string(seed_) + " (" + had + "), after " + std::to_string(decisions_) +
+           " decisions";
+}
+
+void world::report(const std::string& why) {
+    reported_ = true;
+    std::fprintf(stderr, "chainring: simulation with %s: %s\n", configuration().c_str(), why.c_str());
     for (const explanation* each : std::exchange(explanations_, {}))
         each->explain_(std::cerr); // once: it may fail itself
 }

@@ -101,6 +101,9 @@ class world {
     [[noreturn]] void fail(const std::string& why);
     // Says the same, and goes on.
     void report(const std::string& why);
+    bool has_reported() const noexcept { return reported_; }
+    // The seed, the knobs, the sizes of the executors, and how many decisions there were.
+    std::string configuration() const;
 
   private:
     friend explanation;
@@ -130,6 +133,7 @@ class world {
     std::ostream* log_ = nullptr;
     std::function<void()> at_each_enter_;
     std::vector<const explanation*> explanations_;
+    bool reported_ = false;
     std::vector<std::string> configured_;
     bool replaying_ = false;
     std::vector<std::uint32_t> choices_; // of a replay

@@ -1,6 +1,11 @@
 // The search through all worlds of a program.
+#include "environment.hpp"
+#include "last_words.hpp"
 #include "small_worlds.hpp"
 
+#include <unistd.h>
+
+#include <filesystem>
 #include <set>
 #include <stdexcept>
 
@@ -82,6 +87,36 @@ TEST_CASE("a_run_that_fails_ends_the_exploration_and_can_be_repeated_by_its_choi
     CHECK(failed.runs == 43);
     sim::world again = sim::world::replaying(0, sim::faults{}, failed.choices);
     CHECK(number(again) == 42);
+}
+
+TEST_CASE("an_exploration_that_fails_leaves_the_log_of_the_run_and_says_how_to_repeat_and_shrink_it") {
+    const no_variables clean;
+    const std::filesystem::path log = std::filesystem::temp_directory_path() /
+                                      ("chainring-" + std::to_string(::getpid()) + "-explored.log");
+    unsigned runs = 0;
+    const auto never_both = [&runs](sim::world& world) {
+        ++runs;
+        const bool first = world.choose(2, "the first") == 1;
+        if (world.choose(2, "the second") == 1 && first) world.fail("both of them");
+    };
+    {
+        const variable written("CHAINRING_SIM_LOG", log.c_str());
+        const std::string text = last_words([&] { sim::explore({}, {}, never_both); });
+        CAPTURE(text);
+        CHECK(text.contains("both of them"));
+        CHECK(text.contains("\nrepeat it:  CHAINRING_SIM_SEED=3 '/"));
+        CHECK(text.contains("\nshrink it:  "));
+    }
+    const variable replayed("CHAINRING_SIM_REPLAY", log.c_str());
+    const std::string text = last_words([&] {
+        sim::explore({}, {}, [&](sim::world& world) {
+            if (runs == 1) world.fail("it was no failure");
+            never_both(world);
+        });
+    });
+    CAPTURE(text);
+    CHECK(text.contains("both of them"));
+    std::filesystem::remove(log);
 }
 
 TEST_CASE("a_program_that_is_not_repeatable_cannot_be_explored") {

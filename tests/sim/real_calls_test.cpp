@@ -152,6 +152,31 @@ TEST_CASE("threads_and_processes_in_a_simulated_world_are_refused_by_name") {
     check_refused([] { (void)!::system("true"); }, "a process (clone3)");
 }
 
+TEST_CASE("a_process_that_would_end_in_a_simulated_world_as_if_all_were_well_is_refused_by_name") {
+    need_refusals();
+    for (const plain ends : {+[] { ::_exit(0); }, +[] { std::quick_exit(0); }}) {
+        const std::string text = refusal_within(ends);
+        CAPTURE(text);
+        CHECK(text.contains(
+            "the end of the process (exit_group) inside a simulated world does not end its test"));
+    }
+    check_refused([] { ::execl("/bin/true", "true", nullptr); }, "a process (execve)");
+}
+
+TEST_CASE("a_process_that_ends_by_a_failure_in_a_simulated_world_says_how_to_repeat_it") {
+    need_refusals();
+    const no_variables clean;
+    const ending found = ending_of([] {
+        sim::each_seed(10, [](sim::world& world) {
+            if (world.seed() == 3) ::_exit(5);
+        });
+    });
+    CAPTURE(found.text);
+    REQUIRE(WIFEXITED(found.status));
+    CHECK(WEXITSTATUS(found.status) == 5);
+    CHECK(found.text.contains("repeat it:  CHAINRING_SIM_SEED=3 "));
+}
+
 TEST_CASE("what_a_test_does_itself_within_its_world_is_refused_as_well_with_the_line_that_repeats_it") {
     need_refusals();
     const no_variables clean;

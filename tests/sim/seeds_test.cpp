@@ -88,6 +88,10 @@ TEST_CASE("the_log_of_a_seeds_world_repeats_it") {
     const variable replayed("CHAINRING_SIM_REPLAY", log.c_str());
     sim::each_seed(1, choose);
     CHECK(chosen == first);
+    const ending found = ending_of_program([](sim::world& world) { world.fail("a message is lost"); });
+    CHECK(found.text.contains(
+        "\nrepeat it:  CHAINRING_SIM_REPLAY='" + log.string() + "' CHAINRING_SIM_SEED=0 "));
+    CHECK_FALSE(found.text.contains("shrink it:"));
     std::filesystem::remove(log);
 }
 

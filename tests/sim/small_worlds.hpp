@@ -5,8 +5,6 @@
 
 #include <chainring/sim/exhaustive.hpp>
 
-#include <fstream>
-
 namespace chainring::test {
 
 // No sizes are drawn, and nothing is larger than it must be.
@@ -25,28 +23,15 @@ constexpr unsigned up_to(unsigned faults) noexcept {
 inline constexpr std::uint64_t first_worlds = 300;
 
 // Runs the body in each world of such faults, and checks that these were all, and at least so many that something was
-// tried. CHAINRING_SIM_REPLAY runs the world of a log alone, for scripts/shrink.
+// tried.
 template <class Body>
 void in_every_world(
     std::uint64_t at_least, const sim::faults& given, const sim::exploration_limits& limits, Body body) {
-    if (std::getenv("CHAINRING_SIM_REPLAY") != nullptr) {
-        const auto the_same = [&](std::uint64_t) { return given; };
-        sim::each_seed(
-            1, [&](sim::world& world) { in_world(world, smallest_options(), body); }, {.given = the_same});
-        return;
-    }
-    const char* const log = std::getenv("CHAINRING_SIM_LOG");
     sim::exploration_limits of_this_build = limits;
     if (!optimized) of_this_build.runs = first_worlds;
-    const sim::explored all = sim::explore(given, of_this_build, [&](sim::world& world) {
-        const sim::running_world failing_here(world);
-        std::ofstream file;
-        if (log != nullptr) file.open(log); // the last world's in the end
-        if (log != nullptr) world.log_to(&file);
-        in_world(world, smallest_options(), body);
-        world.log_to(nullptr);
-        return !sim::a_world_has_failed();
-    });
+    const sim::explored all = sim::explore(
+        given, of_this_build, [&](sim::world& world) { in_world(world, smallest_options(), body); });
+    if (sim::wanted_replay()) return; // of one world
     CAPTURE(all.runs);
     CHECK((all.complete || !optimized));
     CHECK_FALSE(all.thinned);
