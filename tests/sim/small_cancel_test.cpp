@@ -183,15 +183,15 @@ template <class Body> void cancel_everywhere(std::uint64_t at_least, Body body, 
 
 } // namespace
 
-TEMPLATE_TEST_CASE("a_send_that_is_cancelled_in_every_world_says_what_arrived", "", EACH_TRANSPORT) {
+TEMPLATE_TEST_CASE("a_send_that_is_cancelled_in_every_world_says_what_arrived", "", EACH_STREAM) {
     cancel_everywhere(100, cancel_a_send<TestType>);
 }
 
-TEMPLATE_TEST_CASE("a_flush_that_is_cancelled_in_every_world_leaves_what_was_written", "", EACH_TRANSPORT) {
+TEMPLATE_TEST_CASE("a_flush_that_is_cancelled_in_every_world_leaves_what_was_written", "", EACH_STREAM) {
     cancel_everywhere(100, cancel_a_flush<TestType>);
 }
 
-TEMPLATE_TEST_CASE("a_receive_that_is_cancelled_in_every_world_loses_no_byte", "", EACH_TRANSPORT) {
+TEMPLATE_TEST_CASE("a_receive_that_is_cancelled_in_every_world_loses_no_byte", "", EACH_STREAM) {
     cancel_everywhere(
         100,
         [](sim::world& world) {
@@ -200,8 +200,7 @@ TEMPLATE_TEST_CASE("a_receive_that_is_cancelled_in_every_world_loses_no_byte", "
         2);
 }
 
-TEMPLATE_TEST_CASE(
-    "a_receive_into_memory_that_is_cancelled_in_every_world_loses_no_byte", "", EACH_TRANSPORT) {
+TEMPLATE_TEST_CASE("a_receive_into_memory_that_is_cancelled_in_every_world_loses_no_byte", "", EACH_STREAM) {
     cancel_everywhere(
         100,
         [](sim::world& world) {
@@ -210,11 +209,11 @@ TEMPLATE_TEST_CASE(
         2);
 }
 
-TEMPLATE_TEST_CASE("an_accept_that_is_cancelled_in_every_world_loses_no_connection", "", EACH_TRANSPORT) {
+TEMPLATE_TEST_CASE("an_accept_that_is_cancelled_in_every_world_loses_no_connection", "", EACH_STREAM) {
     cancel_everywhere(100, cancel_an_accept<TestType>, 2);
 }
 
-TEMPLATE_TEST_CASE("a_connect_that_is_cancelled_in_every_world_ends", "", EACH_TRANSPORT) {
+TEMPLATE_TEST_CASE("a_connect_that_is_cancelled_in_every_world_ends", "", EACH_STREAM) {
     cancel_everywhere(100, cancel_a_connect<TestType>);
 }
 

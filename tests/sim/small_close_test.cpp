@@ -137,26 +137,25 @@ template <class Over> task<> close_listener_beside(sim::world& world) {
 
 } // namespace
 
-TEMPLATE_TEST_CASE(
-    "a_close_beside_a_send_in_every_world_loses_nothing_that_was_confirmed", "", EACH_TRANSPORT) {
+TEMPLATE_TEST_CASE("a_close_beside_a_send_in_every_world_loses_nothing_that_was_confirmed", "", EACH_STREAM) {
     close_everywhere<TestType>(100, send_beside<typename TestType::stream>, false);
 }
 
-TEMPLATE_TEST_CASE("a_close_beside_a_receive_ends_it_in_every_world", "", EACH_TRANSPORT) {
+TEMPLATE_TEST_CASE("a_close_beside_a_receive_ends_it_in_every_world", "", EACH_STREAM) {
     const bool greets = GENERATE(false, true);
     close_everywhere<TestType>(100, receive_beside<typename TestType::stream>, greets);
 }
 
-TEMPLATE_TEST_CASE("a_close_beside_a_receive_into_memory_ends_it_in_every_world", "", EACH_TRANSPORT) {
+TEMPLATE_TEST_CASE("a_close_beside_a_receive_into_memory_ends_it_in_every_world", "", EACH_STREAM) {
     const bool greets = GENERATE(false, true);
     close_everywhere<TestType>(100, receive_into_beside<typename TestType::stream>, greets);
 }
 
-TEMPLATE_TEST_CASE("a_close_beside_a_flush_sends_what_was_written_in_every_world", "", EACH_TRANSPORT) {
+TEMPLATE_TEST_CASE("a_close_beside_a_flush_sends_what_was_written_in_every_world", "", EACH_STREAM) {
     close_everywhere<TestType>(100, flush_beside<typename TestType::stream>, false);
 }
 
 TEMPLATE_TEST_CASE(
-    "a_listener_that_closes_beside_accept_and_connect_ends_both_in_every_world", "", EACH_TRANSPORT) {
+    "a_listener_that_closes_beside_accept_and_connect_ends_both_in_every_world", "", EACH_STREAM) {
     in_every_world(100, {}, {.faults = up_to(2)}, close_listener_beside<TestType>);
 }

@@ -38,6 +38,8 @@ void in_every_world(
     CHECK(all.runs >= (optimized ? at_least : 10));
 }
 
+#define EACH_STREAM chainring::test::over_tcp, chainring::test::over_unix, chainring::test::over_seqpacket
+
 template <class Over> endpoint small_address() {
     if constexpr (Over::tcp)
         return {"127.0.0.1", 7000};
