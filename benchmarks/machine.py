@@ -13,9 +13,9 @@ def environment(build):
     """Lines that say what was measured on what."""
     cores = len(os.sched_getaffinity(0))
     yield f"kernel {platform.release()}, {cores} cores, {_processor()}"
-    compilers = _compilers(build)
-    if compilers:
-        yield compilers
+    versions = _versions(build)
+    if versions:
+        yield versions
     if not harness.may_pin():
         yield f"not pinned: cores {harness.SERVER_CORE} and {harness.CLIENT_CORE} are not both available"
     yield "user share: " + _user_share_source()
@@ -37,14 +37,19 @@ def _processor():
     return platform.machine()
 
 
-def _compilers(build):
+def compiler(build):
+    """The one that a build directory was configured with, as "gcc 12.2.0"."""
+    found = json.loads((pathlib.Path(build) / "meson-info/intro-compilers.json").read_text())["host"]["cpp"]
+    return f"{found['id']} {found['version']}"
+
+
+def _versions(build):
     try:
-        info = json.loads((pathlib.Path(build) / "meson-info/intro-compilers.json").read_text())
+        compiled_by = compiler(build)
         options = json.loads((pathlib.Path(build) / "meson-info/intro-buildoptions.json").read_text())
         dependencies = json.loads((pathlib.Path(build) / "meson-info/intro-dependencies.json").read_text())
     except OSError:
         return None
-    compiler = info["host"]["cpp"]
     settings = {option["name"]: option["value"] for option in options}
     wanted = [f"{found['name']} {found['version']}" for found in dependencies if found["name"] in ("liburing", "boost")]
-    return ", ".join([f"{compiler['id']} {compiler['version']} -O{settings.get('optimization')}", *wanted])
+    return ", ".join([f"{compiled_by} -O{settings.get('optimization')}", *wanted])

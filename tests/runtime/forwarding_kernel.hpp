@@ -1,4 +1,4 @@
-// The kernel under test with something changed: tests override what they want to see or to play.
+// The kernel under test, or another one, with something changed: who derives from it overrides what is to be seen or played.
 #pragma once
 
 #include "../kernel_under_test.hpp"
@@ -7,6 +7,9 @@ namespace chainring::test {
 
 class forwarding_kernel : public kernel {
   public:
+    explicit forwarding_kernel(kernel& behind = test_kernel())
+        : real_(behind) {}
+
     int open_ring(io_uring& ring, const ring_options& options) noexcept override {
         return real_.open_ring(ring, options);
     }
@@ -65,7 +68,7 @@ class forwarding_kernel : public kernel {
     std::string explain_refusal(int error) override { return real_.explain_refusal(error); }
 
   private:
-    kernel& real_ = test_kernel();
+    kernel& real_;
 };
 
 // Time passes only when an executor sleeps, and then at once: a sleep of an hour takes no time and ends
