@@ -85,6 +85,9 @@ class Programs:
             self.benchmark("epoll loop", "epoll_loop"),
             self.benchmark("Asio coroutines", "asio_epoll"),
             self.benchmark("Asio on io_uring", "asio_uring"),
+            self.benchmark("Asio callbacks", "asio_callbacks"),
+            self.benchmark("libuv", "libuv_echo"),
+            self.benchmark("Go", "go_echo"),
         )
 
     def echo(self):
