@@ -4,6 +4,7 @@ import json
 import statistics
 
 import results
+from plots import charts
 from promises import PROMISES
 from reasons import reason
 from results import comparisons, judge, median, values
@@ -50,9 +51,10 @@ def print_table(header, rows):
         print("  ".join([first.ljust(widths[0]), *aligned]))
 
 
-def _markdown_table(header, rows):
+def _markdown_table(header, rows, words=()):
+    """The first column, and those that are named in `words`, are text."""
     yield "| " + " | ".join(header) + " |"
-    yield "|" + " --- |" + " ---: |" * (len(header) - 1)
+    yield "|" + "".join(" --- |" if name in (header[0], *words) else " ---: |" for name in header)
     for row in rows:
         yield "| " + " | ".join("" if cell is None else str(cell).replace("|", "\\|") for cell in row) + " |"
     yield ""
@@ -208,12 +210,12 @@ def _promises(measured):
         f"itself in this shape (its worst round, of five or more the one before), or, where nothing runs twice, how far single "
         f"rounds were from their median. Else it is a tie.\n"
     )
-    yield from _markdown_table(["where", "what", "promised", "median (range)", "noise", ""], rows)
+    yield from _markdown_table(["where", "what", "promised", "median (range)", "noise", "verdict"], rows, words=("what", "promised", "verdict"))
 
 
 def _losses(measured):
     yield "## Where chainring loses\n"
-    yield "By more than the noise, to any peer, with the reason where it is known.\n"
+    yield "In every round and by more than the noise, to any peer, with the reason where it is known.\n"
     rows = []
     for name, result in measured["results"].items():
         if "columns" in result:
@@ -231,9 +233,20 @@ def _losses(measured):
                 title = _title(each.figure, result["unit"])
                 rows.append([f"{name}: {each.ours}", each.peer, title, spread(each.by_round, 2), reason(name, each.ours, each.peer)])
     if rows:
-        yield from _markdown_table(["where", "to", "in", "ratio", "why"], rows)
+        yield from _markdown_table(["where", "to", "in", "ratio", "why"], rows, words=("to", "in", "why"))
     else:
         yield "Nowhere in this run.\n"
+
+
+def _charts(measured, folder):
+    """Written beside the report, which shows them."""
+    drawn = list(charts(measured["results"]))
+    if drawn:
+        yield "## At a glance\n"
+        yield "Medians; whiskers are the range of the rounds. The vertical axes are logarithmic.\n"
+    for file, title, drawing in drawn:
+        (folder / file).write_text(drawing)
+        yield f"![{title}]({file})\n"
 
 
 def _shape(name, result):
@@ -266,7 +279,8 @@ benchmarks/run --against OLD.json # which conclusions of the report differ from 
 It builds the contestants, and leaves out those whose library or compiler is not installed. What is here was measured so:
 
 - The server has core 0 and the client core 1. Contestants take turns within a round (A B C A B C), and only ratios of figures of one round
-  count. One contestant runs twice in every round: how far it is from itself is the noise, and what lies within it is a tie.
+  count. One contestant runs twice in every round: how far it is from itself is the noise. What lies within it is a tie, and so is what
+  the rounds do not agree about.
 - The clients are the same for all servers, connect before they measure, warm up, and compare every byte of every answer. A wrong one
   ends the run.
 - A server that was busy less than 85 % of the time waited for its client: then its CPU time per message counts, and not its rate.
@@ -281,15 +295,19 @@ It builds the contestants, and leaves out those whose library or compiler is not
 
 
 def write(measured, folder):
-    """README.md in the folder."""
+    """README.md in the folder, and its charts."""
     lines = [HEAD]
     run = "A quick run: windows are short, and two such runs disagree about some figures. Believe what a whole run repeats. " if measured["quick"] else ""
     lines.append(f"{run}It took {measured['took']:.0f} s.\n")
     lines += [f"- {line}" for line in measured["environment"]] + [""]
     lines += _promises(measured)
     lines += _losses(measured)
+    lines += _charts(measured, folder)
     lines.append("## All figures\n")
-    lines.append("In tables of ratios + is better than the peer by more than the noise, **-** is worse, and what has no mark is a tie.\n")
+    lines.append(
+        "In tables of ratios + is better than the peer in every round and by more than the noise, **-** is worse, and what has no mark "
+        "is a tie.\n"
+    )
     for name, result in measured["results"].items():
         lines += _shape(name, result)
     lines.append(METHOD)

@@ -139,8 +139,8 @@ class Comparison:
 
     @property
     def outcome(self):
-        """better, worse or tie."""
-        if self.noise is None or abs(self.ratio - 1) <= self.noise:
+        """better, worse or tie: a tie too where the rounds disagree about it."""
+        if self.noise is None or abs(self.ratio - 1) <= self.noise or min(self.by_round) <= 1 <= max(self.by_round):
             return "tie"
         return "better" if (self.ratio > 1) == (self.figure in LARGER_IS_BETTER) else "worse"
 
