@@ -224,14 +224,14 @@ def _losses(measured):
                     continue
                 by_round = results.paired(rounds, rounds, *result["columns"])
                 if by_round and min(by_round) > 1:
-                    rows.append([f"{name}: {row}", "Asio" if "(" not in row else row.split("(")[1].split(")")[0], "ns", spread(by_round, 2), reason(name, row, "")])
+                    rows.append([f"{name}: {row}", "Asio" if "(" not in row else row.split("(")[1].split(")")[0], "ns", spread(by_round, 2), reason(name, row, "", "")])
             continue
         for each in comparisons(result, (*COMPARED, *COMPARED_ELSE)):
             if results.is_ours(each.peer) or each.figure == "per_cpu_second" and "cpu_us" in result["runs"][each.ours][0]:
                 continue
             if each.outcome == "worse":
                 title = _title(each.figure, result["unit"])
-                rows.append([f"{name}: {each.ours}", each.peer, title, spread(each.by_round, 2), reason(name, each.ours, each.peer)])
+                rows.append([f"{name}: {each.ours}", each.peer, title, spread(each.by_round, 2), reason(name, each.ours, each.peer, each.figure)])
     if rows:
         yield from _markdown_table(["where", "to", "in", "ratio", "why"], rows, words=("to", "in", "why"))
     else:
@@ -261,6 +261,10 @@ def _shape(name, result):
         yield note + "\n"
 
 
+QUICK = (
+    "A quick run: windows are short, some peers are left out of some shapes, and two such runs disagree about some figures. Believe what a "
+    "whole run repeats. "
+)
 HEAD = """# chainring measured beside its peers
 
 Written by `benchmarks/run`; what it says, and `raw.json`, come from one run. How to repeat it: [below](#how-to-repeat-it).
@@ -297,7 +301,7 @@ It builds the contestants, and leaves out those whose library or compiler is not
 def write(measured, folder):
     """README.md in the folder, and its charts."""
     lines = [HEAD]
-    run = "A quick run: windows are short, and two such runs disagree about some figures. Believe what a whole run repeats. " if measured["quick"] else ""
+    run = QUICK if measured["quick"] else ""
     lines.append(f"{run}It took {measured['took']:.0f} s.\n")
     lines += [f"- {line}" for line in measured["environment"]] + [""]
     lines += _promises(measured)

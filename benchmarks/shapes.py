@@ -13,6 +13,8 @@ import harness
 from harness import Contestant, Load
 
 AGAIN = " again"
+# They are measured in some shapes only where there is little time.
+FURTHER_PEERS = ("Asio callbacks", "libuv", "Go")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Shape(Measured):
     twice: str
     measure: typing.Callable = harness.measure
     warmup: float = 0  # seconds at least: until what grows with the load has grown
+    not_when_quick: tuple[str, ...] = ()  # contestants
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,9 +111,26 @@ def _echo_shapes(programs):
     for size in (64, 4096):
         for connections in (1, 64, 1000):
             load = echo_load(connections, size)
-            yield Shape(f"echo-{connections}x{size}", f"Echo, {load.text}", load, programs.echo(), "liburing loop")
+            fewer = FURTHER_PEERS if size > 64 else ()
+            yield Shape(
+                f"echo-{connections}x{size}",
+                f"Echo, {load.text}",
+                load,
+                programs.echo(),
+                "liburing loop",
+                not_when_quick=fewer,
+            )
     load = echo_load(16, 65536)
-    yield Shape("streaming", f"Streaming, {load.text}", load, programs.echo(), "liburing loop", warmup=0.4)
+    contestants = (programs.benchmark("chainring write per block", "replies", "--blocks"), *programs.echo())
+    yield Shape(
+        "streaming",
+        f"Streaming, {load.text}",
+        load,
+        contestants,
+        "liburing loop",
+        warmup=0.4,
+        not_when_quick=FURTHER_PEERS,
+    )
 
 
 def _send_shapes(programs, liburing_proxy):
@@ -207,6 +227,7 @@ def _waiting_shapes(programs):
             programs.echo(),
             "liburing loop",
             skipped_when_quick=rate < 20_000,
+            not_when_quick=FURTHER_PEERS,
         )
 
     alone, beside = paced_load(100, 20_000), paced_load(100, 20_000, fast=65536)

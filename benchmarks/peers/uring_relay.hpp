@@ -55,9 +55,12 @@ inline constexpr std::uint64_t termination = 3 << 2;
 
 class uring_relay {
   public:
-    uring_relay(int listener, receive_kind kind, unsigned buffers, unsigned size)
+    uring_relay(
+        int listener, receive_kind kind, unsigned buffers, unsigned size,
+        task_work runs = task_work::deferred)
         : listener_(listener)
         , kind_(kind)
+        , ring_(runs)
         , buffers_(ring_, buffers, size) {
         arm_accept();
         io_uring_prep_poll_add(ring_.next(termination), termination_descriptor(), POLLIN);

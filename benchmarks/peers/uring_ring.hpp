@@ -15,13 +15,17 @@ namespace peers {
 inline constexpr unsigned feature_no_iowait = 1U << 17;
 inline constexpr unsigned enter_no_iowait = 1U << 7;
 
+// When the kernel runs completions: while the ring is waited for, or on any return from the kernel.
+enum class task_work { deferred, cooperative };
+
 // Owns the ring and the one system call of the data path.
 class submission_ring {
   public:
-    submission_ring() {
+    explicit submission_ring(task_work runs = task_work::deferred) {
         io_uring_params parameters{};
-        parameters.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL |
-                           IORING_SETUP_CQSIZE;
+        parameters.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE;
+        parameters.flags |=
+            runs == task_work::deferred ? IORING_SETUP_DEFER_TASKRUN : IORING_SETUP_COOP_TASKRUN;
         // A full completion queue ends every multishot receive.
         parameters.cq_entries = 8192;
         check(io_uring_queue_init_params(2048, &ring_, &parameters), "io_uring_queue_init_params");
