@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <string>
-#include <unordered_map>
 
 namespace redis {
 
@@ -39,14 +38,25 @@ constexpr command table[] = {
     {"unsubscribe", -1, on_which::session, by::nothing, "pubsub noscript loading stale", nullptr},
 };
 
-constexpr std::size_t longest_name = 16;
-static_assert(std::ranges::all_of(table, [](const command& each) {
-    return each.name.size() < longest_name;
-}));
-
-char lowered(char each) {
+constexpr char lowered(char each) {
     return each >= 'A' && each <= 'Z' ? static_cast<char>(each - 'A' + 'a') : each;
 }
+
+// Each name has a place of its own among so many.
+constexpr std::size_t places = 64;
+constexpr std::size_t place_of(std::string_view name) {
+    const auto letter = [&](std::size_t at) { return static_cast<unsigned char>(lowered(name[at])); };
+    return (letter(0) + letter(name.size() / 3) * 2U + letter(name.size() - 1) * 15U + name.size()) % places;
+}
+
+constexpr auto by_place = [] {
+    std::array<const command*, places> made{};
+    for (const command& each : table) {
+        if (made[place_of(each.name)] != nullptr) throw "two names have the same place: choose other factors";
+        made[place_of(each.name)] = &each;
+    }
+    return made;
+}();
 
 } // namespace
 
@@ -55,16 +65,9 @@ std::span<const command> all_commands() {
 }
 
 const command* find_command(std::string_view name) {
-    static const auto by_name = [] {
-        std::unordered_map<std::string_view, const command*> made;
-        for (const command& each : table) made.emplace(each.name, &each);
-        return made;
-    }();
-    if (name.size() >= longest_name) return nullptr;
-    std::array<char, longest_name> lower{};
-    std::ranges::transform(name, lower.begin(), lowered);
-    const auto found = by_name.find(std::string_view(lower.data(), name.size()));
-    return found != by_name.end() ? found->second : nullptr;
+    if (name.empty()) return nullptr;
+    const command* const found = by_place[place_of(name)];
+    return found != nullptr && is_word(name, found->name) ? found : nullptr;
 }
 
 bool takes(const command& which, std::size_t words) {

@@ -34,11 +34,11 @@ void request_parser::begin_anew() {
     missing_ = bytes_ = 0;
     counted_ = measured_ = inline_ = false;
     arguments_.clear();
-    pieces_.clear();
+    earlier_.clear();
     words_.clear();
     if (arguments_.capacity() > arguments_to_keep_room_for) {
         arguments_.shrink_to_fit();
-        pieces_.shrink_to_fit();
+        earlier_.shrink_to_fit();
     }
 }
 
@@ -47,51 +47,88 @@ request_parser::step request_parser::parse(std::string_view command) {
 }
 
 request_parser::step request_parser::parse_array(std::string_view command) {
+    const step ended = parse_arguments(command);
+    if (ended == step::done && earlier_.empty()) return ended;
+    remember_arguments(command.data());
+    if (ended == step::done)
+        for (const piece& each : earlier_) arguments_.push_back(command.substr(each.at, each.size));
+    return ended;
+}
+
+// With more of the command it may lie elsewhere.
+void request_parser::remember_arguments(const char* begin) {
+    for (const std::string_view each : arguments_)
+        earlier_.push_back({static_cast<std::size_t>(each.data() - begin), each.size()});
+    arguments_.clear();
+}
+
+request_parser::step request_parser::parse_arguments(std::string_view command) {
     if (!counted_)
         if (const step counting = parse_count(command); counting != step::done) return counting;
     while (missing_ != 0) {
         if (!measured_)
             if (const step measuring = parse_length(command); measuring != step::done) return measuring;
         if (command.size() - position_ < length_ + 2) return step::incomplete;
-        pieces_.push_back({position_, length_});
+        arguments_.push_back(command.substr(position_, length_));
         position_ += length_ + 2; // of its end Redis does not ask what it is
         measured_ = false;
         --missing_;
     }
-    for (const piece& each : pieces_) arguments_.push_back(command.substr(each.at, each.size));
     return step::done;
 }
 
+bool request_parser::short_number(std::string_view command, char sign, std::size_t& value) {
+    constexpr std::size_t most_digits = 8;
+    const std::string_view rest = command.substr(position_, most_digits + 3);
+    if (rest.empty() || rest.front() != sign) return false;
+    std::size_t at = 1;
+    std::size_t number = 0;
+    for (; at < rest.size() && rest[at] >= '0' && rest[at] <= '9'; ++at)
+        number = number * 10 + static_cast<std::size_t>(rest[at] - '0');
+    const bool canonical = at == 2 || (at > 2 && rest[1] != '0');
+    if (!canonical || at + 2 > rest.size() || rest[at] != '\r') return false;
+    position_ += at + 2;
+    value = number;
+    return true;
+}
+
 request_parser::step request_parser::parse_count(std::string_view command) {
-    std::string_view found;
-    const step reading = line(command, "too big mbulk count string", found);
-    if (reading != step::done) return reading;
-    const auto count = parse_integer(found.substr(1));
-    if (!count || *count > static_cast<long long>(limits_.count)) return refuse("invalid multibulk length");
-    missing_ = static_cast<std::size_t>(std::max(*count, 0LL));
+    if (!short_number(command, '*', missing_)) {
+        std::string_view found;
+        const step reading = line(command, "too big mbulk count string", found);
+        if (reading != step::done) return reading;
+        const auto count = parse_integer(found.substr(1));
+        if (!count) return refuse("invalid multibulk length");
+        missing_ = static_cast<std::size_t>(std::max(*count, 0LL));
+    }
+    if (missing_ > limits_.count) return refuse("invalid multibulk length");
     counted_ = true;
     return step::done;
 }
 
 request_parser::step request_parser::parse_length(std::string_view command) {
-    std::string_view found;
-    const step reading = line(command, "too big bulk count string", found);
-    if (reading != step::done) return reading;
-    if (!found.starts_with('$')) {
-        std::string complaint = "expected '$', got '";
-        // Redis's own text ends at a zero, and has no line ends. The line's end is what is there if the line is empty.
-        const char instead = found.empty() ? '\r' : found.front();
-        if (instead == '\0') return refuse(std::move(complaint));
-        complaint += instead == '\r' || instead == '\n' ? ' ' : instead;
-        return refuse(complaint + '\'');
+    if (!short_number(command, '$', length_)) {
+        std::string_view found;
+        const step reading = line(command, "too big bulk count string", found);
+        if (reading != step::done) return reading;
+        if (!found.starts_with('$')) return refuse_kind(found);
+        const auto length = parse_integer(found.substr(1));
+        if (!length || *length < 0) return refuse("invalid bulk length");
+        length_ = static_cast<std::size_t>(*length);
     }
-    const auto length = parse_integer(found.substr(1));
-    if (!length || *length < 0 || static_cast<unsigned long long>(*length) > limits_.argument_bytes - bytes_)
-        return refuse("invalid bulk length");
-    length_ = static_cast<std::size_t>(*length);
+    if (length_ > limits_.argument_bytes - bytes_) return refuse("invalid bulk length");
     bytes_ += length_;
     measured_ = true;
     return step::done;
+}
+
+request_parser::step request_parser::refuse_kind(std::string_view line) {
+    std::string complaint = "expected '$', got '";
+    // Redis's own text ends at a zero, and has no line ends. The line's end is what is there if the line is empty.
+    const char instead = line.empty() ? '\r' : line.front();
+    if (instead == '\0') return refuse(std::move(complaint));
+    complaint += instead == '\r' || instead == '\n' ? ' ' : instead;
+    return refuse(complaint + '\'');
 }
 
 request_parser::step request_parser::parse_line(std::string_view command) {

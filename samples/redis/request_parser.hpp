@@ -58,17 +58,23 @@ class request_parser {
 
     step parse(std::string_view command);
     step parse_array(std::string_view command);
+    step parse_arguments(std::string_view command);
     step parse_count(std::string_view command);
     step parse_length(std::string_view command);
     step parse_line(std::string_view command);
+    // A line of a sign and so many digits as nearly all have, from `position_` on. False: it is to be read with more care.
+    bool short_number(std::string_view command, char sign, std::size_t& value);
     // A line from `position_` on, without its end; nothing yet: `incomplete`.
     step line(std::string_view command, const char* too_long, std::string_view& found);
     step refuse(std::string complaint);
+    step refuse_kind(std::string_view line); // of an argument
+    void remember_arguments(const char* begin);
     void begin_anew();
 
     request_limits limits_;
     std::size_t taken_ = 0;
-    std::vector<std::string_view> arguments_;
+    std::vector<std::string_view>
+        arguments_; // that are complete; of a command that is not, those of this call
     std::string complaint_;
 
     // Of the command at the beginning of what was received.
@@ -79,7 +85,7 @@ class request_parser {
     bool counted_ = false;     // `missing_` is known
     bool measured_ = false;    // `length_` is known
     bool inline_ = false;
-    std::vector<piece> pieces_;
+    std::vector<piece> earlier_;     // arguments, of earlier calls
     std::vector<std::string> words_; // of a line
 };
 

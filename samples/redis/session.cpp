@@ -111,11 +111,10 @@ session::pause session::take(arguments given) {
         direct().error(
             "ERR Can't execute '" + std::string(which->name) +
             "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context");
-    } else if (which->name == "quit") {
+    } else if (which->where == runs_on::session) {
+        if (which->name != "quit") return pause::own_command;
         direct().ok();
         return pause::ending;
-    } else if (which->where == runs_on::session) {
-        return pause::own_command;
     } else if (runs_here(*which, given)) {
         which->run(own_, given, direct());
     } else {

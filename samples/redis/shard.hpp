@@ -2,12 +2,12 @@
 #pragma once
 
 #include "channels.hpp"
+#include "key_hash.hpp"
 #include "store.hpp"
 
 #include <chainring/chainring.hpp>
 
 #include <cstddef>
-#include <functional>
 #include <string_view>
 #include <vector>
 
@@ -41,9 +41,8 @@ class shards {
 
     std::size_t owner_of(std::string_view key) const {
         if (places_.size() == 1) return 0;
-        // Not the remainder, by which the store divides its keys: each shard would use some of its lists only.
-        const auto spread = std::hash<std::string_view>()(key) * 0x9e3779b97f4a7c15ULL;
-        return (spread >> 32U) % places_.size();
+        // Not the whole number's remainder, by which the store divides its keys: each shard would use some of its lists only.
+        return (key_hash()(key) >> 32U) % places_.size();
     }
 
   private:

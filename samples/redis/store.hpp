@@ -1,6 +1,8 @@
 // store: the keys of one shard and their values, each of which may have a time at which it ends.
 #pragma once
 
+#include "key_hash.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -47,12 +49,7 @@ class store {
     std::size_t with_end() const { return ends_.size(); }
 
   private:
-    struct hash {
-        using is_transparent = void;
-        // Not noexcept: then the map keeps it with each key, instead of computing it for the neighbours of each that it looks for.
-        std::size_t operator()(std::string_view key) const { return std::hash<std::string_view>()(key); }
-    };
-    using map = std::unordered_map<std::string, item, hash, std::equal_to<>>;
+    using map = std::unordered_map<std::string, item, key_hash, std::equal_to<>>;
 
     static constexpr unix_milliseconds never = -1;
     void erase(map::iterator at);
