@@ -56,10 +56,11 @@ class Contestant:
     cores: tuple[int, ...] = (SERVER_CORE,)
     client_cores: tuple[int, ...] = (CLIENT_CORE,)
     load: Load | None = None  # another one than its shape's
+    runs: str | None = None  # the program that is needed, where the command is a script that starts it
 
 
 def is_built(contestant):
-    return shutil.which(contestant.command[0]) is not None
+    return shutil.which(contestant.runs or contestant.command[0]) is not None
 
 
 def measure(contestant, load, build, seconds, warmup):
@@ -67,7 +68,7 @@ def measure(contestant, load, build, seconds, warmup):
     client = client_program(build, load)
     _be_punctual()
     for _ in range(ATTEMPTS):
-        with _server(contestant) as server:
+        with serving(contestant) as server:
             result, window = _run_client(client, server, load, seconds, warmup)
             peak = _status_kib(server.process.pid, "VmHWM")
             server.stop()
@@ -105,7 +106,7 @@ def measure_sink(contestant, load, build, seconds, warmup):  # pylint: disable=u
     """Of a server that receives and does not answer: what it says itself at its end. Whatever the client sent it must have
     received, or the kernel must have counted that there was no room for it."""
     client = client_program(build, load)
-    with _server(contestant) as server:
+    with serving(contestant) as server:
         begun, _ = _cpu_time(server.process.pid)
         sent, _ = _run_client(client, server, load, seconds, warmup=0)
         time.sleep(SETTLE_SECONDS)  # for what is still in the socket
@@ -132,7 +133,7 @@ def measure_idle(contestant, load, build, seconds, warmup):  # pylint: disable=u
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     if most < count + 200:
         raise BenchmarkError(f"{count} connections need more descriptors than the limit of {most}")
-    with _server(contestant) as server, contextlib.ExitStack() as open_ones:
+    with serving(contestant) as server, contextlib.ExitStack() as open_ones:
 
         def connect():
             host, port = server.address.rsplit(":", 1)
@@ -194,7 +195,7 @@ def traced_system_calls(contestant, load, build, seconds=1):
     """
     if shutil.which("strace") is None:
         return None
-    with _server(contestant) as server, tempfile.NamedTemporaryFile("r") as summary:
+    with serving(contestant) as server, tempfile.NamedTemporaryFile("r") as summary:
         tracer = subprocess.Popen(
             ["strace", "-f", "-c", "-o", summary.name, "-p", str(server.process.pid)],
             stdout=subprocess.DEVNULL,
@@ -263,7 +264,7 @@ class _Server:
 
 
 @contextlib.contextmanager
-def _server(contestant):
+def serving(contestant):
     if not is_built(contestant):
         raise BenchmarkError(f"{contestant.command[0]} is missing: build it first")
     # A file, not a pipe: nobody reads what the server logs while it is measured.
@@ -272,7 +273,7 @@ def _server(contestant):
             [*contestant.command, "--listen", contestant.listen],
             stdout=subprocess.PIPE,
             stderr=errors,
-            preexec_fn=lambda: _settle(contestant.cores),
+            preexec_fn=lambda: settle(contestant.cores),
         )
         try:
             server = _Server(contestant, process, errors)
@@ -295,14 +296,14 @@ def _run_client(program, server, load, seconds, warmup):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: _settle(server.client_cores),
+        preexec_fn=lambda: settle(server.client_cores),
     )
     watchdog = threading.Timer(seconds + warmup + GRACE_SECONDS, client.kill)
     watchdog.start()
     try:
         complaints = []
         _wait_for(client, "measuring", complaints)
-        meter = _Meter(server.process.pid)
+        meter = Meter(server.process.pid)
         _wait_for(client, "measured", complaints)
         window = meter.stop()
         output, rest = client.communicate()
@@ -331,7 +332,7 @@ def _wait_for(client, marker, complaints):
         complaints.append(line.strip())
 
 
-class _Meter:
+class Meter:
     """The CPU time of a process over a window of time."""
 
     def __init__(self, pid):
@@ -382,7 +383,7 @@ def may_pin():
     return {SERVER_CORE, CLIENT_CORE} <= os.sched_getaffinity(0)
 
 
-def _settle(cores):
+def settle(cores):
     """In the child: its cores, and precedence over whatever else the machine does, where that is allowed.
 
     A session of its own matters where the scheduler shares the CPU among sessions first (autogroup): there a nice

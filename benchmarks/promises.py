@@ -13,6 +13,10 @@ def _micro_ratio(of, row, most):
     return Promise(of, "micro", row, "chainring", peer=row, peer_figure="Asio", most=most)
 
 
+def _redis(shape, figure, **limit):
+    return Promise("sample redis", shape, "chainring", figure, peer="redis-server", **limit)
+
+
 PROMISES = (
     Promise("echo server", "echo-64x64", THROUGHPUT, "cpu_us", peer="liburing loop", most=1.05),
     Promise("echo server", "echo-64x64", THROUGHPUT, "cpu_us", peer="Asio coroutines", most=0.90),
@@ -52,5 +56,14 @@ PROMISES = (
         Promise("other loops", f"embedded-{mode}", f"chainring in {host}", "per_cpu_second", peer="chainring alone", least=0.85)
         for mode in ("throughput", "latency")
         for host in ("epoll", "Asio", "libuv", "GLib")
+    ),
+    *(
+        promise
+        for pipeline, least in ((1, 1.2), (16, 1.3))
+        for command in ("get", "set")
+        for promise in (
+            _redis(f"redis-{pipeline}x50-{command}", "per_cpu_second", least=least),
+            _redis(f"redis-{pipeline}x50-{command}", "p99_us", most=1),
+        )
     ),
 )

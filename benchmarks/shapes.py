@@ -6,10 +6,12 @@ The first contestants are chainring's, whose names begin with its own.
 import dataclasses
 import os
 import pathlib
+import shutil
 import socket
 import typing
 
 import harness
+import redis_benchmark
 from harness import Contestant, Load
 
 AGAIN = " again"
@@ -104,6 +106,7 @@ def shapes(build, liburing_proxy=None):
     yield from _datagram_shapes(programs)
     yield from _waiting_shapes(programs)
     yield from _placement_shapes(programs)
+    yield from _redis_shapes(programs)
     yield from _tables(programs)
 
 
@@ -283,6 +286,31 @@ def _placement_shapes(programs):
         "chainring 1 thread",
         warmup=0.4,
     )
+
+
+def _redis_shapes(programs):
+    """Where redis-benchmark is missing there are none."""
+    if not shutil.which(redis_benchmark.PROGRAM):
+        return
+    wrapper = pathlib.Path(__file__).parent / "peers" / "redis_server.py"
+    real = redis_benchmark.real_server() or "redis-server"
+    for pipeline in (1, 16):
+        for clients in (50, 500):
+            for command in ("get", "set"):
+                load = redis_benchmark.load(command, clients, pipeline)
+                yield Shape(
+                    f"redis-{pipeline}x{clients}-{command}",
+                    f"{command.upper()} by redis-benchmark: {load.text}",
+                    load,
+                    (
+                        programs.sample("chainring", "redis"),
+                        Contestant("redis-server", ("python3", str(wrapper), real), runs=real),
+                    ),
+                    "redis-server",
+                    unit="request",
+                    measure=redis_benchmark.measure,
+                    skipped_when_quick=clients != 50 or command != "get",
+                )
 
 
 def _tables(programs):
