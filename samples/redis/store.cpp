@@ -69,12 +69,12 @@ std::size_t store::remove_ended(std::size_t at_most) {
 void store::item::assign(std::string_view bytes) {
     constexpr std::size_t worth_giving_back = 1024;
     text* const before = as_text();
-    const bool too_roomy =
-        before != nullptr && before->capacity() > worth_giving_back && before->capacity() / 4 > bytes.size();
-    if (before != nullptr && !too_roomy)
-        before->assign(bytes);
-    else
+    if (before == nullptr)
         value_.emplace<text>(bytes);
+    else if (before->capacity() > worth_giving_back && before->capacity() / 4 > bytes.size())
+        text(bytes).swap(*before); // assigned, even moved, a short one would keep the memory of the long one
+    else
+        before->assign(bytes);
 }
 
 } // namespace redis
