@@ -286,7 +286,7 @@ It builds the contestants, and leaves out those whose library or compiler is not
   count. One contestant runs twice in every round: how far it is from itself is the noise. What lies within it is a tie, and so is what
   the rounds do not agree about.
 - The clients are the same for all servers, connect before they measure, warm up, and compare every byte of every answer. A wrong one
-  ends the run. redis-benchmark is not: it compares no reply, so all keys are set before it, and read after it.
+  ends the run. Only redis-benchmark compares none: there all keys are set before it begins, and read when it has ended.
 - A server that was busy less than 85 % of the time waited for its client: then its CPU time per message counts, and not its rate.
 - CPU time is that of all the server's threads (schedstat), its user part sampled 4000 times a second. System calls and SQEs are what the
   servers count themselves. Latencies come from a histogram that is at most 1/64 off.

@@ -49,16 +49,16 @@ request_parser::step request_parser::parse(std::string_view command) {
 request_parser::step request_parser::parse_array(std::string_view command) {
     const step ended = parse_arguments(command);
     if (ended == step::done && earlier_.empty()) return ended;
-    remember_arguments(command.data());
+    remember_arguments(command);
     if (ended == step::done)
         for (const piece& each : earlier_) arguments_.push_back(command.substr(each.at, each.size));
     return ended;
 }
 
 // With more of the command it may lie elsewhere.
-void request_parser::remember_arguments(const char* begin) {
+void request_parser::remember_arguments(std::string_view command) {
     for (const std::string_view each : arguments_)
-        earlier_.push_back({static_cast<std::size_t>(each.data() - begin), each.size()});
+        earlier_.push_back({static_cast<std::size_t>(each.data() - command.data()), each.size()});
     arguments_.clear();
 }
 

@@ -68,7 +68,7 @@ class request_parser {
     step line(std::string_view command, const char* too_long, std::string_view& found);
     step refuse(std::string complaint);
     step refuse_kind(std::string_view line); // of an argument
-    void remember_arguments(const char* begin);
+    void remember_arguments(std::string_view command);
     void begin_anew();
 
     request_limits limits_;
