@@ -4,7 +4,7 @@ namespace chainring {
 
 namespace {
 
-enum class role : bool { connected, listening };
+enum class role { connected, listening, datagrams };
 
 int option_of(kernel& behind, int descriptor, int name) noexcept {
     int value = 0;
@@ -28,6 +28,7 @@ fault refusal_of(executor& home, const socket_kind& kind, int descriptor, role w
     if (home.descriptors().contains(descriptor)) return errc::already_owned;
     if (type != kind.type) return fault::from_errno(EPROTOTYPE);
     if (!kind.takes(option_of(behind, descriptor, SO_DOMAIN))) return fault::from_errno(EAFNOSUPPORT);
+    if (wanted == role::datagrams) return {};
     const bool listening = option_of(behind, descriptor, SO_ACCEPTCONN) > 0;
     if (wanted == role::listening) return listening ? fault() : errc::not_listening;
     if (listening) return errc::is_listening;
@@ -62,6 +63,11 @@ adopt_connection(const socket_kind& kind, adoptable given, byte_spans received) 
     made->sending().has_sent_before();
     if (kind.internet) made->learn_peer();
     return made;
+}
+
+result<int> adoptable_family(executor& home, const socket_kind& kind, int descriptor) {
+    if (const fault refused = refusal_of(home, kind, descriptor, role::datagrams)) return failure(refused);
+    return option_of(home.behind(), descriptor, SO_DOMAIN);
 }
 
 result<socket_pointer<acceptor>>

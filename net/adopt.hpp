@@ -50,6 +50,10 @@ class adoptable {
 result<socket_pointer<connection>>
 adopt_connection(const socket_kind& kind, adoptable given, byte_spans received);
 
+// The family of a descriptor that a socket of datagrams may take over, with a peer or without.
+// errors: the first four as above, but for the first of them
+result<int> adoptable_family(executor& home, const socket_kind& kind, int descriptor);
+
 // errors: the first four as above; errc::not_listening; std::errc::operation_not_supported for direct descriptors that the
 //         executor does not have; errc::cancelled once a shutdown has begun
 result<socket_pointer<acceptor>>

@@ -89,39 +89,74 @@ result<socket_pointer<bound_socket>> bound_socket::make(
         return failure(from_errno(-returned));
     }
 
-    const datagram_layout layout{.name = name_room(family), .control = control_room(options, family)};
+    const result<parts> made_of = parts_for(home, family, options);
+    if (!made_of) {
+        behind.close(descriptor);
+        return failure(made_of.error());
+    }
+    const std::string path(binds && family == AF_UNIX ? at.path() : std::string_view());
+    return socket_pointer<bound_socket>(new bound_socket(home, descriptor, *made_of, maker::itself, path));
+}
+
+result<socket_pointer<bound_socket>>
+bound_socket::adopt(const socket_kind& kind, adoptable given, const datagram_options& options) {
+    const result<executor*> found = current_executor();
+    if (!found) return failure(found.error());
+    executor& home = **found;
+    const int descriptor = given.descriptor();
+    const result<int> family = adoptable_family(home, kind, descriptor);
+    if (!family) return failure(family.error());
+    int returned = apply_options(home.behind(), descriptor, *family, of_datagrams(options.socket));
+    if (returned >= 0) returned = ask_for(home.behind(), descriptor, *family, options);
+    if (returned < 0) return failure(from_errno(-returned));
+    const result<parts> made_of = parts_for(home, *family, options);
+    if (!made_of) return failure(made_of.error());
+    home.behind().close_on_exec(descriptor);
+    // Without a path: who has made it removes it.
+    socket_pointer<bound_socket> made(new bound_socket(home, descriptor, *made_of, maker::somebody_else, {}));
+    given.taken();
+    return made;
+}
+
+result<bound_socket::parts>
+bound_socket::parts_for(executor& home, int family, const datagram_options& options) {
+    parts found{
+        .family = family,
+        .layout = {.name = name_room(family), .control = control_room(options, family)},
+        .with_descriptors = options.descriptors != 0};
     constexpr std::uint32_t most_bytes = 65'535;
     constexpr std::uint32_t least_bytes = 1500;
     const std::uint32_t by_default = options.gro ? most_bytes : least_bytes;
     const std::uint32_t longest = options.longest != 0 ? options.longest : by_default;
-    buffer_pool* own = nullptr;
-    if (layout.payload_at() + longest > home.buffers().block_size()) {
-        try {
-            own = &home.open_pool(
-                {.block_size = layout.payload_at() + longest,
-                 .blocks = options.blocks,
-                 .most_blocks = options.blocks * 4});
-        } catch (const std::system_error& refused) {
-            behind.close(descriptor);
-            return failure(refused.code());
-        }
+    const std::uint32_t block_size = found.layout.payload_at() + longest;
+    if (block_size <= home.buffers().block_size()) return found;
+    try {
+        found.own_pool = &home.open_pool(
+            {.block_size = block_size, .blocks = options.blocks, .most_blocks = options.blocks * 4});
+    } catch (const std::system_error& refused) {
+        return failure(refused.code());
     }
-    const std::string path(binds && family == AF_UNIX ? at.path() : std::string_view());
-    return socket_pointer<bound_socket>(
-        new bound_socket(home, descriptor, family, path, own, layout, options.descriptors != 0));
+    return found;
 }
 
-bound_socket::bound_socket(
-    executor& home, int descriptor, int family, std::string path, buffer_pool* own,
-    const datagram_layout& layout, bool with_descriptors)
+bound_socket::bound_socket(executor& home, int descriptor, const parts& of, maker made_by, std::string path)
     : socket(home, {.number = descriptor})
-    , family_(family)
+    , family_(of.family)
+    , made_by_(made_by)
     , path_(std::move(path))
     , file_(path_.empty() ? file_identity{} : home.behind().identify_file(path_.c_str()))
-    , own_pool_(own)
-    , receiver_(*this, own != nullptr ? *own : home.buffers(), layout, with_descriptors)
+    , own_pool_(of.own_pool)
+    , receiver_(*this, of.own_pool != nullptr ? *of.own_pool : home.buffers(), of.layout, of.with_descriptors)
     , sender_(*this, framing::datagrams) {
-    if (family == AF_UNIX) sender_.set_sends_to_anybody();
+    if (family_ == AF_UNIX) sender_.set_sends_to_anybody();
+}
+
+fault bound_socket::release_error() const noexcept {
+    const fault unsent = why_unsent();
+    const bool in_haste = unsent == errc::timed_out || unsent == errc::cancelled;
+    // A batch that was to be cancelled may have been the last.
+    if (unsent && !(in_haste && sender_.idle())) return unsent;
+    return receiver_.last_error();
 }
 
 result<void> bound_socket::connect(const endpoint& to) noexcept {

@@ -1,6 +1,7 @@
 // bound_socket: a datagram socket's state, which outlives the handle that users hold until the close is complete.
 #pragma once
 
+#include <chainring/net/adopt.hpp>
 #include <chainring/net/datagram_receiver.hpp>
 #include <chainring/net/sender.hpp>
 
@@ -38,6 +39,12 @@ class bound_socket final : public socket {
     // is not connected.
     static result<socket_pointer<bound_socket>>
     make(const socket_kind& kind, const endpoint& at, const endpoint& to, const datagram_options& options);
+    // The same over a descriptor that somebody else has made (adopt.hpp). What `options` ask for is set on it, and nothing is taken
+    // back; where it fails the descriptor stays the caller's.
+    //
+    // errors: the first four of adopt_connection; those of setsockopt(2), and those of a pool of its own
+    static result<socket_pointer<bound_socket>>
+    adopt(const socket_kind& kind, adoptable given, const datagram_options& options);
 
     datagram_receiver& receiving() noexcept { return receiver_; }
     sender& sending() noexcept { return sender_; }
@@ -46,12 +53,22 @@ class bound_socket final : public socket {
     result<void> connect(const endpoint& to) noexcept;
     result<void> set(int level, int name, const void* value, socklen_t size) noexcept;
     using socket::set;
+    // For whom its descriptor was released to: why not all was sent, or what became of a datagram before.
+    fault release_error() const noexcept;
 
   private:
-    // `own`: its pool, if it has one.
-    bound_socket(
-        executor& home, int descriptor, int family, std::string path, buffer_pool* own,
-        const datagram_layout& layout, bool with_descriptors);
+    enum class maker : bool { itself, somebody_else };
+
+    // What a socket is made of beside its descriptor.
+    struct parts {
+        int family;
+        datagram_layout layout;
+        buffer_pool* own_pool = nullptr; // if it has one
+        bool with_descriptors;
+    };
+    static result<parts> parts_for(executor& home, int family, const datagram_options& options);
+
+    bound_socket(executor& home, int descriptor, const parts& of, maker made_by, std::string path);
     ~bound_socket() override = default;
 
     void completed(const io_uring_cqe&) noexcept override {}
@@ -65,7 +82,12 @@ class bound_socket final : public socket {
     }
     bool drained() noexcept override { return sender_.drained(); }
     fault drain_failure() noexcept override { return sender_.take_loss(); }
-    void prepare_release() noexcept override { drain(last_messages::all); }
+    void prepare_release() noexcept override {
+        receiver_.stop(errc::closed);
+        sender_.drain(true);
+    }
+    // Who has passed it on may keep it, as a service manager does, and shutdown(2) would end it for him too.
+    bool is_shared() const noexcept override { return made_by_ == maker::somebody_else; }
     void closing() noexcept override;
     void cancel_in_flight() noexcept override {
         receiver_.cancel();
@@ -79,6 +101,7 @@ class bound_socket final : public socket {
     }
 
     int family_;
+    maker made_by_;
     std::string path_;   // of a unix socket's file, to be removed
     file_identity file_; // at the path
     buffer_pool* own_pool_;

@@ -33,6 +33,13 @@ void connection::completed(const io_uring_cqe& cqe) noexcept {
         waiting->connected(cqe.res == -EINTR ? -ECANCELED : cqe.res);
 }
 
+std::vector<std::vector<std::byte>> connection::take_unsent() {
+    std::vector<std::vector<std::byte>> all;
+    sender_.hand_over_unsent(
+        [&all](outgoing_message&, std::vector<std::byte> rest) { all.push_back(std::move(rest)); });
+    return all;
+}
+
 // The kernel has told an operation of this side, and tells the next owner only that it has ended.
 fault connection::why_broken() const noexcept {
     if (const fault failed = sender_.failure()) return failed;
@@ -40,7 +47,7 @@ fault connection::why_broken() const noexcept {
     const bool in_haste = unsent == errc::timed_out || unsent == errc::cancelled;
     // A batch that was to be cancelled may have been the last.
     if (unsent && !(in_haste && sender_.idle())) return unsent;
-    return broken_by() != 0 ? fault::from_errno(broken_by()) : receiver_.last_error();
+    return broken_by() != 0 ? fault::from_errno(broken_by()) : fault();
 }
 
 // Only TCP resets; and only what this side has sent can be lost by that.

@@ -11,7 +11,7 @@ namespace chainring {
 
 class connection final : public socket {
   public:
-    // `type`: SOCK_STREAM, SOCK_SEQPACKET or SOCK_DGRAM.
+    // `type`: SOCK_STREAM or SOCK_SEQPACKET.
     connection(
         executor& home, file_handle file, int type, counted_connection counted = {},
         direct_place place = {}) noexcept
@@ -33,7 +33,7 @@ class connection final : public socket {
     void leave(connector& waiting) noexcept { far_end_.leave(waiting); }
     // What a release hands over, when all operations have ended.
     std::vector<buffer> take_received() { return receiver_.take_all(); }
-    std::vector<std::vector<std::byte>> take_unsent() { return sender_.take_unsent(); }
+    std::vector<std::vector<std::byte>> take_unsent();
     fault why_broken() const noexcept;
 
     // An accepted connection asks who it is connected to; a direct one cannot.
@@ -43,9 +43,7 @@ class connection final : public socket {
 
   private:
     static framing framing_of(int type) noexcept {
-        return type == SOCK_STREAM  ? framing::bytes
-               : type == SOCK_DGRAM ? framing::datagrams
-                                    : framing::records;
+        return type == SOCK_STREAM ? framing::bytes : framing::records;
     }
 
     // A handle may outlive the executor; the close has emptied the queues.
@@ -61,10 +59,7 @@ class connection final : public socket {
         sender_.drain(sent == last_messages::all);
     }
     bool drained() noexcept override { return sender_.drained(); }
-    fault drain_failure() noexcept override {
-        const fault failed = sender_.failure();
-        return failed ? failed : sender_.take_loss();
-    }
+    fault drain_failure() noexcept override { return sender_.failure(); }
     void prepare_release() noexcept override {
         receiver_.stop(sender_.why_closed());
         sender_.drain(true);

@@ -1,3 +1,4 @@
+#include <chainring/net/control_messages.hpp>
 #include <chainring/net/datagram_envelope.hpp>
 
 #include <netinet/in.h>
@@ -54,6 +55,44 @@ datagram_envelope::datagram_envelope(const endpoint& to, const datagram_send_opt
     }
     if (!options.descriptors.empty())
         add(SOL_SOCKET, SCM_RIGHTS, options.descriptors.data(), options.descriptors.size_bytes());
+}
+
+datagram_send_options datagram_envelope::options_of(std::span<const std::byte> control) noexcept {
+    datagram_send_options options;
+    control_messages(control).for_each([&options](const control_message& each) {
+        const auto read = [&each](auto& value) { std::memcpy(&value, each.data.data(), sizeof value); };
+        const bool of_class = (each.level == IPPROTO_IP && each.type == IP_TOS) ||
+                              (each.level == IPPROTO_IPV6 && each.type == IPV6_TCLASS);
+        if (each.level == IPPROTO_UDP && each.type == UDP_SEGMENT) {
+            read(options.segment_size);
+        } else if (of_class) {
+            int value = 0;
+            read(value);
+            options.traffic_class = static_cast<std::uint8_t>(value);
+        } else if (each.level == IPPROTO_IP && each.type == IP_PKTINFO) {
+            in_pktinfo info{};
+            read(info);
+            sockaddr_in source{};
+            source.sin_family = AF_INET;
+            source.sin_addr = info.ipi_spec_dst;
+            options.interface = static_cast<unsigned>(info.ipi_ifindex);
+            if (source.sin_addr.s_addr != INADDR_ANY)
+                options.source =
+                    endpoint::from_native(reinterpret_cast<const sockaddr*>(&source), sizeof source);
+        } else if (each.level == IPPROTO_IPV6 && each.type == IPV6_PKTINFO) {
+            in6_pktinfo info{};
+            read(info);
+            sockaddr_in6 source{};
+            source.sin6_family = AF_INET6;
+            source.sin6_addr = info.ipi6_addr;
+            options.interface = info.ipi6_ifindex;
+            if (!IN6_IS_ADDR_UNSPECIFIED(&source.sin6_addr))
+                options.source =
+                    endpoint::from_native(reinterpret_cast<const sockaddr*>(&source), sizeof source);
+        }
+        return true;
+    });
+    return options;
 }
 
 void datagram_envelope::add(int level, int type, const void* data, std::size_t size) {

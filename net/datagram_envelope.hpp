@@ -26,6 +26,9 @@ struct datagram_send_options {
 
 class datagram_envelope {
   public:
+    // What the control messages of one say; but for descriptors.
+    static datagram_send_options options_of(std::span<const std::byte> control) noexcept;
+
     // To the peer, if `to` has no family. `family`: the socket's.
     datagram_envelope(const endpoint& to, const datagram_send_options& options, int family);
 

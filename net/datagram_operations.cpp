@@ -71,12 +71,16 @@ bool datagram_receive_into_operation::start(executor& home) {
     header_.msg_iov = &memory_;
     header_.msg_iovlen = 1;
     header_.msg_name = &name_;
-    header_.msg_namelen = sizeof name_;
     header_.msg_control = received_.control_bytes.data();
-    header_.msg_controllen = received_.control_bytes.size();
     direct_ = true; // before it starts: it may complete at once
-    from_->wait_directly(header_);
+    receive_directly();
     return true;
+}
+
+void datagram_receive_into_operation::receive_directly() noexcept {
+    header_.msg_namelen = sizeof name_;
+    header_.msg_controllen = received_.control_bytes.size();
+    from_->wait_directly(header_);
 }
 
 void datagram_receive_into_operation::cancel() noexcept {

@@ -55,6 +55,8 @@ class [[nodiscard("co_await it")]] datagram_receive_into_operation
 
   private:
     void received_directly(int result) noexcept override;
+    void receive_again() noexcept override { receive_directly(); }
+    void receive_directly() noexcept;
     void collect() noexcept;
     void end() noexcept;
     result<placed_datagram> copied();

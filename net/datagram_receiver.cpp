@@ -26,6 +26,7 @@ datagram_receiver::datagram_receiver(
 
 void datagram_receiver::wait_directly(msghdr& target) noexcept {
     direct_ = true;
+    again_ = false;
     operation_ = socket_.start(*this, [&](io_uring_sqe& sqe) {
         io_uring_prep_recvmsg(&sqe, socket_.descriptor(), &target, recvmsg_flags);
     });
@@ -62,7 +63,7 @@ inline void datagram_receiver::received(const io_uring_cqe& cqe) noexcept {
         const std::uint32_t size = static_cast<std::uint32_t>(std::max(cqe.res, 0));
         const bool whole = size >= layout_.payload_at();
         if (whole) home().counters().bytes_received += size - layout_.payload_at();
-        if (whole && !closed_) [[likely]] {
+        if (whole && keeps_what_comes()) [[likely]] {
             pool_.came_from(block, socket_.descriptor(), home().now());
             received_.push(pool_, block, size);
         } else {
@@ -89,7 +90,7 @@ void datagram_receiver::receiving_ended(int result) noexcept {
         // What has come stays in the socket. Re-arming before a block has come home would spin.
         if (wants_data() && received_.empty()) pool_.starve(*this);
     } else if (!is_mere_end(result)) {
-        if (!closed_) received_.push_once(-result); // what became of a datagram that was sent
+        if (keeps_what_comes()) received_.push_once(-result); // what became of a datagram that was sent
     } else if (wants_data() && received_.empty()) {
         socket_.ask_for_turn_end(); // to re-arm it
     }
@@ -99,6 +100,13 @@ void datagram_receiver::received_directly(int result) noexcept {
     direct_ = false;
     if (result > 0) home().counters().bytes_received += static_cast<std::uint64_t>(result);
     if (reader_ == nullptr) return;
+    // A worker thread, to which the kernel gives a receive that was often woken for nothing, does not wait on a socket with
+    // O_NONBLOCK.
+    if (result == -EAGAIN && !closed_) {
+        again_ = true;
+        socket_.ask_for_turn_end();
+        return;
+    }
     reader& waiting = *reader_;
     leave(waiting);
     // EINTR is the answer of an operation that had fallen to a worker thread and was told to end there.
@@ -113,7 +121,11 @@ result<datagram> datagram_receiver::take(reader& taking) {
     leave(taking);
     result<buffer> block = received_.take(pool_);
     if (!block) return failure(block.error());
-    datagram taken(std::move(*block), layout_);
+    return datagram_of(std::move(*block));
+}
+
+datagram datagram_receiver::datagram_of(buffer block) const {
+    datagram taken(std::move(block), layout_);
     if (with_descriptors_) taken.descriptors = take_descriptors(taken.control(), home().behind());
     return taken;
 }
@@ -136,6 +148,7 @@ void datagram_receiver::throw_away(std::uint16_t block, std::uint32_t size) noex
 
 void datagram_receiver::close(fault why) noexcept {
     if (!closed_) closed_ = why;
+    kept_ = false;
     starved_receiver::unlink();
     if (with_descriptors_) {
         while (!received_.empty())
@@ -145,8 +158,27 @@ void datagram_receiver::close(fault why) noexcept {
                     home().behind());
     }
     received_.discard(pool_);
-    // One whose own operation is in flight hears of its CQE instead.
+    dismiss_reader();
+}
+
+void datagram_receiver::stop(fault why) noexcept {
+    closed_ = why;
+    kept_ = true;
+    starved_receiver::unlink();
+    dismiss_reader();
+}
+
+// One whose own operation is in flight hears of its CQE instead.
+void datagram_receiver::dismiss_reader() noexcept {
     if (reader_ != nullptr && !direct_) dismiss(*reader_, closed_);
+}
+
+std::vector<datagram> datagram_receiver::take_all() {
+    std::vector<datagram> all;
+    all.reserve(received_.blocks());
+    while (!received_.empty())
+        if (result<buffer> next = received_.take(pool_)) all.push_back(datagram_of(std::move(*next)));
+    return all;
 }
 
 // What is in the socket comes by itself if a receive is armed, but one that is about to be submitted has not seen it. Of an

@@ -27,6 +27,8 @@ class datagram_receiver final : private completion, private starved_receiver {
 
         // The operation that received into the reader's memory has ended.
         virtual void received_directly(int) noexcept {}
+        // It has ended without anything, and begins anew.
+        virtual void receive_again() noexcept {}
 
         datagram_receiver* from_; // nullptr: closed, or no longer needed
         fault error_;
@@ -71,17 +73,31 @@ class datagram_receiver final : private completion, private starved_receiver {
         if (reader_ != &leaving) return;
         reader_ = nullptr;
         told_ = false;
+        again_ = false;
     }
 
-    void cancel() noexcept { home().request_cancel(operation_); }
+    void cancel() noexcept {
+        if (again_)
+            dismiss(*reader_, errc::cancelled);
+        else
+            home().request_cancel(operation_);
+    }
     void cancel_and_wait() noexcept { home().cancel_and_wait(operation_); }
 
     // The turn's coroutines have run: arms or stops the receive.
     void at_turn_end() noexcept {
-        if (wants_data() ? !armed_ : armed_ && received_.full()) adjust();
+        if (again_) [[unlikely]]
+            reader_->receive_again();
+        else if (wants_data() ? !armed_ : armed_ && received_.full())
+            adjust();
     }
     // Nothing can be received any more, because of `why`.
     void close(fault why) noexcept;
+    // The same to readers, but what has arrived, and what still does, is kept for take_all.
+    void stop(fault why) noexcept;
+    std::vector<datagram> take_all();
+    // What the kernel told of a datagram that was sent, and nobody took.
+    fault last_error() const noexcept { return received_.error(); }
     void count(holdings& total) const noexcept { total.blocks += received_.blocks(); }
 
   private:
@@ -94,9 +110,12 @@ class datagram_receiver final : private completion, private starved_receiver {
     void received_directly(int result) noexcept;
     void receiving_ended(int result) noexcept;
     void throw_away(std::uint16_t block, std::uint32_t size) noexcept;
+    datagram datagram_of(buffer block) const;
+    void dismiss_reader() noexcept;
+    bool keeps_what_comes() const noexcept { return !closed_ || kept_; }
     bool reader_waits() const noexcept { return reader_ != nullptr && !told_; }
     // Not while a reader's own operation is in flight: of two receives on a socket either may get what comes first.
-    bool wants_data() const noexcept { return !direct_ && reader_waits(); }
+    bool wants_data() const noexcept { return !direct_ && !again_ && reader_waits(); }
 
     socket& socket_;
     buffer_pool& pool_;
@@ -108,6 +127,8 @@ class datagram_receiver final : private completion, private starved_receiver {
     bool armed_ = false;  // a receive into the pool's blocks is in flight
     bool told_ = false;   // the reader is on its way, or runs
     bool direct_ = false; // the reader's own operation is in flight
+    bool again_ = false;  // ... has ended without anything, and begins anew at the turn's end
+    bool kept_ = false;   // in spite of `closed_`, what comes is
     fault closed_;        // why
     operation_id operation_;
 };

@@ -5,12 +5,11 @@
 // A batch is a linked chain of one SQE for each datagram, so that they leave in the order of the calls. An error is that of
 // one datagram (std::errc::message_size, ...); those behind it are sent, and the socket lives on. UDP tells a connected socket that
 // nobody was there (connection_refused) at a later send, of which nothing is sent then, or receive, once.
-//
-// Without metadata, and with a peer, connected_datagram (datagram.hpp) does with plain sends and receives.
 #pragma once
 
 #include <chainring/net/bound_socket.hpp>
 #include <chainring/net/datagram_operations.hpp>
+#include <chainring/net/datagram_release.hpp>
 
 namespace chainring {
 
@@ -97,6 +96,20 @@ class datagram_socket {
     //               came first. The socket is closed all the same.
     // cancellation: what is not sent by then is not sent
     close_operation close(duration limit = std::chrono::seconds(5)) noexcept {
+        return {socket_.get(), limit};
+    }
+    // Takes nothing new, sends what is queued, ends all operations, and gives the descriptor up, open.
+    //
+    // completes when: all is sent, or `limit` has passed, and the last operation has ended
+    // errors:         errc::closed, also while another close or release goes on, and when an abort comes first; errc::cancelled
+    //                 before it has begun. That not all was sent is told with the descriptor
+    // cancellation:   it waits no longer for what was not sent; the descriptor, and all that belongs to it, is the result
+    // ownership:      the descriptor and what belongs to it are the caller's. A task that waits in `receive` gets errc::closed, and
+    //                 what it waited for goes with the descriptor; one in `receive_into` what the kernel had given to it. One in
+    //                 `send` hears of its datagram, and gets errc::closed if that was not sent. Destroying the operation closes
+    //                 the socket as destroying the socket does. A unix socket's path stays
+    // thread:         the executor's
+    datagram_release_operation release(duration limit = std::chrono::seconds(5)) noexcept {
         return {socket_.get(), limit};
     }
     // Closes at once: what is queued fails.

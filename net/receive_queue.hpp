@@ -39,7 +39,7 @@ class receive_queue {
         time_point when) noexcept;
     void push_end() noexcept { end_ = true; }
     void push_error(int error) noexcept { error_ = error; }
-    // For one take only: an errno, or 0 for an empty message.
+    // For one take only.
     void push_once(int error) noexcept {
         once_ = true;
         error_ = error;
@@ -60,8 +60,6 @@ class receive_queue {
     result<std::size_t> take_into(buffer_pool& pool, std::span<std::byte> target) noexcept;
     // One message into memory that should hold it.
     result<std::size_t> take_message_into(buffer_pool& pool, std::span<std::byte> target) noexcept;
-    // Behind the blocks.
-    bool has_empty_message() const noexcept { return once_ && error_ == 0; }
     fault error() const noexcept { return error_ != 0 ? fault::from_errno(error_) : fault(); }
     // All of it, the end and the error too.
     void discard(buffer_pool& pool) noexcept;

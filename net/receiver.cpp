@@ -88,9 +88,6 @@ void receiver::receiving_ended(int result) noexcept {
         ++home().counters().no_buffers;
         // Data stays in the socket. Re-arming before a block has come home would spin.
         if (wants_data() && received_.empty()) home().buffers().starve(*this);
-    } else if (framing_ == framing::datagrams && (result == 0 || is_error(result))) {
-        if (keeps_what_comes())
-            received_.push_once(-result); // an empty datagram, or what became of one that was sent
     } else if (result == 0 || is_error(result)) {
         const int error = socket_.broke(-result);
         peer_ended_ = true;
@@ -117,7 +114,7 @@ void receiver::received_directly(int result) noexcept {
     leave(waiting);
     // EINTR is the answer of an operation that had fallen to a worker thread and was told to end there.
     if (result == -EINTR) result = -ECANCELED;
-    if (framing_ != framing::datagrams && (result == 0 || is_error(result))) result = -socket_.broke(-result);
+    if (result == 0 || is_error(result)) result = -socket_.broke(-result);
     if (result < 0) waiting.error_ = fault::from_result(result);
     // Once this side closes, whatever ended the operation is a consequence of that.
     if (result <= 0 && closed_) waiting.error_ = closed_;
@@ -153,14 +150,13 @@ std::vector<buffer> receiver::take_all() {
     while (!received_.empty())
         // A message that was cut off is lost to whoever receives it.
         if (result<buffer> next = received_.take(home().buffers())) all.push_back(std::move(*next));
-    if (received_.has_empty_message()) all.emplace_back();
     return all;
 }
 
-// What is in the socket while a receive is armed comes by itself.
+// What a receive has taken out of the socket a shutdown has handed out first (executor::stop_intakes). What is still in it comes to
+// a receive that is armed, and to the next one.
 bool receiver::has_arrived() const noexcept {
-    if (received_.has_news()) return true;
-    return !closed_ && !armed_ && home().behind().unread(socket_.control()) > 0;
+    return received_.has_news() || (!closed_ && home().behind().unread(socket_.control()) > 0);
 }
 
 bool receiver::peer_still_sends() const noexcept {

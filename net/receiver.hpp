@@ -130,8 +130,6 @@ class receiver final : private completion, private starved_receiver {
     // The same to readers, but what has arrived, and what still does, is kept for take_all.
     void stop(fault why) noexcept;
     std::vector<buffer> take_all();
-    // Of datagrams: what the kernel told of one that was sent, and nobody took.
-    fault last_error() const noexcept { return received_.error(); }
     // After `close`: there is data that nobody took, or has been since.
     bool peer_still_sends() const noexcept;
     // After `close`: throws away what arrives, to the peer's end.

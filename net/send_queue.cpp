@@ -268,18 +268,14 @@ bool send_queue::settle_awaited(fault error) noexcept {
     return others;
 }
 
-std::vector<std::vector<std::byte>> send_queue::take_unsent() const {
-    std::vector<std::vector<std::byte>> unsent;
-    messages_.for_each([&](const outgoing_message& message) {
-        if (message.is_marker() || (!message.is_buffered() && message.sent_ == 0)) return;
-        std::vector<std::byte>& rest = unsent.emplace_back();
-        rest.reserve(message.unsent());
-        message.for_each_unsent_piece([&rest](byte_span piece) {
-            rest.insert(rest.end(), piece.begin(), piece.end());
-            return true;
-        });
+std::vector<std::byte> send_queue::unsent_bytes_of(const outgoing_message& message) {
+    std::vector<std::byte> rest;
+    rest.reserve(message.unsent());
+    message.for_each_unsent_piece([&rest](byte_span piece) {
+        rest.insert(rest.end(), piece.begin(), piece.end());
+        return true;
     });
-    return unsent;
+    return rest;
 }
 
 bool send_queue::cancel(outgoing_message& message) noexcept {

@@ -146,8 +146,14 @@ class send_queue {
     // Settles the messages outside the batch that somebody waits for. False: no other is left.
     bool settle_awaited(fault error) noexcept;
 
-    // The bytes that were not sent of buffered messages, and of one of which a part was. No batch is formed.
-    std::vector<std::vector<std::byte>> take_unsent() const;
+    // Of what is not with the kernel, that of which nobody else hears: buffered messages, and one of which a part was sent.
+    // Calls visit(message, its bytes that were not sent), in order.
+    template <class Visitor> void for_each_unheard(Visitor&& visit) {
+        messages_.for_each([&visit](outgoing_message& message) {
+            if (!message.is_marker() && (message.is_buffered() || message.sent_ != 0))
+                visit(message, unsent_bytes_of(message));
+        });
+    }
 
     // The sender no longer wants it. Nothing of it is on the wire: it is settled as cancelled. A part: the
     // stream is broken. False: it is in the batch, whose end the caller must ask for; `completed` settles it.
@@ -164,6 +170,7 @@ class send_queue {
     static void replace(outgoing_message& message, outgoing_message& replacement) noexcept;
 
   private:
+    static std::vector<std::byte> unsent_bytes_of(const outgoing_message& message);
     using list = intrusive_list<outgoing_message, message_tag>;
 
     // One message in several pieces.

@@ -383,12 +383,6 @@ void sender::drain(bool awaited_too) noexcept {
     if (!awaited_too && !queue_.settle_awaited(errc::closed) && !queue_.idle()) close();
 }
 
-std::vector<std::vector<std::byte>> sender::take_unsent() {
-    std::vector<std::vector<std::byte>> unsent = queue_.take_unsent();
-    close();
-    return unsent;
-}
-
 void sender::close() noexcept {
     state_ = state::closed;
     queue_.fail_queued(errc::closed, errc::closed);

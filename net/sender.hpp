@@ -150,7 +150,10 @@ class sender final : private completion {
 
     // Of a sender that drains, when nothing is with the kernel: what nobody else hears of. That is what was written, and the
     // rest of a message of which a part is on the wire; whoever waits is told that this side has closed.
-    std::vector<std::vector<std::byte>> take_unsent();
+    template <class Visitor> void hand_over_unsent(Visitor&& visit) {
+        queue_.for_each_unheard(std::forward<Visitor>(visit));
+        close();
+    }
 
     // The connection closes: what is not with the kernel fails.
     void close() noexcept;

@@ -44,14 +44,19 @@ result<executor*> current_executor() noexcept {
     return failure(std::make_error_code(std::errc::operation_not_permitted));
 }
 
+socket_options of_datagrams(socket_options options) noexcept {
+    options.no_delay = options.keep_alive = false; // TCP's
+    return options;
+}
+
 int open_socket(
     kernel& behind, const endpoint& at, const socket_kind& kind, const socket_options& options) noexcept {
     if (!kind.takes(at.family())) return -EAFNOSUPPORT;
     const int descriptor = behind.open_socket(at.family(), kind.type, 0);
     if (descriptor < 0) return descriptor;
-    socket_options apply = options;
-    if (kind.type != SOCK_STREAM) apply.no_delay = apply.keep_alive = false; // TCP's
-    const int applied = apply_options(behind, descriptor, at.family(), apply);
+    const bool is_stream = kind.type == SOCK_STREAM;
+    const int applied =
+        apply_options(behind, descriptor, at.family(), is_stream ? options : of_datagrams(options));
     if (applied >= 0) return descriptor;
     behind.close(descriptor);
     return applied;

@@ -267,6 +267,8 @@ class [[nodiscard("co_await it")]] close_operation : public operation<close_oper
 
 template <class Socket> using socket_pointer = std::unique_ptr<Socket, socket::let_go_of>;
 
+// Those of them that a socket has which is no stream.
+socket_options of_datagrams(socket_options options) noexcept;
 // 0 or -errno.
 int apply_options(kernel& behind, int descriptor, int family, const socket_options& options) noexcept;
 // A new descriptor with the options set, or -errno and no descriptor; -EAFNOSUPPORT for an address of another kind.

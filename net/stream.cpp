@@ -77,11 +77,7 @@ result<void> stream::try_write(shared_message shared) {
 task<result<void>> stream::flush() {
     if (is_open() && sending()->has_ended()) co_return result<void>(); // all that was queued by then was sent
     const result<std::size_t> flushed = co_await send_operation<queue_marker>(sending(), queue_marker());
-    if (flushed) {
-        const fault lost = is_open() ? sending()->take_loss() : fault();
-        if (lost) co_return failure(lost);
-        co_return result<void>();
-    }
+    if (flushed) co_return result<void>();
     // What it was told is what became of a message that failed before it.
     const bool followed = flushed.error() == errc::never_started || flushed.error() == errc::broken;
     if (followed && is_open()) co_return failure(connection_->sending().failure());

@@ -174,7 +174,7 @@ class stream {
     // network no longer needs it. 0: never, as at first; less than 1024 counts as 1024. It pays on a network card,
     // from 4 to 16 KiB on; on loopback the kernel copies all the same.
     //
-    // errors: std::errc::operation_not_supported on a unix socket, or for datagrams; errc::closed
+    // errors: std::errc::operation_not_supported on a unix socket; errc::closed
     result<void> set_zero_copy(std::size_t from_bytes) noexcept;
     // How batches of several messages are handed to the kernel. By default the way that measured the fastest: streams
     // gather, and where messages have boundaries only a chain keeps them.

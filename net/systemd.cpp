@@ -1,5 +1,5 @@
-#include <chainring/net/datagram.hpp>
 #include <chainring/net/systemd.hpp>
+#include <chainring/net/unix_datagram.hpp>
 #include <chainring/runtime/interval.hpp>
 #include <chainring/runtime/try.hpp>
 
@@ -171,7 +171,7 @@ task<result<bool>> notify(std::string state) {
     const char* const given = variable("NOTIFY_SOCKET");
     if (given == nullptr) co_return false;
     const endpoint manager = co_await try_(notify_address(given));
-    auto to_manager = co_await try_(connected_datagram::connect(manager));
+    auto to_manager = co_await try_(unix_datagram::connect(manager));
     co_await try_(to_manager.send(std::move(state)));
     co_return true;
 }

@@ -19,6 +19,12 @@ udp_socket::connect(const endpoint& to, const endpoint& from, const datagram_opt
     return udp_socket(std::move(*made));
 }
 
+result<udp_socket> udp_socket::adopt(adoptable given, const datagram_options& options) {
+    result<socket_pointer<bound_socket>> made = bound_socket::adopt(kind, given, options);
+    if (!made) return failure(made.error());
+    return udp_socket(std::move(*made));
+}
+
 result<void>
 udp_socket::change_membership(const endpoint& group, unsigned interface, int of_ipv4, int of_ipv6) noexcept {
     bound_socket* const of = opened();

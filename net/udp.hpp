@@ -29,6 +29,9 @@ class udp_socket : public datagram_socket {
     // With a peer. `from`: the address to bind to; without one it gets a port of the kernel's choice.
     static result<udp_socket>
     connect(const endpoint& to, const endpoint& from = {}, const datagram_options& options = {});
+    // A descriptor that another loop, thread or process has made, with a peer or without (adopt.hpp). What `options` ask for is set
+    // on it; that it cannot be had leaves the descriptor to the caller.
+    static result<udp_socket> adopt(adoptable given, const datagram_options& options = {});
 
     // errors of all: errc::closed; those of setsockopt(2)
     //

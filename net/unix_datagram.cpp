@@ -15,4 +15,10 @@ unix_datagram::connect(const endpoint& to, const endpoint& from, const datagram_
     return unix_datagram(std::move(*made));
 }
 
+result<unix_datagram> unix_datagram::adopt(adoptable given, const datagram_options& options) {
+    result<socket_pointer<bound_socket>> made = bound_socket::adopt(kind, given, options);
+    if (!made) return failure(made.error());
+    return unix_datagram(std::move(*made));
+}
+
 } // namespace chainring

@@ -18,6 +18,9 @@ class unix_datagram : public datagram_socket {
     // With a peer. Without an address of its own (`from`) nobody can answer.
     static result<unix_datagram>
     connect(const endpoint& to, const endpoint& from = {}, const datagram_options& options = {});
+    // A descriptor that another loop, thread or process has made, with a peer or without (adopt.hpp). What `options` ask for is set
+    // on it; that it cannot be had leaves the descriptor to the caller.
+    static result<unix_datagram> adopt(adoptable given, const datagram_options& options = {});
 };
 
 } // namespace chainring

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <chainring/net/buffered_reader.hpp>
-#include <chainring/net/datagram.hpp>
 #include <chainring/net/framed.hpp>
 #include <chainring/net/move_to.hpp>
 #include <chainring/net/resolve.hpp>

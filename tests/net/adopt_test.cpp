@@ -25,7 +25,7 @@ constexpr std::string_view sixteen_bytes = "0123456789abcdef";
 
 } // namespace
 
-TEMPLATE_TEST_CASE("an_adopted_socket_is_one_as_any_other", "", EACH_SOCKET) {
+TEMPLATE_TEST_CASE("an_adopted_socket_is_one_as_any_other", "", EACH_CONNECTION) {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         auto pair = plain_connection<TestType>();
         CHECK(pair.far.send("there before"));
@@ -56,30 +56,17 @@ TRANSPORT_TEST_CASE("what_was_received_before_comes_first") {
     });
 }
 
-TEMPLATE_TEST_CASE(
-    "messages_that_were_received_before_keep_their_boundaries", "", over_seqpacket, over_udp,
-    over_unix_datagrams) {
+TEST_CASE("records_that_were_received_before_keep_their_boundaries") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = plain_connection<TestType>();
+        auto pair = plain_connection<over_seqpacket>();
         const byte_span pieces[] = {bytes_of_text("one"), bytes_of_text("two")};
         CHECK(pair.far.send("three"));
-        auto stream = adopted<TestType>(pair.near, pieces);
+        auto stream = adopted<over_seqpacket>(pair.near, pieces);
         const std::array texts{"one"sv, "two"sv, "three"sv};
         for (const std::string_view text : texts) {
             const buffer message = must(co_await stream.receive());
             CHECK(message.text() == text);
         }
-    });
-}
-
-TEST_CASE("an_empty_datagram_that_was_received_before_is_one") {
-    on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = plain_connection<over_udp>();
-        const byte_span pieces[] = {{}, bytes_of_text("behind it")};
-        auto stream = adopted<over_udp>(pair.near, pieces);
-        const buffer empty = must(co_await stream.receive());
-        CHECK(empty.empty());
-        co_await expect(stream, "behind it");
     });
 }
 
@@ -127,10 +114,8 @@ TRANSPORT_TEST_CASE("what_cannot_be_adopted_stays_the_callers_as_it_was") {
         const plain_socket fresh(calls::socket(over_either::somewhere().family(), SOCK_STREAM));
         CHECK(refusal_of<stream>(fresh.get()) == std::errc::not_connected);
         CHECK(error_of(listener::adopt(fresh.get())) == errc::not_listening);
-        const auto datagrams = plain_connection<over_unix_datagrams>();
+        const auto datagrams = plain_datagrams<over_unix_datagrams>();
         CHECK(refusal_of<stream>(datagrams.near.get()) == std::errc::wrong_protocol_type);
-        const plain_socket unconnected = plain_socket::bound(over_udp::somewhere(), SOCK_DGRAM);
-        CHECK(refusal_of<connected_datagram>(unconnected.get()) == std::errc::not_connected);
         plain_socket closed = plain_socket::bound(over_either::somewhere(), SOCK_STREAM);
         const int number = closed.get();
         closed.close();

@@ -16,17 +16,18 @@ struct plain_pair {
 
 template <class Over> plain_pair plain_connection() {
     constexpr int type = Over::stream::kind.type;
-    if constexpr (type == SOCK_DGRAM) {
-        plain_socket near = plain_socket::bound(Over::somewhere(), type);
-        plain_socket far = plain_socket::bound(Over::somewhere(), type);
-        calls::must(calls::connect(near.get(), far.local()), "connect");
-        calls::must(calls::connect(far.get(), near.local()), "connect");
-        return {std::move(near), std::move(far)};
-    } else {
-        const plain_socket listener = plain_socket::listening(Over::somewhere(), 1, type);
-        plain_socket far = plain_socket::connected_to(listener.local(), 0, type);
-        return {plain_socket(calls::accept(listener.get())), std::move(far)};
-    }
+    const plain_socket listener = plain_socket::listening(Over::somewhere(), 1, type);
+    plain_socket far = plain_socket::connected_to(listener.local(), 0, type);
+    return {plain_socket(calls::accept(listener.get())), std::move(far)};
+}
+
+// Each is the other's peer.
+template <class Over> plain_pair plain_datagrams() {
+    plain_socket near = plain_socket::bound(Over::somewhere(), SOCK_DGRAM);
+    plain_socket far = plain_socket::bound(Over::somewhere(), SOCK_DGRAM);
+    calls::must(calls::connect(near.get(), far.local()), "connect");
+    calls::must(calls::connect(far.get(), near.local()), "connect");
+    return {std::move(near), std::move(far)};
 }
 
 // The descriptor is the stream's.
@@ -58,6 +59,5 @@ inline std::string concatenated(const std::vector<std::string>& parts) {
 }
 
 #define EACH_CONNECTION chainring::test::over_tcp, chainring::test::over_unix, chainring::test::over_seqpacket
-#define EACH_SOCKET EACH_CONNECTION, chainring::test::over_udp, chainring::test::over_unix_datagrams
 
 } // namespace chainring::test

@@ -145,7 +145,10 @@ TRANSPORT_TEST_CASE("who_finds_much_to_receive_lets_others_receive_in_between") 
         CHECK(fast.peer.send(much));
         co_await until([&] { return executor::current()->stats().bytes_received >= 2 + 16 * 64; });
         CHECK(slow.peer.send("y"));
-        co_await until([&] { return slow.stream.receive().has_arrived(); });
+        co_await until([&] {
+            const int in_the_socket = executor::current()->behind().unread(slow.stream.native_handle());
+            return in_the_socket == 0 && slow.stream.receive().has_arrived();
+        });
         std::string taken;
         std::size_t taken_before = 0;
         co_await scope([&](task_group& group) -> task<> {

@@ -267,14 +267,14 @@ cases cases_of_channel_send() {
 cases cases_of_child_outcome() {
     return each<awaits_a_child>();
 }
-cases cases_of_connected_datagram_connect() {
-    return each<connects_datagrams<over_udp>, connects_datagrams<over_unix_datagrams>>();
-}
 cases cases_of_connection_stream_next() {
     return over_each_connection<accepts_of_a_stream>();
 }
 cases cases_of_datagram_socket_close() {
     return over_each_datagram_socket<closes_datagrams>();
+}
+cases cases_of_datagram_socket_release() {
+    return over_each_datagram_socket<releases_datagrams>();
 }
 cases cases_of_datagram_socket_receive() {
     return each<receives_datagrams<udp_socket, false>, receives_datagrams<unix_datagram, false>>();
@@ -361,22 +361,22 @@ cases cases_of_sleep_until() {
     return each<sleeps<true>>();
 }
 cases cases_of_stream_close() {
-    return over_each_socket<closes>();
+    return over_each_connection<closes>();
 }
 cases cases_of_stream_receive() {
-    return over_each_socket<receives_a_lease>();
+    return over_each_connection<receives_a_lease>();
 }
 cases cases_of_stream_receive_into() {
-    return over_each_socket<receives_into_memory>();
+    return over_each_connection<receives_into_memory>();
 }
 cases cases_of_stream_release() {
     return over_each_connection<releases>();
 }
 cases cases_of_stream_send() {
-    return over_each_socket<sends_a_message>() + each<sends<over_tcp, sends_by::send_without_a_copy>>();
+    return over_each_connection<sends_a_message>() + each<sends<over_tcp, sends_by::send_without_a_copy>>();
 }
 cases cases_of_stream_write() {
-    return over_each_socket<writes_a_message>();
+    return over_each_connection<writes_a_message>();
 }
 cases cases_of_task() {
     return each<reads_a_pipe<read_in_a_task>>();

@@ -70,8 +70,9 @@ TEST_CASE("an_address_of_another_kind_is_refused") {
         CHECK(error_of(path) == wrong);
         const auto records = co_await seqpacket_stream::connect(internet);
         CHECK(error_of(records) == wrong);
-        const auto datagrams = co_await connected_datagram::connect(endpoint());
-        CHECK(error_of(datagrams) == wrong);
+        CHECK(error_of(udp_socket::connect(local)) == wrong);
+        CHECK(error_of(udp_socket::bind(endpoint())) == wrong);
+        CHECK(error_of(unix_datagram::connect(internet)) == wrong);
     });
 }
 

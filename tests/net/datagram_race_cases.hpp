@@ -176,6 +176,56 @@ template <class Socket> class closes_datagrams final : public race_case {
     std::size_t arrived_ = 0;
 };
 
+// What was written is sent or handed over, what the peer sends is received by somebody, and the descriptor goes on.
+template <class Socket> class releases_datagrams final : public race_case {
+    task<> prepare() override {
+        pair_.emplace();
+        CHECK(pair_->peer.send("y"));
+        const datagram first = must(co_await pair_->socket.receive()); // the receive stays armed
+        CHECK(first.text() == "y");
+        pair_->fill_the_way();
+        must(co_await pair_->socket.write(std::string(size, 'x')));
+        released_ = failure(errc::closed);
+        arrived_ = sent_ = 0;
+    }
+    task<std::error_code> operate() override {
+        released_ = co_await pair_->socket.release(std::chrono::hours(1));
+        co_return ended(released_);
+    }
+    void complete() override {
+        arrived_ += read_each_x(pair_->peer);
+        sent_ += pair_->peer.send("yyy") ? 1 : 0;
+    }
+    task<> check(std::error_code error) override {
+        if (error) { // cancelled before it began
+            CHECK(error == errc::cancelled);
+            CHECK(pair_->socket.is_open());
+            pair_->socket.abort();
+        } else {
+            for (const unsent_datagram& each : released_->unsent) arrived_ += each.payload.size();
+            if (released_->unsent.empty()) CHECK_FALSE(released_->error);
+            auto next = must(Socket::adopt(std::move(released_->descriptor)));
+            for (std::size_t got = released_->received.size(); got < sent_; ++got) {
+                const datagram rest = must(co_await next.receive());
+                CHECK(rest.text() == "yyy");
+            }
+            co_await until([this] {
+                arrived_ += read_each_x(pair_->peer);
+                return arrived_ >= size;
+            });
+            CHECK(arrived_ == size);
+            next.abort();
+        }
+        released_ = failure(errc::closed);
+        pair_.reset();
+    }
+    static constexpr std::size_t size = 1000;
+    std::optional<socket_and_peer<Socket>> pair_;
+    result<released_datagrams> released_;
+    std::size_t arrived_ = 0;
+    std::size_t sent_ = 0;
+};
+
 template <template <class> class Case> cases over_each_datagram_socket() {
     return each<Case<udp_socket>, Case<unix_datagram>>();
 }

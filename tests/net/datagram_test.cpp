@@ -27,7 +27,7 @@ std::string text_of(int number) {
 TEMPLATE_TEST_CASE("datagrams_keep_their_boundaries_and_their_order", "[linux]", EACH_KIND) {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         const plain_receiver peer(TestType::somewhere());
-        auto near = must(co_await connected_datagram::connect(peer.local(), TestType::somewhere()));
+        auto near = must(TestType::socket::connect(peer.local(), TestType::somewhere()));
         const statistics before = executor::current()->stats();
         for (int number = 0; number < 8; ++number) must(co_await near.write(text_of(number)));
         must(co_await near.flush());
@@ -39,7 +39,7 @@ TEMPLATE_TEST_CASE("datagrams_keep_their_boundaries_and_their_order", "[linux]",
         const endpoint at = must(near.local());
         for (int number = 0; number < 3; ++number) peer.answer(at, text_of(number));
         for (int number = 0; number < 3; ++number) {
-            const buffer got = must(co_await near.receive());
+            const datagram got = must(co_await near.receive());
             CHECK(got.text() == text_of(number));
         }
     });
@@ -48,11 +48,11 @@ TEMPLATE_TEST_CASE("datagrams_keep_their_boundaries_and_their_order", "[linux]",
 TEST_CASE("datagrams_to_a_peer_that_is_slow_wait_and_keep_their_order") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         const plain_receiver peer(over_unix_datagrams::somewhere());
-        auto near = must(co_await connected_datagram::connect(peer.local()));
+        auto near = must(unix_datagram::connect(peer.local()));
         constexpr int count = 300; // a unix socket's queue holds some ten
         co_await scope([&](task_group& group) -> task<> {
             for (int number = 0; number < count; ++number) {
-                group.spawn([](connected_datagram& to, int which) -> task<> {
+                group.spawn([](unix_datagram& to, int which) -> task<> {
                     const std::string text = text_of(which);
                     const std::size_t sent = must(co_await to.send(text));
                     CHECK(sent == text.size());
@@ -70,7 +70,7 @@ TEST_CASE("datagrams_to_a_peer_that_is_slow_wait_and_keep_their_order") {
 TEMPLATE_TEST_CASE("an_empty_datagram_is_a_message_and_no_end", "[linux]", EACH_KIND) {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         const plain_receiver peer(TestType::somewhere());
-        auto near = must(co_await connected_datagram::connect(peer.local(), TestType::somewhere()));
+        auto near = must(TestType::socket::connect(peer.local(), TestType::somewhere()));
         const std::size_t sent = must(co_await near.send(""sv));
         CHECK(sent == 0);
         const std::string got = co_await next_of(peer);
@@ -81,7 +81,7 @@ TEMPLATE_TEST_CASE("an_empty_datagram_is_a_message_and_no_end", "[linux]", EACH_
         peer.answer(at, "behind");
         const std::array<std::string_view, 3> all{"before", "", "behind"};
         for (const std::string_view expected : all) {
-            const buffer received = must(co_await near.receive());
+            const datagram received = must(co_await near.receive());
             CHECK(received.text() == expected);
         }
     });
@@ -90,8 +90,8 @@ TEMPLATE_TEST_CASE("an_empty_datagram_is_a_message_and_no_end", "[linux]", EACH_
 TEST_CASE("an_empty_datagram_that_is_cancelled_in_the_chain_takes_nobody_else_along", "[linux]") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         const plain_receiver peer(over_unix_datagrams::somewhere());
-        auto near = must(co_await connected_datagram::connect(peer.local()));
-        const auto send = [](connected_datagram& to, std::string text, std::error_code& told) -> task<> {
+        auto near = must(unix_datagram::connect(peer.local()));
+        const auto send = [](unix_datagram& to, std::string text, std::error_code& told) -> task<> {
             const result<std::size_t> sent = co_await to.send(text);
             told = error_of(sent);
         };
@@ -130,7 +130,7 @@ TEST_CASE("a_submission_queue_of_one_entry_is_enough_for_datagrams") {
     options.ring.submission_entries = 1;
     on_executor(options, []() -> task<> {
         const plain_receiver peer(over_unix_datagrams::somewhere());
-        auto near = must(co_await connected_datagram::connect(peer.local()));
+        auto near = must(unix_datagram::connect(peer.local()));
         constexpr int count = 40; // more than the receiver's queue holds
         for (int number = 0; number < count; ++number) must(co_await near.write(text_of(number)));
         co_await settle(); // what is left waits for room
@@ -144,11 +144,11 @@ TEST_CASE("a_submission_queue_of_one_entry_is_enough_for_datagrams") {
 TEST_CASE("a_datagram_that_is_too_long_fails_alone", "[linux]") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         const plain_receiver peer(over_udp::somewhere());
-        auto near = must(co_await connected_datagram::connect(peer.local()));
+        auto near = must(udp_socket::connect(peer.local()));
         const std::string endless(70'000, 'x');
         std::error_code error;
         co_await scope([&](task_group& group) -> task<> {
-            group.spawn([](connected_datagram& to, const std::string& text, std::error_code& told) -> task<> {
+            group.spawn([](udp_socket& to, const std::string& text, std::error_code& told) -> task<> {
                 const auto sent = co_await to.send(std::string_view(text));
                 told = error_of(sent);
             }(near, endless, error));
@@ -161,11 +161,14 @@ TEST_CASE("a_datagram_that_is_too_long_fails_alone", "[linux]") {
 
         std::array<std::byte, 4> small{};
         peer.answer(must(near.local()), "longer than four");
-        const auto cut = co_await near.receive_into(small);
-        CHECK(error_of(cut) == std::errc::message_size);
+        const placed_datagram cut = must(co_await near.receive_into(small));
+        CHECK(cut.truncated);
+        CHECK(cut.size == 4);
+        CHECK(cut.sent_size == 16);
         peer.answer(must(near.local()), "four");
-        const std::size_t whole = must(co_await near.receive_into(small));
-        CHECK(whole == 4);
+        const placed_datagram whole = must(co_await near.receive_into(small));
+        CHECK_FALSE(whole.truncated);
+        CHECK(whole.size == 4);
     });
 }
 
@@ -173,7 +176,7 @@ TEST_CASE("a_written_datagram_that_is_too_long_is_told_by_the_next_flush_or_clos
     const bool closes = GENERATE(false, true);
     on_executor(GENERATE(both_modes()), [closes]() -> task<> {
         const plain_receiver peer(over_udp::somewhere());
-        auto near = must(co_await connected_datagram::connect(peer.local()));
+        auto near = must(udp_socket::connect(peer.local()));
         must(co_await near.write(std::string(70'000, 'x')));
         must(co_await near.write("behind"sv));
         if (closes) {
@@ -194,7 +197,7 @@ TEST_CASE("a_refused_datagram_is_told_once_and_the_socket_goes_on", "[linux]") {
         std::optional<plain_receiver> peer(over_udp::somewhere());
         const endpoint at = peer->local();
         peer.reset();
-        auto near = must(co_await connected_datagram::connect(at));
+        auto near = must(udp_socket::connect(at));
         must(co_await near.send("nobody"sv));
         const auto received = co_await near.receive();
         CHECK(error_of(received) == std::errc::connection_refused);
@@ -203,7 +206,7 @@ TEST_CASE("a_refused_datagram_is_told_once_and_the_socket_goes_on", "[linux]") {
         const std::string got = co_await next_of(*peer);
         CHECK(got == "somebody");
         peer->answer(must(near.local()), "here");
-        const buffer answer = must(co_await near.receive());
+        const datagram answer = must(co_await near.receive());
         CHECK(answer.text() == "here");
     });
 }
@@ -211,7 +214,8 @@ TEST_CASE("a_refused_datagram_is_told_once_and_the_socket_goes_on", "[linux]") {
 TEST_CASE("an_address_that_cannot_be_bound_is_refused") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         const plain_receiver peer(over_udp::somewhere());
-        const auto taken = co_await connected_datagram::connect(peer.local(), peer.local());
+        const auto taken = udp_socket::connect(peer.local(), peer.local());
         CHECK(error_of(taken) == std::errc::address_in_use);
+        co_return;
     });
 }

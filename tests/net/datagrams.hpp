@@ -6,11 +6,11 @@
 namespace chainring::test {
 
 struct over_udp {
-    using stream = connected_datagram;
+    using socket = udp_socket;
     static endpoint somewhere() { return {"127.0.0.1", 0}; }
 };
 struct over_unix_datagrams {
-    using stream = connected_datagram;
+    using socket = unix_datagram;
     static endpoint somewhere() { return endpoint::from_abstract_name(unique_name()).value(); }
 };
 
@@ -39,14 +39,6 @@ class plain_receiver {
   private:
     plain_socket socket_;
 };
-
-// A socket of this executor and the plain one that is connected to it.
-template <class Over> task<stream_and_peer<Over>> datagrams_to_plain() {
-    plain_socket peer = plain_socket::bound(Over::somewhere(), SOCK_DGRAM);
-    auto stream = must(co_await connected_datagram::connect(peer.local(), Over::somewhere()));
-    calls::must(calls::connect(peer.get(), must(stream.local())), "connect");
-    co_return stream_and_peer<Over>{std::move(stream), std::move(peer)};
-}
 
 #define EACH_KIND chainring::test::over_udp, chainring::test::over_unix_datagrams
 

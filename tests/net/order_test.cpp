@@ -181,7 +181,7 @@ task<> collect_datagrams(const plain_receiver& from, std::size_t longest, std::v
 template <class Over> task<> one_flow(std::uint32_t seed, unsigned& count) {
     const plain_receiver far(Over::somewhere());
     auto near =
-        must(co_await connected_datagram::connect(far.local(), Over::somewhere(), {.send_buffer = 4096}));
+        must(Over::socket::connect(far.local(), Over::somewhere(), {.socket = {.send_buffer = 4096}}));
     ledger messages(seed, of_records);
     std::vector<std::string> arrived;
     bool ended = false;

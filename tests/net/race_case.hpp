@@ -133,26 +133,15 @@ template <class... Cases> cases each() {
     return {.all = {[] { return std::make_unique<Cases>(); }...}};
 }
 
-// What can be listened for.
 template <template <class> class Case> cases over_each_connection() {
     return each<Case<over_tcp>, Case<over_unix>, Case<over_seqpacket>>();
 }
-template <template <class> class Case> cases over_each_socket() {
-    return each<
-        Case<over_tcp>, Case<over_unix>, Case<over_seqpacket>, Case<over_udp>, Case<over_unix_datagrams>>();
-}
 
 template <class Over> inline constexpr bool carries_bytes = Over::stream::kind.type == SOCK_STREAM;
-template <class Over> inline constexpr bool carries_datagrams = Over::stream::kind.type == SOCK_DGRAM;
-// Where a socket is full as long as its peer does not read. UDP throws away instead.
-template <class Over> inline constexpr bool becomes_full = !std::is_same_v<Over, over_udp>;
 
 // A stream with a small socket, and its peer.
 template <class Over> task<stream_and_peer<Over>> pair_for_a_race() {
-    if constexpr (carries_datagrams<Over>)
-        co_return co_await datagrams_to_plain<Over>();
-    else
-        co_return co_await connected_to_plain<Over>(4096);
+    co_return co_await connected_to_plain<Over>(4096);
 }
 
 // How many bytes are `x`, behind dots that have filled the socket. Not counted one by one: without optimization that would take

@@ -50,7 +50,8 @@ TRANSPORT_TEST_CASE("a_release_that_is_cancelled_before_it_begins_changes_nothin
     });
 }
 
-TEMPLATE_TEST_CASE("who_receives_is_told_that_this_side_has_closed_and_what_comes_is_kept", "", EACH_SOCKET) {
+TEMPLATE_TEST_CASE(
+    "who_receives_is_told_that_this_side_has_closed_and_what_comes_is_kept", "", EACH_CONNECTION) {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         auto pair = co_await adopted_pair<TestType>();
         outcome received;

@@ -7,7 +7,7 @@ using namespace chainring::test;
 using namespace std::literals;
 
 TEMPLATE_TEST_CASE(
-    "a_released_descriptor_goes_on_with_all_that_was_received_and_not_taken", "", EACH_SOCKET) {
+    "a_released_descriptor_goes_on_with_all_that_was_received_and_not_taken", "", EACH_CONNECTION) {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         auto pair = co_await adopted_pair<TestType>();
         CHECK(pair.peer.send("taken"));
@@ -70,8 +70,7 @@ TEMPLATE_TEST_CASE("a_peer_notices_nothing_of_a_release", "", EACH_CONNECTION) {
 }
 
 TEMPLATE_TEST_CASE(
-    "what_cannot_be_sent_within_the_limit_is_reported", "", over_tcp, over_unix, over_seqpacket,
-    over_unix_datagrams) {
+    "what_cannot_be_sent_within_the_limit_is_reported", "", over_tcp, over_unix, over_seqpacket) {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         auto pair = co_await adopted_pair<TestType>(4096);
         const std::size_t dots = co_await congest(pair);

@@ -57,7 +57,7 @@ template <class Over, sends_by way> class sends final : public race_case {
             pair_->stream.set_send_marks({.high_bytes = 1, .low_bytes = 0});
             claimed_ = arrived_ = 0;
         }
-        if constexpr (!carries_bytes<Over> && becomes_full<Over>) fill(pair_->stream.native_handle());
+        if constexpr (!carries_bytes<Over>) fill(pair_->stream.native_handle());
     }
     task<std::error_code> operate() override {
         const std::string text(size, 'x');
@@ -171,19 +171,10 @@ template <class Over> class connects final : public race_case {
     plain_socket at_ = non_blocking(plain_socket::listening(Over::somewhere(), 100, Over::stream::kind.type));
 };
 
-// Nobody has to take it.
-template <class Over> class connects_datagrams final : public race_case {
-    task<std::error_code> operate() override {
-        const auto connected = co_await Over::stream::connect(at_.local());
-        co_return ended(connected);
-    }
-    plain_socket at_ = plain_socket::bound(Over::somewhere(), SOCK_DGRAM);
-};
-
 template <class Over> class closes final : public race_case {
     task<> prepare() override {
         pair_.emplace(co_await pair_for_a_race<Over>());
-        if constexpr (!carries_bytes<Over> && becomes_full<Over>) fill(pair_->stream.native_handle());
+        if constexpr (!carries_bytes<Over>) fill(pair_->stream.native_handle());
         must(co_await pair_->stream.write(std::string(size, 'x')));
         arrived_ = 0;
     }
@@ -197,12 +188,8 @@ template <class Over> class closes final : public race_case {
             CHECK(error == errc::cancelled);
             pair_->stream.abort();
         }
-        if constexpr (carries_datagrams<Over>) { // which have no end
-            arrived_ += read_each_x(pair_->peer);
-        } else {
-            const std::string rest = co_await read_plain_to_end(pair_->peer);
-            arrived_ += size_of_x(rest);
-        }
+        const std::string rest = co_await read_plain_to_end(pair_->peer);
+        arrived_ += size_of_x(rest);
         if (!error) CHECK(arrived_ == size);
         pair_->peer.reset();
         pair_.reset();

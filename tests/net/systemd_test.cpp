@@ -46,6 +46,8 @@ TEST_CASE("without_a_service_manager_nobody_is_told_and_nothing_was_passed") {
         auto passed = must(systemd::passed_sockets::take());
         CHECK(passed.empty());
         CHECK(error_of(passed.adopt<tcp_listener>("web")) == systemd_errc::not_passed);
+        const datagram_options options{.packet_info = true};
+        CHECK(error_of(passed.adopt<udp_socket>("dns", options)) == systemd_errc::not_passed);
     });
 }
 

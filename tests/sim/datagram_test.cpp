@@ -29,12 +29,12 @@ std::string numbered(std::uint32_t number, std::uint32_t size) {
 // Sends some at a time, and loses patience with some. `told`: how each of them has ended.
 using ends_by_number = std::map<std::uint32_t, std::error_code>;
 
-task<> send_numbered(connected_datagram& to, std::string text, std::error_code& told) {
+template <class Socket> task<> send_numbered(Socket& to, std::string text, std::error_code& told) {
     const auto outcome = co_await to.send(std::string_view(text));
     told = error_of(outcome);
 }
 
-task<> send_rounds(connected_datagram& to, sim::world& world, ends_by_number& told) {
+template <class Socket> task<> send_rounds(Socket& to, sim::world& world, ends_by_number& told) {
     const std::uint32_t rounds = 1 + world.choose(10, "rounds");
     for (std::uint32_t round = 0; round < rounds; ++round) {
         co_await scope([&](task_group& group) -> task<> {
@@ -55,7 +55,7 @@ task<> send_rounds(connected_datagram& to, sim::world& world, ends_by_number& to
 }
 
 // What arrives before a long silence.
-task<> receive_numbers(connected_datagram& from, sim::world& world, std::vector<std::uint32_t>& arrived) {
+task<> receive_numbers(chainring::udp_socket& from, sim::world& world, std::vector<std::uint32_t>& arrived) {
     for (;;) {
         if (world.choose(8, "the reader pauses") == 0) must(co_await chainring::sleep(3ms));
         const auto got = co_await timeout(1s, from.receive());
@@ -68,8 +68,8 @@ task<> receive_numbers(connected_datagram& from, sim::world& world, std::vector<
 }
 
 task<> udp_in_one_direction(sim::world& world) {
-    auto near = must(co_await connected_datagram::connect(second_end(), first_end()));
-    auto far = must(co_await connected_datagram::connect(first_end(), second_end()));
+    auto near = must(chainring::udp_socket::connect(second_end(), first_end()));
+    auto far = must(chainring::udp_socket::connect(first_end(), second_end()));
     ends_by_number told;
     std::vector<std::uint32_t> arrived;
     co_await scope([&](task_group& group) -> task<> {
@@ -126,7 +126,7 @@ read_numbers_until_last(const plain_sink& from, sim::world& world, std::vector<s
 task<> unix_datagrams_to_a_slow_reader(sim::world& world) {
     const endpoint at = endpoint::from_abstract_name("sink").value();
     const plain_sink sink(at);
-    auto near = must(co_await connected_datagram::connect(at));
+    auto near = must(unix_datagram::connect(at));
     ends_by_number told;
     std::vector<std::uint32_t> arrived;
     co_await scope([&](task_group& group) -> task<> {
@@ -144,7 +144,7 @@ task<> unix_datagrams_to_a_slow_reader(sim::world& world) {
 }
 
 task<> tell_of_an_absent_peer(sim::world&) {
-    auto near = must(co_await connected_datagram::connect(second_end()));
+    auto near = must(chainring::udp_socket::connect(second_end()));
     must(co_await near.send("nobody"sv));
     const auto refused = co_await near.receive();
     CHECK(error_of(refused) == std::errc::connection_refused);
@@ -160,22 +160,22 @@ task<> tell_of_an_absent_peer(sim::world&) {
 task<> send_to_a_unix_peer_that_goes(sim::world&) {
     const endpoint at = endpoint::from_abstract_name("sink").value();
     std::optional<plain_sink> sink(at);
-    auto near = must(co_await connected_datagram::connect(at));
+    auto near = must(unix_datagram::connect(at));
     sink.reset();
     const auto first = co_await near.send("into the void"sv);
     CHECK(error_of(first) == std::errc::connection_refused);
     const auto second = co_await near.send("again"sv);
     CHECK(error_of(second) == std::errc::not_connected);
-    const auto nobody = co_await connected_datagram::connect(at);
+    const auto nobody = unix_datagram::connect(at);
     CHECK(error_of(nobody) == std::errc::connection_refused);
 }
 
 task<> send_empty_datagrams(sim::world&) {
-    auto near = must(co_await connected_datagram::connect(second_end(), first_end()));
-    auto far = must(co_await connected_datagram::connect(first_end(), second_end()));
+    auto near = must(chainring::udp_socket::connect(second_end(), first_end()));
+    auto far = must(chainring::udp_socket::connect(first_end(), second_end()));
     for (const std::string_view text : {"before"sv, ""sv, "behind"sv}) must(co_await near.send(text));
     for (const std::string_view text : {"before"sv, ""sv, "behind"sv}) {
-        const buffer got = must(co_await far.receive());
+        const datagram got = must(co_await far.receive());
         CHECK(got.text() == text);
     }
 }
@@ -213,7 +213,7 @@ TEST_CASE("knobs_lose_udp_datagrams_and_let_them_overtake_each_other") {
         sim::world world(seed, {.late_delivery = 500, .lost_datagram = 200, .overtaken_datagram = 500});
         in_world(world, [&](sim::world&) -> task<> {
             const plain_sink sink(second_end());
-            auto near = must(co_await connected_datagram::connect(second_end()));
+            auto near = must(chainring::udp_socket::connect(second_end()));
             for (std::uint32_t number = 0; number < 20; ++number)
                 must(co_await near.write(numbered(number, 0)));
             must(co_await near.flush());

@@ -65,8 +65,8 @@ task<> connect_to_an_isolated_host(sim::world& world, sim::simulated_kernel& ker
 
 task<> send_datagrams_to_an_isolated_host(sim::world&, sim::simulated_kernel& kernel) {
     const endpoint near_end("10.0.0.2", 7000);
-    auto near = must(co_await connected_datagram::connect(service(), near_end));
-    auto far = must(co_await connected_datagram::connect(near_end, service()));
+    auto near = must(chainring::udp_socket::connect(service(), near_end));
+    auto far = must(chainring::udp_socket::connect(near_end, service()));
     {
         const sim::isolated_host once(kernel, far_host);
         const sim::isolated_host twice(kernel, far_host);
@@ -75,7 +75,7 @@ task<> send_datagrams_to_an_isolated_host(sim::world&, sim::simulated_kernel& ke
         CHECK(error_of(nothing) == errc::timed_out);
     }
     must(co_await near.send("found"sv));
-    const buffer got = must(co_await far.receive());
+    const datagram got = must(co_await far.receive());
     CHECK(got.text() == "found");
 }
 

@@ -42,7 +42,7 @@ class datagrams_said {
     std::vector<std::uint32_t> arrived_;
 };
 
-inline task<> say_datagram(connected_datagram& to, datagrams_said::datagram& said) {
+inline task<> say_datagram(chainring::udp_socket& to, datagrams_said::datagram& said) {
     const auto outcome = co_await to.send(std::string_view(said.text));
     said.error = error_of(outcome);
     if (!outcome) CHECK(is_expected_of_datagram(outcome.error()));
@@ -50,7 +50,7 @@ inline task<> say_datagram(connected_datagram& to, datagrams_said::datagram& sai
 
 // Until a silence that is longer than any on the way. Half of what it hears it answers.
 inline task<>
-hear_datagrams(town& all, connected_datagram& at, datagrams_said& heard, datagrams_said* answers) {
+hear_datagrams(town& all, chainring::udp_socket& at, datagrams_said& heard, datagrams_said* answers) {
     for (;;) {
         if (all.choose(8, "the reader pauses") == 0) co_await pause(all.up_to_milliseconds(3, "how long"));
         const auto got = co_await timeout(1s, at.receive());
@@ -66,7 +66,7 @@ hear_datagrams(town& all, connected_datagram& at, datagrams_said& heard, datagra
     }
 }
 
-inline task<> say_datagrams(town& all, connected_datagram& to, datagrams_said& said) {
+inline task<> say_datagrams(town& all, chainring::udp_socket& to, datagrams_said& said) {
     const std::uint32_t rounds = all.choose(5, "rounds");
     for (std::uint32_t round = 0; round < rounds; ++round) {
         co_await scope([&](task_group& group) -> task<> {
@@ -84,8 +84,8 @@ inline task<> datagram_pair(town& all) {
     const auto ports = static_cast<std::uint16_t>(20'000 + 2 * all.next_pair());
     const endpoint one("127.0.0.1", ports);
     const endpoint other("127.0.0.1", static_cast<std::uint16_t>(ports + 1));
-    auto near = co_await connected_datagram::connect(other, one);
-    auto far = co_await connected_datagram::connect(one, other);
+    auto near = chainring::udp_socket::connect(other, one);
+    auto far = chainring::udp_socket::connect(one, other);
     if (!near || !far) {
         CHECK(is_expected_of_connect(near ? far.error() : near.error()));
         co_return;
