@@ -84,7 +84,7 @@ def _figures_of(result):
         return [result["unit"], *columns, *([" / ".join(compared)] if compared else [])], rows
     shown = [figure for figure in FIGURES if any(figure in round_ for rounds in runs.values() for round_ in rounds)]
     if "per_second" in shown:
-        shown.remove("per_cpu_second")
+        shown = [figure for figure in shown if figure != "per_cpu_second"]
     rows = []
     for name, rounds in runs.items():
         row = [name, *(spread(values(rounds, figure), FIGURES[figure][1]) for figure in shown)]
@@ -102,7 +102,7 @@ def _ratios_of(result):
     if "columns" in result or len(runs) < 2:
         return None
     has = {figure for rounds in runs.values() for round_ in rounds for figure in round_}
-    figures = [figure for figure in COMPARED if figure in has] or [figure for figure in COMPARED_ELSE if figure in has]
+    figures = [figure for figure in result.get("compared", COMPARED) if figure in has] or [figure for figure in COMPARED_ELSE if figure in has]
     rows = []
     twice = result["twice"]
     if twice + AGAIN in runs:

@@ -17,6 +17,7 @@ from harness import Contestant, Load
 AGAIN = " again"
 # They are measured in some shapes only where there is little time.
 FURTHER_PEERS = ("Asio callbacks", "libuv", "Go")
+MODES_DIFFER_IN = ("per_second", "p50_us", "p99_us", "cpu_us")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Measured:
     unit: str = "message"  # of what is counted
     rounds: int | None = None  # of a figure without noise
     skipped_when_quick: bool = False
+    compared: tuple[str, ...] | None = None  # figures whose ratios are shown, where it is not those of most shapes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,17 +54,20 @@ class Table(Measured):
     columns: tuple[str, str] | None = None  # the ratio of these two is shown
 
 
+def _count_of(connections):
+    return "1 connection" if connections == 1 else f"{connections} connections"
+
+
 def echo_load(connections, size, depth=1):
     flow = "ping-pong" if depth == 1 else f"{depth} in flight on each"
-    count = "1 connection" if connections == 1 else f"{connections} connections"
     options = ("--connections", str(connections), "--size", str(size), "--depth", str(depth))
-    return Load(f"{count} x {size} B, {flow}", "samples/echo_load", options, size)
+    return Load(f"{_count_of(connections)} x {size} B, {flow}", "samples/echo_load", options, size)
 
 
 def paced_load(connections, rate, fast=0):
     beside = f", beside one that sends messages of {fast} B as fast as it can" if fast else ""
     return Load(
-        f"{connections} connections, {rate} messages/s of 64 B in all at fixed times{beside}",
+        f"{_count_of(connections)}, {rate} messages/s of 64 B in all at fixed times{beside}",
         "benchmarks/paced_load",
         ("--connections", str(connections), "--rate", str(rate), "--fast", str(fast)),
         64,
@@ -107,6 +112,7 @@ def shapes(build, liburing_proxy=None):
     yield from _waiting_shapes(programs)
     yield from _placement_shapes(programs)
     yield from _redis_shapes(programs)
+    yield from _mode_shapes(programs)
     yield from _tables(programs)
 
 
@@ -311,6 +317,37 @@ def _redis_shapes(programs):
                     measure=redis_benchmark.measure,
                     skipped_when_quick=clients != 50 or command != "get",
                 )
+
+
+def _mode_shapes(programs):
+    """The two modes and nobody else: where the load leaves the core idle, where it does not, and beside an application that
+    computes, on the executor's thread or all the time on another thread of its core."""
+
+    def shape(name, load, contestants, computing="", **more):
+        title = f"The two modes, {load.text}{computing}"
+        return Shape(
+            f"modes-{name}", title, load, contestants, "chainring throughput", skipped_when_quick=True, **{"compared": MODES_DIFFER_IN, **more}
+        )
+
+    def answering(*arguments):
+        return tuple(
+            programs.benchmark(f"chainring {mode}", "answers", "--mode", mode, *arguments) for mode in ("throughput", "latency")
+        )
+
+    yield shape("alone", echo_load(1, 64), programs.chainring_echo())
+    yield shape("paced", paced_load(100, 20_000), answering())
+    yield shape("saturated", echo_load(64, 64), programs.chainring_echo())
+    yield shape("pipelined", echo_load(64, 64, depth=16), programs.chainring_echo())
+    yield shape("working", paced_load(100, 10_000), answering("--work", "50"), ", 50 us of computing for each")
+    for name, load in (("busy", paced_load(100, 20_000)), ("busy-alone", paced_load(1, 1_000))):
+        busy = ", beside a thread that computes all the time"
+        yield shape(name, load, answering("--busy"), busy, measure=_without_cpu_time, compared=("p50_us", "p99_us"))
+
+
+def _without_cpu_time(*arguments):
+    """Where it would be that of another thread too."""
+    figures = harness.measure(*arguments)
+    return {name: value for name, value in figures.items() if name not in ("cpu_us", "user_us", "per_cpu_second", "busy")}
 
 
 def _tables(programs):

@@ -1,3 +1,4 @@
+#include "runtime/forwarding_kernel.hpp"
 #include "runtime/steps.hpp"
 #include "support.hpp"
 
@@ -165,4 +166,22 @@ TEST_CASE("many_descriptors_are_closed_through_a_small_queue") {
     CHECK(open_descriptors() == before);
     CHECK(used.stats().descriptors_closed == 50);
     check_baseline(used);
+}
+
+// A ring with both flags would be one with DEFER_TASKRUN alone (tests/kernel/waiting.cpp).
+TEST_CASE("a_ring_has_the_flag_of_its_mode_and_not_that_of_the_other", "[linux]") {
+    class ring_watcher final : public forwarding_kernel {
+      public:
+        int open_ring(io_uring& ring, const ring_options& options) noexcept override {
+            const int returned = forwarding_kernel::open_ring(ring, options);
+            flags = ring.flags & (IORING_SETUP_COOP_TASKRUN | IORING_SETUP_DEFER_TASKRUN);
+            return returned;
+        }
+        unsigned flags = 0;
+    } watcher;
+    const task_work_mode mode = GENERATE(both_modes());
+    const executor made(options_for(mode), watcher);
+    CHECK(
+        watcher.flags ==
+        (mode == task_work_mode::throughput ? IORING_SETUP_DEFER_TASKRUN : IORING_SETUP_COOP_TASKRUN));
 }
