@@ -11,7 +11,8 @@ send_bundle::send_bundle(executor& home)
 
 fault send_bundle::open() noexcept {
     ring& used = home_.submissions();
-    if ((used.native().features & IORING_FEAT_RECVSEND_BUNDLE) == 0) return fault::from_errno(EOPNOTSUPP);
+    if ((used.native().features & IORING_FEAT_RECVSEND_BUNDLE) == 0 || !home_.behind().sends_bundles())
+        return fault::from_errno(EOPNOTSUPP);
     int returned = -EEXIST;
     for (unsigned tries = 0; returned == -EEXIST && tries <= std::numeric_limits<std::uint16_t>::max();
          ++tries) {

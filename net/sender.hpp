@@ -97,7 +97,7 @@ class sender final : private completion {
     void set_zero_copy(std::size_t from) noexcept;
 
     // How batches of several messages are sent from now on.
-    // errors: std::errc::operation_not_supported, where messages have boundaries, and without bundles in this kernel
+    // errors: std::errc::operation_not_supported, where messages have boundaries, and without bundles that are right
     fault set_path(send_path path);
 
     // Why nothing can be sent any more.

@@ -180,7 +180,8 @@ class stream {
     // gather, and where messages have boundaries only a chain keeps them.
     //
     // errors: std::errc::operation_not_supported for another way than a chain where messages have boundaries, and for
-    //         bundles before Linux 6.10; std::errc::not_enough_memory; errc::closed
+    //         bundles before Linux 6.10, or where the kernel gets them wrong when they are tried (runtime/buffer_trials.hpp);
+    //         std::errc::not_enough_memory; errc::closed
     result<void> set_send_path(send_path path);
     // Bytes that were given to send and write and not taken by the kernel.
     std::size_t unsent() const noexcept {

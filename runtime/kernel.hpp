@@ -73,6 +73,8 @@ class kernel {
         unsigned flags) noexcept = 0;
     virtual int register_buffer_ring(io_uring& ring, io_uring_buf_reg& registration) noexcept = 0;
     virtual int unregister_buffer_ring(io_uring& ring, unsigned group) noexcept = 0;
+    // Whether a send of several provided buffers, where it is there, does what it should (buffer_trials.hpp).
+    virtual bool sends_bundles() noexcept = 0;
     // A table of direct descriptors, all of them free.
     virtual int register_direct_table(io_uring& ring, unsigned places) noexcept = 0;
 

@@ -1,3 +1,4 @@
+#include <chainring/runtime/buffer_trials.hpp>
 #include <chainring/runtime/kernel.hpp>
 #include <chainring/runtime/locked_memory.hpp>
 #include <chainring/runtime/setup_failure.hpp>
@@ -10,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <mutex>
@@ -86,6 +88,13 @@ class linux_kernel_calls final : public kernel {
 
     int unregister_buffer_ring(io_uring& ring, unsigned group) noexcept override {
         return io_uring_unregister_buf_ring(&ring, static_cast<int>(group));
+    }
+
+    // Tried once. Where there was no memory to try it is tried again, the next time that somebody asks.
+    bool sends_bundles() noexcept override {
+        static std::atomic<trial_outcome> known = trial_outcome::not_tried;
+        if (known == trial_outcome::not_tried) known = try_send_bundle(*this);
+        return known == trial_outcome::right;
     }
 
     int register_direct_table(io_uring& ring, unsigned places) noexcept override {

@@ -18,12 +18,13 @@ provided_ring::~provided_ring() {
     ::munmap(memory_, entries_ * sizeof(io_uring_buf));
 }
 
-int provided_ring::open(kernel& behind, ring& used_by, std::uint16_t group) noexcept {
+int provided_ring::open(kernel& behind, ring& used_by, std::uint16_t group, unsigned flags) noexcept {
     io_uring_buf_ring_init(memory_);
     io_uring_buf_reg registration{};
     registration.ring_addr = reinterpret_cast<std::uintptr_t>(memory_);
     registration.ring_entries = entries_;
     registration.bgid = group;
+    registration.flags = static_cast<std::uint16_t>(flags);
     return behind.register_buffer_ring(used_by.native(), registration);
 }
 

@@ -17,8 +17,8 @@ class provided_ring {
 
     std::uint32_t entries() const noexcept { return entries_; }
 
-    // Empty from here on. 0 or -errno; -EEXIST: the group exists.
-    int open(kernel& behind, ring& used_by, std::uint16_t group) noexcept;
+    // Empty from here on. 0 or -errno; -EEXIST: the group exists. `flags`: of IORING_REGISTER_PBUF_RING.
+    int open(kernel& behind, ring& used_by, std::uint16_t group, unsigned flags = 0) noexcept;
     void close(kernel& behind, ring& used_by, std::uint16_t group) noexcept;
 
     // The kernel sees it after `advance`. `place` counts from the last advance; there must be an entry left.

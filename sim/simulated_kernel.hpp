@@ -66,6 +66,7 @@ class simulated_kernel final : public kernel {
         unsigned flags) noexcept override;
     int register_buffer_ring(io_uring& ring, io_uring_buf_reg& registration) noexcept override;
     int unregister_buffer_ring(io_uring& ring, unsigned group) noexcept override;
+    bool sends_bundles() noexcept override { return true; }
     int register_direct_table(io_uring& ring, unsigned places) noexcept override;
 
     int register_event(io_uring& ring, int event) noexcept override;

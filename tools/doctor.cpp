@@ -2,6 +2,7 @@
 #include "command_line.hpp"
 #include "standard_output.hpp"
 
+#include <chainring/runtime/buffer_trials.hpp>
 #include <chainring/runtime/capabilities.hpp>
 #include <chainring/runtime/executor.hpp>
 #include <chainring/runtime/kernel.hpp>
@@ -38,6 +39,7 @@ struct findings {
     cr::restrictions restrictions = cr::read_restrictions();
     process_limits limits;
     std::string container;
+    std::vector<cr::trial_outcome> trials; // as buffer_trials()
 
     bool runs() const { return probed && probed->latency_mode(); }
 
@@ -132,6 +134,9 @@ findings examine() {
     ::getrlimit(RLIMIT_NOFILE, &found.limits.descriptors);
     ::getrlimit(RLIMIT_MEMLOCK, &found.limits.locked_memory);
     found.container = name_of_the_container();
+    if (found.runs())
+        for (const cr::buffer_trial& each : cr::buffer_trials())
+            found.trials.push_back(each.run(cr::linux_kernel()));
     return found;
 }
 
@@ -180,6 +185,17 @@ void print_capabilities(const findings& found) {
         print(
             label, std::string(entry.name) + " (Linux " + std::string(entry.since) +
                        "); without it: " + std::string(entry.without));
+        label.clear();
+    }
+}
+
+void print_trials(const findings& found) {
+    std::string label = "tried";
+    for (std::size_t at = 0; at < found.trials.size(); ++at) {
+        const cr::buffer_trial& trial = cr::buffer_trials()[at];
+        std::string text = std::string(trial.name) + ": " + std::string(to_string(found.trials[at]));
+        if (found.trials[at] == cr::trial_outcome::wrong) text += " (" + std::string(trial.wrong) + ")";
+        print(label, text + "; " + std::string(trial.used));
         label.clear();
     }
 }
@@ -235,6 +251,7 @@ void print_report(const findings& found) {
         std::cout << "supported\n";
         print_capabilities(found);
     }
+    print_trials(found);
     print_environment(found);
 }
 
@@ -278,6 +295,13 @@ void print_json(const findings& found) {
     for (const cr::capability& entry : cr::capability_table()) {
         std::cout << separator << "    " << json_string(entry.name) << ": "
                   << (found.probed ? in_json((*found.probed).*entry.member) : "null");
+        separator = ",\n";
+    }
+    std::cout << "\n  },\n  \"buffer_trials\": {";
+    separator = "\n";
+    for (std::size_t at = 0; at < cr::buffer_trials().size(); ++at) {
+        std::cout << separator << "    " << json_string(cr::buffer_trials()[at].name) << ": "
+                  << (at < found.trials.size() ? json_string(to_string(found.trials[at])) : "null");
         separator = ",\n";
     }
     const auto& [descriptors, locked_memory] = found.limits;

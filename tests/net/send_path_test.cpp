@@ -159,6 +159,23 @@ TEST_CASE("a_kernel_without_bundles_says_so_and_the_stream_goes_on", "[linux]") 
     check_baseline(home);
 }
 
+TEST_CASE("bundles_that_the_kernel_got_wrong_when_they_were_tried_are_refused", "[linux]") {
+    class with_wrong_bundles final : public forwarding_kernel {
+        bool sends_bundles() noexcept override { return false; }
+    } kernel;
+    executor home({}, kernel);
+    home.run([]() -> task<> {
+        auto pair = co_await connected_to_plain<over_tcp>();
+        const result<void> refused = pair.stream.set_send_path(send_path::bundled);
+        CHECK(error_of(refused) == std::errc::operation_not_supported);
+        const std::string expected = co_await write_many(pair.stream, 10, 100);
+        const std::string received = co_await read_plain(pair.peer, expected.size());
+        CHECK(received == expected);
+        CHECK(executor::current()->stats().bundles_sent == 0);
+    }());
+    check_baseline(home);
+}
+
 TEST_CASE("a_stream_that_sends_bundles_may_outlive_its_executor", "[linux]") {
     tcp_stream kept;
     {

@@ -102,6 +102,7 @@ TEST_CASE("the_doctor_reports_in_a_screenful_and_exits_with_zero_where_chainring
     CHECK_THAT(result.output, ContainsSubstring("chainring runs"));
     CHECK_THAT(result.output, ContainsSubstring("multishot_receive"));
     CHECK_THAT(result.output, ContainsSubstring("descriptors (hard limit"));
+    CHECK_THAT(result.output, ContainsSubstring("send_bundle: "));
     CHECK(std::ranges::count(result.output, '\n') <= 40);
 }
 
@@ -112,6 +113,7 @@ TEST_CASE("the_doctor_reports_to_programs_in_json") {
     CHECK_THAT(result.output, ContainsSubstring("\"runs\": true"));
     CHECK_THAT(result.output, ContainsSubstring("\"failure\": null"));
     CHECK_THAT(result.output, ContainsSubstring("\"buffer_ring\": true"));
+    CHECK_THAT(result.output, ContainsSubstring("\"incremental_datagrams\": \""));
 }
 
 TEST_CASE("the_doctor_names_the_filter_that_refuses_io_uring") {

@@ -26,6 +26,7 @@ class forwarding_kernel : public kernel {
     int unregister_buffer_ring(io_uring& ring, unsigned group) noexcept override {
         return real_.unregister_buffer_ring(ring, group);
     }
+    bool sends_bundles() noexcept override { return real_.sends_bundles(); }
     int register_direct_table(io_uring& ring, unsigned places) noexcept override {
         return real_.register_direct_table(ring, places);
     }

@@ -160,7 +160,7 @@ TEST_CASE("timers_fire_in_the_order_of_their_deadlines") {
 // Against a sorted list of what is armed: deadlines over all levels of the wheel, in random order with
 // cancellations and re-arming, and a clock that goes in small and in very large steps.
 TEST_CASE("the_wheel_agrees_with_a_sorted_list") {
-    const auto seed = GENERATE(range(1U, with_sanitizer ? 11U : 41U));
+    const auto seed = GENERATE(range(1U, chainring::test::with_sanitizer ? 11U : 41U));
     CAPTURE(seed);
     std::mt19937_64 random(seed);
     auto below = [&](std::int64_t limit) {
