@@ -218,8 +218,10 @@ TEST_CASE("segments_that_do_not_fit_are_refused_and_the_socket_lives_on", "[linu
         const std::string text = random_text(10'000, 1);
         const auto too_many = co_await sender.send(text, {.segment_size = 10});
         CHECK(error_of(too_many) == std::errc::invalid_argument);
+        const statistics before = executor::current()->stats();
         const auto sent = co_await sender.send(text, {.segment_size = 1000});
         CHECK(sent == 10'000U);
+        CHECK(executor::current()->stats().sqes - before.sqes == 1); // for all ten
         std::string all;
         std::size_t count = 0;
         while (all.size() < text.size()) {
