@@ -274,7 +274,7 @@ trial_outcome try_incremental_datagrams(kernel& behind) noexcept {
         const std::vector<std::byte> bytes = noise(150);
         const std::span all(bytes);
         const std::array<std::size_t, 2> sizes{150, 60};
-        for (std::uint16_t buffer = 0; buffer < sizes.size(); ++buffer) {
+        for (std::size_t buffer = 0; buffer < sizes.size(); ++buffer) {
             const std::size_t size = sizes[buffer];
             if (!sent(sockets.far, all.first(size))) return not_tried;
             iovec none{};
