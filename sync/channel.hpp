@@ -76,7 +76,7 @@ template <class T> class channel final : private monitor {
             const way found = state_.take(taken);
             if (found != way::open) return failure(found == way::closed ? errc::closed : errc::queue_empty);
         }
-        return std::move(*taken);
+        return hand_out(taken);
     }
 
     // The same as `send` and `receive` for threads that are no executor's: they block. On an executor's they throw
@@ -102,7 +102,7 @@ template <class T> class channel final : private monitor {
             state_.wait_to_receive(receiving);
             if (const fault refused = receiving.wait(hold)) return failure(refused);
         }
-        return std::move(*receiving.value_);
+        return hand_out(receiving.value_);
     }
 
     // Nothing more is sent: senders that wait end with errc::closed, and receivers when all values were received. Any thread.
@@ -116,6 +116,17 @@ template <class T> class channel final : private monitor {
     friend receive_from_channel<T>;
 
     using way = channel_state<T>::way;
+
+    // The last move of a received value. One that throws leaves it in the channel.
+    result<T> hand_out(std::optional<T>& received) {
+        try {
+            return std::move(*received);
+        } catch (...) {
+            const std::lock_guard hold(lock());
+            state_.give_back(*received);
+            throw;
+        }
+    }
 
     struct blocked_send : sent_value<T> {
         using sent_value<T>::sent_value;
@@ -207,7 +218,7 @@ class [[nodiscard("co_await it")]] receive_from_channel
         if (thrown_) [[unlikely]]
             std::rethrow_exception(std::exchange(thrown_, nullptr));
         if (refused) return failure(refused);
-        return std::move(*this->value_);
+        return from_.hand_out(this->value_);
     }
 
   private:

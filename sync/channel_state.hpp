@@ -99,7 +99,7 @@ template <class T> class channel_state {
     void wait_to_send(sent_value<T>& sender) noexcept { senders_.push_back(sender); }
     void wait_to_receive(received_value<T>& receiver) noexcept { receivers_.push_back(receiver); }
 
-    // A receiver is destroyed with a value that it never saw: older than all that are here.
+    // A receiver is destroyed with a value that it never saw, or could not be given: older than all that are here.
     void give_back(T& value) noexcept {
         try {
             if (!receivers_.empty()) {

@@ -219,6 +219,28 @@ TEST_CASE("a_move_that_throws_comes_out_of_the_await_that_moved_and_the_channel_
         const result<value> again = values.try_receive();
         CHECK(again->number == 2);
 
+        // From there to who receives: it is still there too, before those behind it.
+        channel<value> two(2);
+        CHECK(two.try_send(value(7)).has_value());
+        CHECK(two.try_send(value(8)).has_value());
+        auto third_try = two.receive();
+        value::moves_until_throw_ = 2;
+        threw = co_await throws<decltype(third_try)&>(third_try);
+        CHECK(threw);
+        value::moves_until_throw_ = 2;
+        threw = false;
+        try {
+            (void)two.try_receive();
+        } catch (const std::runtime_error&) {
+            threw = true;
+        }
+        CHECK(threw);
+        for (const int number : {7, 8}) {
+            const result<value> kept = two.try_receive();
+            REQUIRE(kept.has_value());
+            CHECK(kept->number == number);
+        }
+
         // Of a value that waits, by the one that makes room for it.
         CHECK(values.try_send(value(3)).has_value());
         bool sender_heard = false;
