@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
@@ -151,7 +152,17 @@ blocking_pool::blocking_pool(const blocking_pool_options& options)
     : workers_(std::make_shared<workers>(options)) {}
 
 blocking_pool::~blocking_pool() {
-    workers_->close();
+    if (!made_in_.in_child()) {
+        workers_->close();
+        return;
+    }
+    // The threads are the parent's, and so may be the lock: of both a forked child has only the memory, which stays.
+    struct left {
+        std::shared_ptr<workers> all;
+        const left* before;
+    };
+    static constinit const left* left_to_the_parent = nullptr;
+    left_to_the_parent = new left{.all = workers_, .before = left_to_the_parent};
 }
 
 unsigned blocking_pool::threads() const {
@@ -162,12 +173,21 @@ std::size_t blocking_pool::queued() const {
 }
 
 blocking_pool& default_blocking_pool() {
-    static blocking_pool pool;
-    return pool;
+    static blocking_pool first;
+    if (!first.made_in_.in_child()) return first;
+    // A forked child has one of its own, to its end.
+    static constinit std::atomic<blocking_pool*> newest = nullptr;
+    blocking_pool* here = newest;
+    while (here == nullptr || here->made_in_.in_child()) {
+        auto made = std::make_unique<blocking_pool>();
+        if (newest.compare_exchange_strong(here, made.get())) here = made.release();
+    }
+    return *here;
 }
 
 fault blocking_work::submit(executor& home) noexcept {
     assert(home_ == nullptr);
+    if (made_in_.in_child()) fork_guard::end_child();
     home.behind().about_to_leave("a thread for blocking work (offload, or resolve of a name)");
     home_ = &home; // first: it may be executed and posted before submit returns
     if (const fault refused = workers_->submit(*this)) {

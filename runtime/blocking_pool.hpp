@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chainring/runtime/executor.hpp>
+#include <chainring/runtime/fork_guard.hpp>
 
 #include <cstddef>
 #include <memory>
@@ -30,11 +31,13 @@ class blocking_pool {
 
   private:
     friend class blocking_work;
+    friend blocking_pool& default_blocking_pool();
     class workers;
     std::shared_ptr<workers> workers_; // of the pool and of all work made for it
+    fork_guard made_in_;
 };
 
-// The process's own, made when it is first asked for.
+// The process's own, made when it is first asked for. A forked child has another one; work for any other pool of its parent's ends it.
 blocking_pool& default_blocking_pool();
 
 struct blocking_work_tag;
@@ -44,7 +47,8 @@ struct blocking_work_tag;
 class blocking_work : private list_node<blocking_work_tag>, private posted_work {
   protected:
     explicit blocking_work(const blocking_pool& pool) noexcept
-        : workers_(pool.workers_) {}
+        : workers_(pool.workers_)
+        , made_in_(pool.made_in_) {}
     blocking_work(blocking_work&&) noexcept = default;
     ~blocking_work() { assert(home_ == nullptr); }
 
@@ -77,6 +81,7 @@ class blocking_work : private list_node<blocking_work_tag>, private posted_work 
     void leave() noexcept;
 
     std::shared_ptr<blocking_pool::workers> workers_;
+    fork_guard made_in_;
     executor* home_ = nullptr;  // while it is with the pool or in the inbox
     state state_ = state::idle; // guarded by the pool's mutex, as is `refused_`
     fault refused_;

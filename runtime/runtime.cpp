@@ -103,7 +103,8 @@ executor& runtime::at(unsigned number) {
 
 void runtime::start_the_others() {
     executor_.behind().about_to_leave("threads of a runtime (runtime::at, for_each_executor)");
-    if (const unsigned cores = usable_cores(); size_ > cores)
+    // Where they are pinned this thread has one core.
+    if (const unsigned cores = usable_cores(); options_.pinned_to.empty() && size_ > cores)
         log().warn("a runtime has {} executors on {} cores", size_, cores);
     const auto told = [this] { executor_.post([this] { ++quiet_; }); };
     std::vector<std::unique_ptr<executor_thread>> made;

@@ -2,9 +2,15 @@
 #include "runtime/steps.hpp"
 #include "support.hpp"
 
+#include <chainring/runtime/address_sanitizer.hpp>
+#include <chainring/runtime/offload.hpp>
+
 #include <signal.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
+#include <cstdio>
+#include <cstdlib>
 #include <optional>
 #include <stdexcept>
 #include <string_view>
@@ -89,6 +95,35 @@ TEST_CASE("a_forked_child_is_told_that_the_executors_are_its_parents", "[linux]"
                       co_return co_await for_each_executor([]() -> task<> { co_return; });
                   }());
               }) == 0);
+    }
+    SECTION("and does blocking work on threads of its own") {
+        const auto work_elsewhere = []() -> task<int> {
+            const result<int> done = co_await offload([] { return 7; });
+            co_return done.value_or(0);
+        };
+        CHECK(used->run(work_elsewhere()) == 7);
+        // It ends by exit(3), which destroys the parent's pool in it.
+        std::fflush(nullptr);
+        const ::pid_t forked = ::fork();
+        REQUIRE(forked >= 0);
+        if (forked == 0) {
+            const int status = runtime(two_threads()).run(work_elsewhere()) == 7 ? 0 : 1;
+            if (address_sanitizer)
+                ::_exit(status); // its search for leaks looks for the parent's threads in the child
+            std::exit(status);
+        }
+        int status = 0;
+        CHECK(::waitpid(forked, &status, 0) == forked);
+        CHECK(status == 0);
+    }
+    SECTION("work for a pool of the parent's ends the child") {
+        blocking_pool parents;
+        CHECK(status_of_child([&] {
+                  return runtime(two_threads()).run([](blocking_pool& there) -> task<int> {
+                      const result<void> done = co_await offload(there, [] {});
+                      co_return done ? 0 : 1;
+                  }(parents));
+              }) == -SIGABRT);
     }
     // And the parent's are as they were.
     CHECK(used->run([](executor& there) -> task<int> {
