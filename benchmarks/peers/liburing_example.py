@@ -5,8 +5,8 @@
 
 import argparse
 import os
-import pathlib
-import socket
+
+from unannounced import announced_port
 
 parser = argparse.ArgumentParser()
 parser.add_argument("program")
@@ -14,16 +14,7 @@ parser.add_argument("--connect", required=True)
 parser.add_argument("--listen", required=True)
 options = parser.parse_args()
 
-with socket.socket() as probe:
-    probe.bind(("127.0.0.1", 0))
-    port = probe.getsockname()[1]
-
-if os.fork() == 0:
-    listening = f":{port:04X} 00000000:0000 0A"
-    while listening not in pathlib.Path("/proc/net/tcp").read_text():
-        pass
-    print(f"listening on 127.0.0.1:{port}", flush=True)
-    os._exit(0)
+port = announced_port()
 
 host, upstream = options.connect.rsplit(":", 1)
 # One way, which is all that the load sends: both ways it stalls. Multishot receives and bundles each way, as its own

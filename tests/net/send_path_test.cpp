@@ -51,6 +51,16 @@ class without_bundles final : public forwarding_kernel {
     }
 };
 
+task<> bundles_are_refused_and_the_stream_goes_on() {
+    auto pair = co_await connected_to_plain<over_tcp>();
+    const result<void> refused = pair.stream.set_send_path(send_path::bundled);
+    CHECK(error_of(refused) == std::errc::operation_not_supported);
+    const std::string expected = co_await write_many(pair.stream, 10, 100);
+    const std::string received = co_await read_plain(pair.peer, expected.size());
+    CHECK(received == expected);
+    CHECK(executor::current()->stats().bundles_sent == 0);
+}
+
 } // namespace
 
 TRANSPORT_TEST_CASE("each_way_of_sending_a_batch_delivers_all_of_it_in_order") {
@@ -148,14 +158,7 @@ TEST_CASE("only_a_chain_keeps_the_boundaries_of_messages") {
 TEST_CASE("a_kernel_without_bundles_says_so_and_the_stream_goes_on", "[linux]") {
     without_bundles kernel;
     executor home({}, kernel);
-    home.run([]() -> task<> {
-        auto pair = co_await connected_to_plain<over_tcp>();
-        const result<void> refused = pair.stream.set_send_path(send_path::bundled);
-        CHECK(error_of(refused) == std::errc::operation_not_supported);
-        const std::string expected = co_await write_many(pair.stream, 10, 100);
-        const std::string received = co_await read_plain(pair.peer, expected.size());
-        CHECK(received == expected);
-    }());
+    home.run(bundles_are_refused_and_the_stream_goes_on());
     check_baseline(home);
 }
 
@@ -164,15 +167,7 @@ TEST_CASE("bundles_that_the_kernel_got_wrong_when_they_were_tried_are_refused", 
         bool sends_bundles() noexcept override { return false; }
     } kernel;
     executor home({}, kernel);
-    home.run([]() -> task<> {
-        auto pair = co_await connected_to_plain<over_tcp>();
-        const result<void> refused = pair.stream.set_send_path(send_path::bundled);
-        CHECK(error_of(refused) == std::errc::operation_not_supported);
-        const std::string expected = co_await write_many(pair.stream, 10, 100);
-        const std::string received = co_await read_plain(pair.peer, expected.size());
-        CHECK(received == expected);
-        CHECK(executor::current()->stats().bundles_sent == 0);
-    }());
+    home.run(bundles_are_refused_and_the_stream_goes_on());
     check_baseline(home);
 }
 
