@@ -184,7 +184,7 @@ def run_program(command, limit_seconds):
 def client_program(build, load):
     program = pathlib.Path(build) / load.client
     if not os.access(program, os.X_OK):
-        raise BenchmarkError(f"{program} is missing: build it first (ninja -C {build})")
+        raise BenchmarkError(f"{program} is missing: build it first (ninja -C {build} contestants)")
     return str(program)
 
 
