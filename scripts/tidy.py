@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Runs clang-tidy on each source that the build directories' compile_commands.json name, but for tests.
 
-A source is checked as the first directory that compiles it does: build-clang, and build for the benchmarks.
+A source is checked as the first directory that compiles it does: build-clang, and build for the benchmarks. Programs of one
+source each, which are compiled alike, are checked as one: what their headers say takes most of the time.
 
 A source that passed is not looked at again until it, a project header it includes, .clang-tidy, its compile command or
 clang-tidy itself has changed: the user's cache directory holds an empty file for each such state. Like ccache's it serves
@@ -15,6 +16,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -80,15 +82,51 @@ def sources_of(builds: list[Path]) -> dict[Path, tuple[Path, str]]:
     return sources
 
 
-def check(clang_tidy: str, build: Path, source: Path) -> str | None:
+def options_of(command: str) -> tuple[str, ...]:
+    """Of a compilation, without its source and what it writes."""
+    words = shlex.split(command)
+    options = words[next(at for at, word in enumerate(words) if word.startswith("-")) : words.index("-MD")]
+    return tuple(option for option in options if not option.endswith(".p"))
+
+
+def alike(sources: dict[Path, tuple[Path, str]]) -> list[list[Path]]:
+    """The sources, those together that can be checked as one."""
+    groups = {}
+    for source, (build, command) in sources.items():
+        program = source.parent in (ROOT / "samples", ROOT / "benchmarks") and b"\nint main(" in source.read_bytes()
+        groups.setdefault((build, options_of(command)) if program else source, []).append(source)
+    return list(groups.values())
+
+
+def together(group: list[Path], build: Path) -> Path:
+    """A source that includes all of them, each in a namespace of its own, and before that what they include."""
+    lines = {}
+    for source in group:
+        for kind, name in INCLUDE.findall(source.read_bytes()):
+            near = source.parent / name.decode()
+            path = near if kind == b'"' and near.is_file() else name.decode()
+            lines[f'#include "{path}"' if kind == b'"' else f"#include <{path}>"] = True
+    lines = [*lines, *(f'namespace of_{source.stem} {{\n#include "{source}"\n}}' for source in group)]
+    text = "\n".join(lines) + "\n"
+    made = build / f"tidy-{group[0].parent.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.cpp"
+    made.write_text(text)
+    return made
+
+
+def check(clang_tidy: str, build: Path, command: str, group: list[Path]) -> str | None:
     """None, or what clang-tidy found."""
     # GCC's command lines have warning options that Clang has not.
-    options = ["-p", str(build), "--quiet", "--extra-arg=-Wno-unknown-warning-option"]
-    if source.is_relative_to(build):
-        options.append("--checks=-bugprone-suspicious-include")  # the library's sources, compiled together
+    options = ["--quiet", "--extra-arg=-Wno-unknown-warning-option"]
+    if len(group) > 1:
+        # Of several functions named main none is the program's, which alone may end without a return.
+        options += [str(together(group, build)), "--", *options_of(command), "-Wno-return-type"]
+    else:
+        options += ["-p", str(build), str(group[0])]
+    if len(group) > 1 or group[0].is_relative_to(build):
+        options.insert(0, "--checks=-bugprone-suspicious-include")  # sources that are included
     done = subprocess.run(
-        [clang_tidy, *options, str(source)],
-        cwd=ROOT,
+        [clang_tidy, *options],
+        cwd=build,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -135,24 +173,26 @@ def tidy(builds: list[Path], jobs: int) -> tuple[int, int, dict[str, str]]:
     sources = sources_of(builds)
     states = {source: CACHE / state_of(source, command, version) for source, (_, command) in sources.items()}
     unknown = []
-    for source, state in states.items():
-        if state.exists():
-            os.utime(state)
+    for group in alike(sources):
+        if all(states[source].exists() for source in group):
+            for source in group:
+                os.utime(states[source])
         else:
-            unknown.append(source)
+            unknown.append(group)
     # The longest first, so that no core is left alone with one at the end.
-    unknown.sort(key=size_with_includes, reverse=True)
+    unknown.sort(key=lambda group: sum(map(size_with_includes, group)), reverse=True)
 
     findings, seen = {}, set()
     with concurrent.futures.ThreadPoolExecutor(jobs) as workers:
-        results = workers.map(lambda source: check(clang_tidy, sources[source][0], source), unknown)
-        for source, found in zip(unknown, results):
+        results = workers.map(lambda group: check(clang_tidy, *sources[group[0]], group), unknown)
+        for group, found in zip(unknown, results):
             if found is None:
-                states[source].touch()
+                for source in group:
+                    states[source].touch()
             else:
-                findings[str(source.relative_to(ROOT))] = without_repetitions(found, seen)
+                findings[", ".join(str(source.relative_to(ROOT)) for source in group)] = without_repetitions(found, seen)
     forget_old_states()
-    return len(sources), len(unknown), findings
+    return len(sources), sum(map(len, unknown)), findings
 
 
 def main() -> int:
