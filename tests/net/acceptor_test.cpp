@@ -28,7 +28,7 @@ bool has_ended(const plain_socket& client) {
 
 TRANSPORT_TEST_CASE("all_connections_of_a_stream_come_from_one_operation") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto listener = must(over_either::listener::bind(over_either::somewhere()));
+        auto listener = must(over_any::listener::bind(over_any::somewhere()));
         const endpoint at = must(listener.local());
         co_await settle(); // what the executor itself submits is on its way
         auto connections = listener.connections();
@@ -48,7 +48,7 @@ TRANSPORT_TEST_CASE("connections_that_nobody_took_close_with_their_listener") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         std::vector<plain_socket> clients;
         {
-            auto listener = must(over_either::listener::bind(over_either::somewhere()));
+            auto listener = must(over_any::listener::bind(over_any::somewhere()));
             auto connections = listener.connections();
             for (int client = 0; client < 5; ++client)
                 clients.push_back(plain_socket::connected_to(must(listener.local())));
@@ -64,7 +64,7 @@ TRANSPORT_TEST_CASE("connections_that_nobody_took_close_with_their_listener") {
 
 TRANSPORT_TEST_CASE("connections_accepted_ahead_outlive_their_stream") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto listener = must(over_either::listener::bind(over_either::somewhere()));
+        auto listener = must(over_any::listener::bind(over_any::somewhere()));
         std::vector<plain_socket> clients;
         {
             auto connections = listener.connections();
@@ -119,8 +119,8 @@ TEST_CASE("a_stream_may_be_cancelled_and_goes_on") {
 TRANSPORT_TEST_CASE("a_listener_waits_at_its_limit_until_a_connection_has_closed") {
     const bool streaming = GENERATE(false, true);
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
-        auto listener = must(over_either::listener::bind(over_either::somewhere(), limited_to(2)));
-        std::optional<connection_stream<over_either::stream>> connections;
+        auto listener = must(over_any::listener::bind(over_any::somewhere(), limited_to(2)));
+        std::optional<connection_stream<over_any::stream>> connections;
         if (streaming) connections.emplace(listener);
         std::vector<plain_socket> clients;
         for (int client = 0; client < 3; ++client)

@@ -25,11 +25,11 @@ constexpr std::string_view sixteen_bytes = "0123456789abcdef";
 
 } // namespace
 
-TEMPLATE_TEST_CASE("an_adopted_socket_is_one_as_any_other", "", EACH_CONNECTION) {
+CONNECTION_TEST_CASE("an_adopted_socket_is_one_as_any_other") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = plain_connection<TestType>();
+        auto pair = plain_connection<over_any>();
         CHECK(pair.far.send("there before"));
-        auto stream = adopted<TestType>(pair.near);
+        auto stream = adopted<over_any>(pair.near);
         co_await expect(stream, "there before");
         CHECK(pair.far.send("and later"));
         co_await expect(stream, "and later");
@@ -42,12 +42,12 @@ TEMPLATE_TEST_CASE("an_adopted_socket_is_one_as_any_other", "", EACH_CONNECTION)
 
 TRANSPORT_TEST_CASE("what_was_received_before_comes_first") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = plain_connection<over_either>();
+        auto pair = plain_connection<over_any>();
         std::string before;
         while (before.size() < 10'000) before += sixteen_bytes;
         const byte_span pieces[] = {bytes_of_text(before), {}, bytes_of_text("more")};
         CHECK(pair.far.send("from the socket"));
-        auto stream = adopted<over_either>(pair.near, pieces);
+        auto stream = adopted<over_any>(pair.near, pieces);
         std::array<std::byte, 16> first{};
         const std::size_t size = must(co_await stream.receive_into(first));
         CHECK(size == first.size());
@@ -105,18 +105,18 @@ TEST_CASE("without_room_for_what_was_received_nothing_is_adopted") {
 
 TRANSPORT_TEST_CASE("what_cannot_be_adopted_stays_the_callers_as_it_was") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        using stream = over_either::stream;
-        using listener = over_either::listener;
-        const plain_socket listening = plain_socket::listening(over_either::somewhere(), 1);
+        using stream = over_any::stream;
+        using listener = over_any::listener;
+        const plain_socket listening = plain_socket::listening(over_any::somewhere(), 1);
         CHECK(refusal_of<stream>(listening.get()) == errc::is_listening);
-        const auto pair = plain_connection<over_either>();
+        const auto pair = plain_connection<over_any>();
         CHECK(error_of(listener::adopt(pair.near.get())) == errc::not_listening);
-        const plain_socket fresh(calls::socket(over_either::somewhere().family(), SOCK_STREAM));
+        const plain_socket fresh(calls::socket(over_any::somewhere().family(), SOCK_STREAM));
         CHECK(refusal_of<stream>(fresh.get()) == std::errc::not_connected);
         CHECK(error_of(listener::adopt(fresh.get())) == errc::not_listening);
         const auto datagrams = plain_datagrams<over_unix_datagrams>();
         CHECK(refusal_of<stream>(datagrams.near.get()) == std::errc::wrong_protocol_type);
-        plain_socket closed = plain_socket::bound(over_either::somewhere(), SOCK_STREAM);
+        plain_socket closed = plain_socket::bound(over_any::somewhere(), SOCK_STREAM);
         const int number = closed.get();
         closed.close();
         CHECK(refusal_of<stream>(number) == std::errc::bad_file_descriptor);
@@ -158,19 +158,19 @@ TEST_CASE("nothing_is_adopted_outside_of_an_executor") {
 
 TRANSPORT_TEST_CASE("a_descriptor_belongs_to_one_stream_or_listener") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto made = plain_connection<over_either>();
+        auto made = plain_connection<over_any>();
         const int number = made.near.get();
-        auto stream = adopted<over_either>(made.near);
-        CHECK(refusal_of<over_either::stream>(number) == errc::already_owned);
-        auto pair = co_await connected<over_either>();
-        CHECK(refusal_of<over_either::stream>(pair.near.native_handle()) == errc::already_owned);
-        CHECK(refusal_of<over_either::stream>(pair.far.native_handle()) == errc::already_owned);
-        auto listener = must(over_either::listener::bind(over_either::somewhere()));
-        CHECK(error_of(over_either::listener::adopt(listener.native_handle())) == errc::already_owned);
+        auto stream = adopted<over_any>(made.near);
+        CHECK(refusal_of<over_any::stream>(number) == errc::already_owned);
+        auto pair = co_await connected<over_any>();
+        CHECK(refusal_of<over_any::stream>(pair.near.native_handle()) == errc::already_owned);
+        CHECK(refusal_of<over_any::stream>(pair.far.native_handle()) == errc::already_owned);
+        auto listener = must(over_any::listener::bind(over_any::somewhere()));
+        CHECK(error_of(over_any::listener::adopt(listener.native_handle())) == errc::already_owned);
         must(co_await stream.close());
 
-        auto next = plain_connection<over_either>(); // one of the two has the number again
-        auto again = adopted<over_either>(next.near);
+        auto next = plain_connection<over_any>(); // one of the two has the number again
+        auto again = adopted<over_any>(next.near);
         co_await send_all(again, "fine");
         const std::string read = co_await read_plain(next.far, 4);
         CHECK(read == "fine");
@@ -194,13 +194,13 @@ TEST_CASE("a_number_may_be_adopted_as_soon_as_the_kernel_has_closed_it_for_its_l
     });
 }
 
-TEMPLATE_TEST_CASE("an_adopted_listener_accepts", "", EACH_CONNECTION) {
+CONNECTION_TEST_CASE("an_adopted_listener_accepts") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        constexpr int type = TestType::stream::kind.type;
-        plain_socket made = plain_socket::listening(TestType::somewhere(), 8, type);
+        const int type = over_any::stream::kind.type;
+        plain_socket made = plain_socket::listening(over_any::somewhere(), 8, type);
         const endpoint at = made.local();
         const plain_socket early = plain_socket::connected_to(at, 0, type);
-        auto listener = must(TestType::listener::adopt(made.get()));
+        auto listener = must(over_any::listener::adopt(made.get()));
         (void)made.take();
         CHECK(must(listener.local()) == at);
         auto first = must(co_await listener.accept());
@@ -279,13 +279,13 @@ TEST_CASE("an_adopted_descriptor_becomes_close_on_exec", "[linux]") {
 }
 
 // Everything that could wait does, and the flag stays.
-TEMPLATE_TEST_CASE("a_descriptor_that_does_not_block_works_all_the_same", "[linux]", EACH_CONNECTION) {
+CONNECTION_TEST_CASE("a_descriptor_that_does_not_block_works_all_the_same", "[linux]") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = plain_connection<TestType>();
+        auto pair = plain_connection<over_any>();
         ::fcntl(pair.near.get(), F_SETFL, O_NONBLOCK);
         const int small = 4096;
         ::setsockopt(pair.near.get(), SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
-        auto stream = adopted<TestType>(pair.near);
+        auto stream = adopted<over_any>(pair.near);
         std::array<std::byte, 16> memory{};
         std::size_t into_memory = 0;
         std::string leased;
@@ -319,11 +319,11 @@ TEMPLATE_TEST_CASE("a_descriptor_that_does_not_block_works_all_the_same", "[linu
 TRANSPORT_TEST_CASE("a_listener_that_does_not_block_waits_for_connections", "[linux]") {
     const bool ahead = GENERATE(false, true);
     on_executor(GENERATE(both_modes()), [ahead]() -> task<> {
-        plain_socket made = non_blocking_listener<over_either>();
+        plain_socket made = non_blocking_listener<over_any>();
         const endpoint at = made.local();
-        auto listener = must(over_either::listener::adopt(made.get()));
+        auto listener = must(over_any::listener::adopt(made.get()));
         (void)made.take();
-        std::optional<connection_stream<over_either::stream>> all;
+        std::optional<connection_stream<over_any::stream>> all;
         if (ahead) all.emplace(listener);
         outcome told;
         plain_socket peer;
@@ -344,9 +344,9 @@ TRANSPORT_TEST_CASE("a_listener_that_does_not_block_waits_for_connections", "[li
 TRANSPORT_TEST_CASE(
     "a_listener_that_does_not_block_waits_on_however_often_others_take_what_came", "[linux]") {
     on_executor(task_work_mode::throughput, []() -> task<> { // else it accepts ahead of the others
-        plain_socket made = non_blocking_listener<over_either>();
+        plain_socket made = non_blocking_listener<over_any>();
         const endpoint at = made.local();
-        auto listener = must(over_either::listener::adopt(made.get()));
+        auto listener = must(over_any::listener::adopt(made.get()));
         (void)made.take();
         outcome told;
         plain_socket peer;

@@ -15,7 +15,7 @@ struct plain_pair {
 };
 
 template <class Over> plain_pair plain_connection() {
-    constexpr int type = Over::stream::kind.type;
+    const int type = Over::stream::kind.type;
     const plain_socket listener = plain_socket::listening(Over::somewhere(), 1, type);
     plain_socket far = plain_socket::connected_to(listener.local(), 0, type);
     return {plain_socket(calls::accept(listener.get())), std::move(far)};
@@ -57,7 +57,5 @@ inline std::string concatenated(const std::vector<std::string>& parts) {
     for (const std::string& each : parts) all += each;
     return all;
 }
-
-#define EACH_CONNECTION chainring::test::over_tcp, chainring::test::over_unix, chainring::test::over_seqpacket
 
 } // namespace chainring::test

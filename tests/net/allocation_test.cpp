@@ -116,7 +116,7 @@ TRANSPORT_TEST_CASE("an_echo_in_steady_state_allocates_nothing_and_enters_once_a
     const int rounds = message > 4096 ? 5 : 100;
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
         measured result;
-        co_await measure<over_either>(message, connections, rounds, result);
+        co_await measure<over_any>(message, connections, rounds, result);
         CHECK(result.allocations == 0);
         const statistics& before = result.before;
         const statistics& after = result.after;
@@ -137,7 +137,7 @@ TRANSPORT_TEST_CASE("an_echo_in_steady_state_allocates_nothing_and_enters_once_a
 
 TRANSPORT_TEST_CASE("buffered_messages_in_steady_state_allocate_nothing") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>();
+        auto pair = co_await connected_to_plain<over_any>();
         const std::string text(300, 'x');
         const shared_message shared(text);
         std::vector<char> taken(100'000);
@@ -165,7 +165,7 @@ TRANSPORT_TEST_CASE("buffered_messages_in_steady_state_allocate_nothing") {
 
 TRANSPORT_TEST_CASE("messages_that_lie_in_one_block_are_read_and_sent_without_an_allocation") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>();
+        auto pair = co_await connected_to_plain<over_any>();
         framed link(pair.stream, length_prefixed<std::uint16_t>{1000});
         std::string requests;
         for (int count = 0; count < 16; ++count)

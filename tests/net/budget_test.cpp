@@ -30,7 +30,7 @@ executor_options one_at_a_time() {
 TRANSPORT_TEST_CASE("who_receives_the_end_of_a_stream_for_ever_starves_nobody", "[linux]") {
     const bool lease = GENERATE(true, false);
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>();
+        auto pair = co_await connected_to_plain<over_any>();
         REQUIRE(::shutdown(pair.peer.get(), SHUT_WR) == 0);
         bool stop = false;
         co_await scope([&](task_group& group) -> task<> {
@@ -52,7 +52,7 @@ TRANSPORT_TEST_CASE("who_receives_the_end_of_a_stream_for_ever_starves_nobody", 
 TRANSPORT_TEST_CASE("who_writes_below_a_mark_that_is_never_reached_starves_nobody", "[linux]") {
     const bool joined = GENERATE(true, false);
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>();
+        auto pair = co_await connected_to_plain<over_any>();
         constexpr std::uint32_t none = std::numeric_limits<std::uint32_t>::max();
         pair.stream.set_send_marks(
             {.high_bytes = none, .low_bytes = none, .high_messages = none, .low_messages = none});
@@ -76,7 +76,7 @@ TRANSPORT_TEST_CASE("who_writes_below_a_mark_that_is_never_reached_starves_nobod
 TRANSPORT_TEST_CASE("nothing_of_what_was_received_is_lost_or_changes_places_on_a_budget_of_one") {
     const bool lease = GENERATE(true, false);
     on_executor(one_at_a_time(), [&]() -> task<> {
-        auto pair = co_await connected<over_either>();
+        auto pair = co_await connected<over_any>();
         const std::string text = random_text(1'000'000, 1);
         std::string wire;
         co_await scope([&](task_group& group) -> task<> {
@@ -108,7 +108,7 @@ TRANSPORT_TEST_CASE("nothing_of_what_was_received_is_lost_or_changes_places_on_a
 TRANSPORT_TEST_CASE("what_a_reader_found_at_once_is_its_own_until_it_goes_on") {
     const bool closes = GENERATE(true, false);
     on_executor(one_at_a_time(), [&]() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>();
+        auto pair = co_await connected_to_plain<over_any>();
         CHECK(pair.peer.send("first"));
         co_await expect(pair.stream, "first");
         CHECK(pair.peer.send("second"));
@@ -135,8 +135,8 @@ TRANSPORT_TEST_CASE("who_finds_much_to_receive_lets_others_receive_in_between") 
     executor_options options = options_for(GENERATE(both_modes()));
     options.buffers.block_size = 64;
     on_executor(options, [&]() -> task<> {
-        auto fast = co_await connected_to_plain<over_either>();
-        auto slow = co_await connected_to_plain<over_either>();
+        auto fast = co_await connected_to_plain<over_any>();
+        auto slow = co_await connected_to_plain<over_any>();
         CHECK(fast.peer.send("x"));
         CHECK(slow.peer.send("x"));
         co_await expect(fast.stream, "x"); // from here on they receive by themselves

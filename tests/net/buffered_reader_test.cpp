@@ -138,7 +138,7 @@ TEST_CASE("random_reads_of_random_pieces_yield_the_input") {
 
 TRANSPORT_TEST_CASE("a_stream_is_read_byte_by_byte") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>();
+        auto pair = co_await connected_to_plain<over_any>();
         buffered_reader reader(pair.stream);
         co_await scope([&](task_group& group) -> task<> {
             group.spawn([](plain_socket& to) -> task<> {
@@ -159,7 +159,7 @@ TRANSPORT_TEST_CASE("a_stream_is_read_byte_by_byte") {
 
 TRANSPORT_TEST_CASE("a_delimiter_may_lie_across_two_blocks") {
     on_executor(task_work_mode::throughput, []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>();
+        auto pair = co_await connected_to_plain<over_any>();
         buffered_reader reader(pair.stream);
         for (std::size_t size = 4092; size <= 4097; ++size) {
             const std::string text = random_text(size, 1);
@@ -282,7 +282,7 @@ TEST_CASE("an_error_of_the_stream_comes_behind_what_was_received") {
 
 TRANSPORT_TEST_CASE("a_read_that_is_cancelled_in_the_middle_loses_nothing") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>();
+        auto pair = co_await connected_to_plain<over_any>();
         buffered_reader reader(pair.stream);
         for (int which = 0; which < ways_to_read; ++which) {
             CAPTURE(which);
@@ -312,7 +312,7 @@ TRANSPORT_TEST_CASE("a_read_that_is_cancelled_in_the_middle_loses_nothing") {
 
 TRANSPORT_TEST_CASE("a_read_whose_task_is_destroyed_loses_nothing") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>();
+        auto pair = co_await connected_to_plain<over_any>();
         buffered_reader reader(pair.stream);
         CHECK(pair.peer.send("01234"));
         cancel_scope& here = co_await this_scope{};

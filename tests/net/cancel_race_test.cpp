@@ -310,7 +310,8 @@ cases cases_of_latch_wait() {
     return each<awaits_a_latch<false>>();
 }
 cases cases_of_listener_accept() {
-    return over_each_connection<accepts_one>() + each<accepts<over_tcp, accepts_by::direct_descriptor>>();
+    return over_each_connection<accepts_one>() +
+           over_each<accepts<accepts_by::direct_descriptor>, over_tcp>();
 }
 cases cases_of_listener_close() {
     return over_each_connection<closes_a_listener>();
@@ -319,10 +320,10 @@ cases cases_of_listener_release() {
     return over_each_connection<releases_a_listener>();
 }
 cases cases_of_local_stream_receive_fd() {
-    return each<receives_descriptors<over_unix>, receives_descriptors<over_seqpacket>>();
+    return over_each<receives_descriptors, over_unix, over_seqpacket>();
 }
 cases cases_of_local_stream_send_fd() {
-    return each<sends_descriptors<over_unix>, sends_descriptors<over_seqpacket>>();
+    return over_each<sends_descriptors, over_unix, over_seqpacket>();
 }
 cases cases_of_mutex_lock() {
     return each<acquires<plain_lock>>();
@@ -343,7 +344,7 @@ cases cases_of_semaphore_acquire() {
     return each<acquires<all_permits>>();
 }
 cases cases_of_seqpacket_stream_connect() {
-    return each<connects<over_seqpacket>>();
+    return over_each<connects, over_seqpacket>();
 }
 cases cases_of_shared_mutex_lock() {
     return each<acquires<lock_of_a_writer>>();
@@ -373,7 +374,8 @@ cases cases_of_stream_release() {
     return over_each_connection<releases>();
 }
 cases cases_of_stream_send() {
-    return over_each_connection<sends_a_message>() + each<sends<over_tcp, sends_by::send_without_a_copy>>();
+    return over_each_connection<sends_a_message>() +
+           over_each<sends<sends_by::send_without_a_copy>, over_tcp>();
 }
 cases cases_of_stream_write() {
     return over_each_connection<writes_a_message>();
@@ -388,13 +390,13 @@ cases cases_of_task_group_spawn_bounded() {
     return each<spawns>();
 }
 cases cases_of_tcp_stream_connect() {
-    return each<connects<over_tcp>>();
+    return over_each<connects, over_tcp>();
 }
 cases cases_of_try_() {
     return each<reads_a_pipe<read_or_end>>();
 }
 cases cases_of_unix_stream_connect() {
-    return each<connects<over_unix>>();
+    return over_each<connects, over_unix>();
 }
 cases cases_of_uring() {
     return each<reads_a_pipe<read_plainly>>();

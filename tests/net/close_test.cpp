@@ -24,20 +24,20 @@ class clock_that_jumps final : public forwarding_kernel {
 
 TRANSPORT_TEST_CASE("a_close_aborts_when_its_limit_has_passed") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>(4096);
+        auto pair = co_await connected_to_plain<over_any>(4096);
         co_await congest(pair);
         must(co_await pair.stream.write("never read"sv));
         const auto closed = co_await pair.stream.close(1ms);
         CHECK(error_of(closed) == errc::timed_out);
         CHECK(error_of(closed) == std::errc::timed_out);
         CHECK_FALSE(pair.stream.is_open());
-        if (over_either::tcp) CHECK(how_it_ended(pair.peer) == ECONNRESET);
+        if (over_any::tcp) CHECK(how_it_ended(pair.peer) == ECONNRESET);
     });
 }
 
 TRANSPORT_TEST_CASE("a_close_without_any_time_sends_what_the_socket_takes_at_once") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>();
+        auto pair = co_await connected_to_plain<over_any>();
         must(co_await pair.stream.write("last words"sv));
         const auto closed = co_await pair.stream.close(0s);
         CHECK_FALSE(error_of(closed));
@@ -49,7 +49,7 @@ TRANSPORT_TEST_CASE("a_close_without_any_time_sends_what_the_socket_takes_at_onc
 
 TRANSPORT_TEST_CASE("a_close_sends_what_others_wait_for_and_takes_nothing_new") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>(4096);
+        auto pair = co_await connected_to_plain<over_any>(4096);
         const std::string large = random_text(100'000, 1);
         outcome closed;
         std::string wire;
@@ -78,7 +78,7 @@ TRANSPORT_TEST_CASE("a_close_sends_what_others_wait_for_and_takes_nothing_new") 
 
 TRANSPORT_TEST_CASE("after_a_close_nothing_is_received_not_even_an_end_that_was_there_before", "[linux]") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>(4096);
+        auto pair = co_await connected_to_plain<over_any>(4096);
         ::shutdown(pair.peer.get(), SHUT_WR);
         const buffer end = must(co_await pair.stream.receive());
         CHECK(end.empty());
@@ -88,11 +88,9 @@ TRANSPORT_TEST_CASE("after_a_close_nothing_is_received_not_even_an_end_that_was_
     });
 }
 
-TEMPLATE_TEST_CASE(
-    "after_its_own_half_close_a_stream_refuses_messages_and_closes_without_an_error", "", over_tcp, over_unix,
-    over_seqpacket) {
+CONNECTION_TEST_CASE("after_its_own_half_close_a_stream_refuses_messages_and_closes_without_an_error") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected<TestType>();
+        auto pair = co_await connected<over_any>();
         must(co_await pair.near.write("last"sv));
         must(co_await pair.near.shutdown());
         const auto sent = co_await pair.near.send("late"sv);
@@ -113,7 +111,7 @@ TEMPLATE_TEST_CASE(
 
 TRANSPORT_TEST_CASE("a_half_close_loses_nothing_that_others_queue_meanwhile") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected<over_either>();
+        auto pair = co_await connected<over_any>();
         std::string wire;
         co_await scope([&](task_group& group) -> task<> {
             group.spawn([](auto& to) -> task<> {
@@ -129,7 +127,7 @@ TRANSPORT_TEST_CASE("a_half_close_loses_nothing_that_others_queue_meanwhile") {
 
 TRANSPORT_TEST_CASE("a_cancelled_close_aborts_what_was_not_sent") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>(4096);
+        auto pair = co_await connected_to_plain<over_any>(4096);
         co_await congest(pair);
         must(co_await pair.stream.write("never read"sv));
         outcome closed;
@@ -145,7 +143,7 @@ TRANSPORT_TEST_CASE("a_cancelled_close_aborts_what_was_not_sent") {
 
 TRANSPORT_TEST_CASE("an_abort_ends_a_close_that_waits") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>(4096);
+        auto pair = co_await connected_to_plain<over_any>(4096);
         co_await congest(pair);
         must(co_await pair.stream.write("never read"sv));
         outcome closed;

@@ -15,8 +15,8 @@ template <class Stream> task<> connect_to(endpoint at, outcome& told) {
 
 TRANSPORT_TEST_CASE("a_connection_reaches_its_listener") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto listener = must(over_either::listener::bind(over_either::somewhere()));
-        auto near = must(co_await over_either::stream::connect(must(listener.local())));
+        auto listener = must(over_any::listener::bind(over_any::somewhere()));
+        auto near = must(co_await over_any::stream::connect(must(listener.local())));
         auto far = must(co_await listener.accept());
         CHECK(near.is_open());
         CHECK(near.native_handle() >= 0);
@@ -79,12 +79,12 @@ TEST_CASE("an_address_of_another_kind_is_refused") {
 TRANSPORT_TEST_CASE("the_options_of_a_connection_hold_from_its_start", "[linux]") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         const socket_options wanted{.keep_alive = true, .send_buffer = 20'000, .receive_buffer = 30'000};
-        auto listener = must(over_either::listener::bind(over_either::somewhere()));
-        auto near = must(co_await over_either::stream::connect(must(listener.local()), wanted));
+        auto listener = must(over_any::listener::bind(over_any::somewhere()));
+        auto near = must(co_await over_any::stream::connect(must(listener.local()), wanted));
         CHECK(must(near.option(SOL_SOCKET, SO_KEEPALIVE)) != 0);
         CHECK(must(near.option(SOL_SOCKET, SO_SNDBUF)) == 2 * wanted.send_buffer); // the kernel doubles it
         CHECK(must(near.option(SOL_SOCKET, SO_RCVBUF)) == 2 * wanted.receive_buffer);
-        if (over_either::tcp) CHECK(must(near.option(IPPROTO_TCP, TCP_NODELAY)) != 0);
+        if (over_any::tcp) CHECK(must(near.option(IPPROTO_TCP, TCP_NODELAY)) != 0);
         CHECK(error_of(near.set_option(SOL_SOCKET, -1, 0)).value() == ENOPROTOOPT);
         CHECK(error_of(near.option(SOL_SOCKET, -1)).value() == ENOPROTOOPT);
     });
@@ -119,12 +119,12 @@ TEST_CASE("a_connection_in_flight_can_be_cancelled", "[linux]") {
 TRANSPORT_TEST_CASE("a_connect_in_a_cancelled_scope_opens_nothing", "[linux]") {
     executor home(options_for(GENERATE(both_modes())));
     home.run([]() -> task<> {
-        auto listener = must(over_either::listener::bind(over_either::somewhere()));
+        auto listener = must(over_any::listener::bind(over_any::somewhere()));
         outcome told;
         const auto opened = executor::current()->stats().descriptors_opened;
         co_await scope([&](task_group& group) -> task<> {
             group.cancel();
-            group.spawn(connect_to<over_either::stream>(must(listener.local()), told));
+            group.spawn(connect_to<over_any::stream>(must(listener.local()), told));
             co_return;
         });
         CHECK(told.error == errc::cancelled);

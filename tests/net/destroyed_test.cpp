@@ -79,7 +79,7 @@ template <class Over> task<buffer> lease_of(stream_and_peer<Over>& pair, std::st
 TRANSPORT_TEST_CASE("destroying_an_accept_closes_what_it_accepted") {
     const moment when = GENERATE(each_moment());
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
-        auto listener = must(over_either::listener::bind(over_either::somewhere()));
+        auto listener = must(over_any::listener::bind(over_any::somewhere()));
         const endpoint at = must(listener.local());
         plain_socket client;
         const auto accept = [](auto& from) -> task<> { (void)co_await from.accept(); };
@@ -108,14 +108,14 @@ TEST_CASE("destroying_a_connect_in_flight_closes_its_socket", "[linux]") {
 
 TRANSPORT_TEST_CASE("destroying_a_connect_that_has_succeeded_closes_the_connection") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto listener = must(over_either::listener::bind(over_either::somewhere()));
+        auto listener = must(over_any::listener::bind(over_any::somewhere()));
         executor& home = *executor::current();
         {
             cancel_scope& here = co_await this_scope{};
             task_group group(here);
             bool resumed = false;
             group.spawn([](endpoint to, bool& over) -> task<> {
-                (void)co_await over_either::stream::connect(to);
+                (void)co_await over_any::stream::connect(to);
                 over = true;
             }(must(listener.local()), resumed));
             co_await pass();
@@ -178,7 +178,7 @@ TEST_CASE("destroying_a_lookup_that_runs_waits_for_it", "[linux]") {
 TRANSPORT_TEST_CASE("destroying_a_receive_keeps_the_bytes_for_the_next_one") {
     const moment when = GENERATE(each_moment());
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>();
+        auto pair = co_await connected_to_plain<over_any>();
         co_await destroy_at(when, receive_some(pair.stream), [&] { CHECK(pair.peer.send("kept ")); });
         CHECK(pair.peer.send("later"));
         co_await expect(pair.stream, when == moment::completed ? "kept later" : "later");
@@ -189,7 +189,7 @@ TRANSPORT_TEST_CASE("the_memory_of_a_destroyed_receive_is_not_written_to") {
     const moment when = GENERATE(each_moment());
     const bool copies = GENERATE(true, false);
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>();
+        auto pair = co_await connected_to_plain<over_any>();
         if (copies) {
             CHECK(pair.peer.send("armed"));
             co_await expect(pair.stream, "armed");
@@ -213,7 +213,7 @@ TRANSPORT_TEST_CASE("the_memory_of_a_destroyed_receive_is_not_written_to") {
 TRANSPORT_TEST_CASE("a_destroyed_send_of_borrowed_bytes_sends_nothing_afterwards") {
     const moment when = GENERATE(each_moment());
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>(4096);
+        auto pair = co_await connected_to_plain<over_any>(4096);
         const std::size_t filled = co_await congest(pair);
         std::string text(1000, 'm');
         std::string wire;
@@ -233,7 +233,7 @@ TRANSPORT_TEST_CASE("a_destroyed_send_of_borrowed_bytes_sends_nothing_afterwards
 TRANSPORT_TEST_CASE("a_send_destroyed_half_way_ends_the_stream") {
     const std::size_t size = GENERATE(100'000u, 1'000'000u); // within one batch, and longer than one
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>(4096);
+        auto pair = co_await connected_to_plain<over_any>(4096);
         std::string text(size, 'm');
         co_await destroy_at(moment::in_flight, send_borrowed(pair.stream, text), no_event);
         std::ranges::fill(text, 'X');
@@ -247,7 +247,7 @@ TRANSPORT_TEST_CASE("a_send_destroyed_half_way_ends_the_stream") {
 
 TRANSPORT_TEST_CASE("a_long_send_destroyed_between_two_batches_ends_the_stream") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>();
+        auto pair = co_await connected_to_plain<over_any>();
         executor& home = *executor::current();
         std::string text;
         text.resize(10'000'000, 'm');
@@ -273,7 +273,7 @@ TRANSPORT_TEST_CASE("a_long_send_destroyed_between_two_batches_ends_the_stream")
 TRANSPORT_TEST_CASE("a_lease_that_was_not_sent_goes_home_with_its_sender") {
     const moment when = GENERATE(each_moment());
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>(4096);
+        auto pair = co_await connected_to_plain<over_any>(4096);
         buffer lease = co_await lease_of(pair, "leased");
         const std::size_t filled = co_await congest(pair);
         std::string wire;
@@ -292,7 +292,7 @@ TRANSPORT_TEST_CASE("a_lease_that_was_not_sent_goes_home_with_its_sender") {
 TRANSPORT_TEST_CASE(
     "what_was_sent_in_part_and_owns_its_bytes_is_sent_to_its_end_though_its_sender_has_died") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>(4096);
+        auto pair = co_await connected_to_plain<over_any>(4096);
         const std::string large = random_text(1'000'000, 1);
         co_await destroy_at(moment::in_flight, send_owned(pair.stream, large), no_event);
         std::string wire;
@@ -306,7 +306,7 @@ TRANSPORT_TEST_CASE(
 
 TRANSPORT_TEST_CASE("a_lease_that_was_cancelled_is_not_sent_when_its_sender_has_died") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>(4096);
+        auto pair = co_await connected_to_plain<over_any>(4096);
         buffer lease = co_await lease_of(pair, "leased");
         const std::size_t filled = co_await congest(pair);
         {
@@ -329,7 +329,7 @@ TRANSPORT_TEST_CASE("a_lease_that_was_cancelled_is_not_sent_when_its_sender_has_
 TRANSPORT_TEST_CASE("a_message_that_waits_behind_another_is_withdrawn_with_its_sender") {
     const bool leased = GENERATE(true, false);
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>(4096);
+        auto pair = co_await connected_to_plain<over_any>(4096);
         const std::string large = random_text(100'000, 1);
         const std::string unwanted = "unwanted";
         buffer lease;
@@ -352,7 +352,7 @@ TRANSPORT_TEST_CASE("destroying_a_half_close_or_a_close_leaves_the_messages_of_o
     const bool closes = GENERATE(true, false);
     const bool same_batch = GENERATE(true, false);
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>(4096);
+        auto pair = co_await connected_to_plain<over_any>(4096);
         const std::string large = random_text(100'000, 1);
         std::string wire;
         bool sent = false;
@@ -381,8 +381,8 @@ TRANSPORT_TEST_CASE("destroying_a_half_close_or_a_close_leaves_the_messages_of_o
 TRANSPORT_TEST_CASE("destroying_a_close_that_has_begun_does_not_stop_it") {
     const bool of_listener = GENERATE(true, false);
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>();
-        auto listener = must(over_either::listener::bind(over_either::somewhere()));
+        auto pair = co_await connected_to_plain<over_any>();
+        auto listener = must(over_any::listener::bind(over_any::somewhere()));
         {
             cancel_scope& here = co_await this_scope{};
             task_group group(here);
@@ -405,9 +405,9 @@ TRANSPORT_TEST_CASE("an_executor_that_ends_with_suspended_tasks_leaves_nothing_b
         std::string target(1000, '#');
         std::string large(1'000'000, 'x');
         home.run([](std::string& into, std::string& text) -> task<> {
-            auto listener = must(over_either::listener::bind(over_either::somewhere()));
-            auto pair = co_await connected_to_plain<over_either>(4096);
-            auto second = co_await connected_to_plain<over_either>(4096);
+            auto listener = must(over_any::listener::bind(over_any::somewhere()));
+            auto pair = co_await connected_to_plain<over_any>(4096);
+            auto second = co_await connected_to_plain<over_any>(4096);
             cancel_scope& here = co_await this_scope{};
             task_group group(here);
             group.spawn([](auto& from) -> task<> { (void)co_await from.accept(); }(listener));

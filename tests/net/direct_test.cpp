@@ -40,7 +40,7 @@ std::uint32_t claimed() {
 TRANSPORT_TEST_CASE("a_direct_connection_takes_no_descriptor_of_the_process", "[linux]") {
     executor home(with_places(GENERATE(both_modes()), 4));
     home.run([]() -> task<> {
-        auto pair = co_await direct_pair<over_either>();
+        auto pair = co_await direct_pair<over_any>();
         co_await until([] { return executor::current()->stats().pending_closes == 0; }); // the listener's
         CHECK(pair.stream.native_handle() == -1);
         CHECK(claimed() == 1);
@@ -70,7 +70,7 @@ TRANSPORT_TEST_CASE("a_direct_connection_takes_no_descriptor_of_the_process", "[
 TRANSPORT_TEST_CASE("what_asks_a_direct_socket_works_too", "[linux]") {
     executor home(with_places(GENERATE(both_modes()), 4));
     home.run([]() -> task<> {
-        auto pair = co_await direct_pair<over_either>();
+        auto pair = co_await direct_pair<over_any>();
         co_await until([] { return executor::current()->stats().pending_closes == 0; });
         const std::size_t before = open_descriptors();
         CHECK(must(pair.stream.peer()) == pair.peer.local());
@@ -97,7 +97,7 @@ TRANSPORT_TEST_CASE("a_direct_connection_that_is_dropped_closes_and_one_that_is_
     executor home(with_places(GENERATE(both_modes()), 4), kernel);
     const bool abort = GENERATE(false, true);
     home.run([](bool aborted, short_of_descriptors& short_of) -> task<> {
-        auto pair = co_await direct_pair<over_either>();
+        auto pair = co_await direct_pair<over_any>();
         CHECK(pair.peer.send("read"));
         co_await expect(pair.stream, "read"); // the receive stays armed
         short_of.begin();                     // neither takes an ordinary descriptor
@@ -107,7 +107,7 @@ TRANSPORT_TEST_CASE("a_direct_connection_that_is_dropped_closes_and_one_that_is_
         }
         co_await until([] { return claimed() == 0; });
         short_of.end();
-        CHECK(how_it_ended(pair.peer) == (aborted && over_either::tcp ? ECONNRESET : 0));
+        CHECK(how_it_ended(pair.peer) == (aborted && over_any::tcp ? ECONNRESET : 0));
     }(abort, kernel));
     check_baseline(home);
 }
@@ -118,7 +118,7 @@ TRANSPORT_TEST_CASE("no_connection_is_lost_while_every_place_is_taken", "[linux]
     executor home(with_places(GENERATE(both_modes()), 2));
     home.run([](bool accepted_ahead) -> task<> {
         constexpr std::size_t clients = 7;
-        auto listener = must(over_either::listener::bind(over_either::somewhere(), direct));
+        auto listener = must(over_any::listener::bind(over_any::somewhere(), direct));
         const auto serve = [&](task_group& sessions) -> task<> {
             if (!accepted_ahead) {
                 for (std::size_t count = 0; count < clients; ++count)
@@ -155,7 +155,7 @@ TRANSPORT_TEST_CASE("direct_connections_that_nobody_took_close_with_the_listener
     home.run([]() -> task<> {
         std::vector<plain_socket> clients;
         {
-            auto listener = must(over_either::listener::bind(over_either::somewhere(), direct));
+            auto listener = must(over_any::listener::bind(over_any::somewhere(), direct));
             auto connections = listener.connections();
             for (int client = 0; client < 3; ++client)
                 clients.push_back(plain_socket::connected_to(must(listener.local())));
@@ -171,7 +171,7 @@ TRANSPORT_TEST_CASE("direct_connections_that_nobody_took_close_with_the_listener
 TRANSPORT_TEST_CASE("an_accept_that_is_cancelled_gives_its_place_back", "[linux]") {
     executor home(with_places(GENERATE(both_modes()), 1));
     home.run([]() -> task<> {
-        auto listener = must(over_either::listener::bind(over_either::somewhere(), direct));
+        auto listener = must(over_any::listener::bind(over_any::somewhere(), direct));
         co_await scope([&](task_group& group) -> task<> {
             group.spawn([](auto& from) -> task<> { (void)co_await from.accept(); }(listener));
             co_await until([] { return claimed() == 1; });
@@ -185,8 +185,8 @@ TRANSPORT_TEST_CASE("an_accept_that_is_cancelled_gives_its_place_back", "[linux]
 TRANSPORT_TEST_CASE("a_place_that_a_cancelled_accept_gives_back_is_for_another_listener", "[linux]") {
     executor home(with_places(GENERATE(both_modes()), 1));
     home.run([]() -> task<> {
-        auto first = must(over_either::listener::bind(over_either::somewhere(), direct));
-        auto second = must(over_either::listener::bind(over_either::somewhere(), direct));
+        auto first = must(over_any::listener::bind(over_any::somewhere(), direct));
+        auto second = must(over_any::listener::bind(over_any::somewhere(), direct));
         const auto take_one = [](auto& from, bool& taken) -> task<> {
             const auto stream = co_await from.accept();
             taken = stream.has_value();

@@ -222,7 +222,7 @@ TEST_CASE("what_a_codec_finds_wrong_is_the_error_of_the_receive") {
 
 TRANSPORT_TEST_CASE("messages_of_random_sizes_pass_both_ways_in_order") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected<over_either>(4096);
+        auto pair = co_await connected<over_any>(4096);
         constexpr length_prefixed<std::uint32_t> codec{20'000};
         framed near(pair.near, codec);
         framed far(pair.far, codec);
@@ -258,7 +258,7 @@ TRANSPORT_TEST_CASE("messages_of_random_sizes_pass_both_ways_in_order") {
 
 TRANSPORT_TEST_CASE("a_receive_that_is_cancelled_in_the_middle_of_a_message_loses_nothing") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>();
+        auto pair = co_await connected_to_plain<over_any>();
         framed link(pair.stream, length_prefixed<std::uint16_t>{100});
         constexpr std::string_view whole = "\0\5hello"sv;
         for (std::size_t first = 0; first < whole.size(); ++first) {

@@ -50,14 +50,14 @@ TRANSPORT_TEST_CASE("a_shutdown_closes_listeners_and_lets_what_has_begun_finish"
     on_executor(GENERATE(both_modes()), [ahead]() -> task<> {
         executor& home = *executor::current();
         graceful_shutdown shutdown(home, in_an_hour);
-        auto listener = must(over_either::listener::bind(over_either::somewhere()));
+        auto listener = must(over_any::listener::bind(over_any::somewhere()));
         const endpoint at = must(listener.local());
         int answered = 0;
         bool ended = false;
         co_await scope([&](task_group& group) -> task<> {
             // Next to another child: that a server ends so is no failure, which would cancel it.
             group.spawn([](auto& from, bool streams, int& count, bool& over) -> task<result<void>> {
-                const result<void> served = co_await serve<over_either>(from, streams, count);
+                const result<void> served = co_await serve<over_any>(from, streams, count);
                 over = true;
                 co_return served;
             }(listener, ahead, answered, ended));
@@ -76,7 +76,7 @@ TRANSPORT_TEST_CASE("a_shutdown_closes_listeners_and_lets_what_has_begun_finish"
             const std::string at_once = co_await read_plain_to_end(idle);
             CHECK(at_once.empty());
             co_await until([&] { return !listener.is_open(); });
-            CHECK(error_of(over_either::listener::bind(over_either::somewhere())) == errc::cancelled);
+            CHECK(error_of(over_any::listener::bind(over_any::somewhere())) == errc::cancelled);
             const auto late = co_await listener.accept();
             CHECK(error_of(late) == errc::cancelled);
             CHECK_FALSE(ended);
@@ -115,7 +115,7 @@ TRANSPORT_TEST_CASE("at_the_soft_deadline_the_tasks_are_cancelled") {
     executor home(options_for(GENERATE(both_modes())));
     graceful_shutdown shutdown(home, {.soft = soft, .hard = 1h});
     home.run([](graceful_shutdown& ending) -> task<> {
-        auto pair = co_await connected_to_plain<over_either>();
+        auto pair = co_await connected_to_plain<over_any>();
         ending.begin();
         const auto got = co_await pair.stream.receive();
         CHECK(error_of(got) == errc::cancelled);
@@ -184,11 +184,11 @@ TRANSPORT_TEST_CASE("what_has_arrived_when_a_shutdown_begins_is_answered") {
     const std::size_t size = GENERATE(2U, 200U, 5000U);
     on_executor(options, [size]() -> task<> {
         graceful_shutdown shutdown(*executor::current(), in_an_hour);
-        auto listener = must(over_either::listener::bind(over_either::somewhere()));
+        auto listener = must(over_any::listener::bind(over_any::somewhere()));
         int answered = 0;
         std::vector<plain_socket> clients;
         co_await scope([&](task_group& group) -> task<> {
-            group.spawn(serve<over_either>(listener, false, answered));
+            group.spawn(serve<over_any>(listener, false, answered));
             for (int client = 0; client < 30; ++client) {
                 clients.push_back(plain_socket::connected_to(must(listener.local())));
                 CHECK(clients.back().send("ok"));

@@ -8,12 +8,12 @@
 namespace chainring::test {
 
 // What was written is sent or handed over, what the peer sends is received by somebody, and nothing ends.
-template <class Over> class releases final : public race_case {
+class releases final : public race_case {
     task<> prepare() override {
-        pair_.emplace(co_await pair_for_a_race<Over>());
+        pair_.emplace(co_await pair_for_a_race());
         CHECK(pair_->peer.send("y"));
         co_await expect(pair_->stream, "y"); // the receive stays armed
-        if constexpr (!carries_bytes<Over>) fill(pair_->stream.native_handle());
+        if (!over_any::carries_bytes()) fill(pair_->stream.native_handle());
         must(co_await pair_->stream.write(std::string(size, 'x')));
         released_ = failure(errc::closed);
         arrived_ = sent_ = 0;
@@ -36,7 +36,7 @@ template <class Over> class releases final : public race_case {
             if (released_->unsent.empty()) CHECK_FALSE(released_->error);
             std::vector<byte_span> pieces;
             for (const buffer& each : released_->received) pieces.emplace_back(each.bytes());
-            auto next = must(Over::stream::adopt(std::move(released_->descriptor), pieces));
+            auto next = must(over_any::stream::adopt(std::move(released_->descriptor), pieces));
             co_await expect(next, std::string(sent_, 'y'));
             co_await until([this] {
                 arrived_ += read_each_x(pair_->peer);
@@ -49,18 +49,18 @@ template <class Over> class releases final : public race_case {
         released_ = failure(errc::closed);
         pair_.reset();
     }
-    static constexpr std::size_t size = carries_bytes<Over> ? 10'000 : 1000;
-    std::optional<stream_and_peer<Over>> pair_;
+    const std::size_t size = over_any::carries_bytes() ? 10'000 : 1000;
+    std::optional<stream_and_peer<over_any>> pair_;
     result<released_stream> released_;
     std::size_t arrived_ = 0;
     std::size_t sent_ = 0;
 };
 
 // A connection is with the released listener, or in its backlog.
-template <class Over> class releases_a_listener final : public race_case {
+class releases_a_listener final : public race_case {
     task<> prepare() override {
-        listener_ = must(Over::listener::bind(Over::somewhere()));
-        peer_ = plain_socket::connected_to(must(listener_.local()), 0, Over::stream::kind.type);
+        listener_ = must(over_any::listener::bind(over_any::somewhere()));
+        peer_ = plain_socket::connected_to(must(listener_.local()), 0, over_any::stream::kind.type);
         ahead_.emplace(listener_);
         released_ = failure(errc::closed);
         co_return;
@@ -71,7 +71,7 @@ template <class Over> class releases_a_listener final : public race_case {
     }
     task<> check(std::error_code error) override {
         if (!error) {
-            listener_ = must(Over::listener::adopt(std::move(released_->descriptor)));
+            listener_ = must(over_any::listener::adopt(std::move(released_->descriptor)));
             CHECK(released_->accepted.size() <= 1);
             if (released_->accepted.empty()) {
                 auto accepted = must(co_await listener_.accept());
@@ -90,16 +90,16 @@ template <class Over> class releases_a_listener final : public race_case {
         peer_.reset();
         must(co_await listener_.close());
     }
-    typename Over::listener listener_;
-    std::optional<connection_stream<typename Over::stream>> ahead_;
-    result<released_listener<typename Over::stream>> released_;
+    over_any::listener listener_;
+    std::optional<connection_stream<over_any::stream>> ahead_;
+    result<released_listener<over_any::stream>> released_;
     plain_socket peer_;
 };
 
 // A descriptor that the peer sends is received in this round or by the next receive.
-template <class Over> class receives_descriptors final : public race_case {
+class receives_descriptors final : public race_case {
     task<> prepare() override {
-        if (!pair_) pair_.emplace(co_await connected_to_plain<Over>());
+        if (!pair_) pair_.emplace(co_await connected_to_plain<over_any>());
     }
     task<std::error_code> operate() override {
         const auto received = co_await pair_->stream.receive_fd(std::as_writable_bytes(std::span(memory_)));
@@ -117,15 +117,15 @@ template <class Over> class receives_descriptors final : public race_case {
         pair_.reset();
         co_return;
     }
-    std::optional<stream_and_peer<Over>> pair_;
+    std::optional<stream_and_peer<over_any>> pair_;
     std::array<char, 4> memory_{};
 };
 
 // Those arrive that the results claim.
-template <class Over> class sends_descriptors final : public race_case {
+class sends_descriptors final : public race_case {
     task<> prepare() override {
         if (!pair_) {
-            pair_.emplace(co_await pair_for_a_race<Over>());
+            pair_.emplace(co_await pair_for_a_race());
             claimed_ = arrived_ = 0;
         }
         fill(pair_->stream.native_handle());
@@ -148,7 +148,7 @@ template <class Over> class sends_descriptors final : public race_case {
         pair_.reset();
         co_return;
     }
-    std::optional<stream_and_peer<Over>> pair_;
+    std::optional<stream_and_peer<over_any>> pair_;
     int claimed_ = 0;
     int arrived_ = 0;
 };

@@ -9,11 +9,11 @@ using namespace std::literals;
 
 TRANSPORT_TEST_CASE("a_listener_accepts_connections_in_the_order_in_which_they_came") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto listener = must(over_either::listener::bind(over_either::somewhere()));
+        auto listener = must(over_any::listener::bind(over_any::somewhere()));
         const endpoint at = must(listener.local());
         CHECK(listener.is_open());
         CHECK(listener.native_handle() >= 0);
-        if (over_either::tcp) CHECK(at.port() != 0);
+        if (over_any::tcp) CHECK(at.port() != 0);
         std::vector<plain_socket> clients;
         for (int client = 0; client < 3; ++client) {
             clients.push_back(plain_socket::connected_to(at));
@@ -28,11 +28,11 @@ TRANSPORT_TEST_CASE("a_listener_accepts_connections_in_the_order_in_which_they_c
 
 TRANSPORT_TEST_CASE("an_address_in_use_is_refused") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto listener = must(over_either::listener::bind(over_either::somewhere()));
+        auto listener = must(over_any::listener::bind(over_any::somewhere()));
         const endpoint at = must(listener.local());
-        CHECK(error_of(over_either::listener::bind(at)) == std::errc::address_in_use);
+        CHECK(error_of(over_any::listener::bind(at)) == std::errc::address_in_use);
         must(co_await listener.close());
-        CHECK(over_either::listener::bind(at).has_value());
+        CHECK(over_any::listener::bind(at).has_value());
     });
 }
 
@@ -77,13 +77,9 @@ TEST_CASE("a_unix_path_that_cannot_be_made_is_refused", "[linux]") {
 }
 
 TRANSPORT_TEST_CASE("binding_outside_of_an_executor_is_not_permitted") {
-    CHECK(
-        error_of(over_either::listener::bind(over_either::somewhere())) ==
-        std::errc::operation_not_permitted);
+    CHECK(error_of(over_any::listener::bind(over_any::somewhere())) == std::errc::operation_not_permitted);
     executor idle;
-    CHECK(
-        error_of(over_either::listener::bind(over_either::somewhere())) ==
-        std::errc::operation_not_permitted);
+    CHECK(error_of(over_any::listener::bind(over_any::somewhere())) == std::errc::operation_not_permitted);
 }
 
 TEST_CASE("a_unix_listener_removes_its_path_when_it_closes", "[linux]") {
@@ -125,7 +121,7 @@ TEST_CASE("a_unix_listener_that_closes_leaves_its_successors_path_alone", "[linu
 
 TRANSPORT_TEST_CASE("a_closed_listener_accepts_nothing") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        over_either::listener unopened;
+        over_any::listener unopened;
         CHECK_FALSE(unopened.is_open());
         CHECK(unopened.native_handle() == -1);
         const auto from_nothing = co_await unopened.accept();
@@ -134,7 +130,7 @@ TRANSPORT_TEST_CASE("a_closed_listener_accepts_nothing") {
         CHECK(error_of(close_of_nothing) == errc::closed);
         CHECK(error_of(unopened.local()) == errc::closed);
 
-        auto listener = must(over_either::listener::bind(over_either::somewhere()));
+        auto listener = must(over_any::listener::bind(over_any::somewhere()));
         must(co_await listener.close());
         CHECK_FALSE(listener.is_open());
         const auto accepted = co_await listener.accept();
@@ -147,7 +143,7 @@ TRANSPORT_TEST_CASE("a_closed_listener_accepts_nothing") {
 TRANSPORT_TEST_CASE("closing_a_listener_ends_the_accept_that_waits_on_it") {
     const bool in_flight = GENERATE(true, false);
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
-        auto listener = must(over_either::listener::bind(over_either::somewhere()));
+        auto listener = must(over_any::listener::bind(over_any::somewhere()));
         outcome told;
         co_await scope([&](task_group& group) -> task<> {
             group.spawn(accept_one(listener, told));
@@ -160,8 +156,7 @@ TRANSPORT_TEST_CASE("closing_a_listener_ends_the_accept_that_waits_on_it") {
 
 TRANSPORT_TEST_CASE("destroying_a_listener_ends_the_accept_that_waits_on_it") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        std::optional<over_either::listener> listener =
-            must(over_either::listener::bind(over_either::somewhere()));
+        std::optional<over_any::listener> listener = must(over_any::listener::bind(over_any::somewhere()));
         outcome told;
         co_await scope([&](task_group& group) -> task<> {
             group.spawn(accept_one(*listener, told));
@@ -174,7 +169,7 @@ TRANSPORT_TEST_CASE("destroying_a_listener_ends_the_accept_that_waits_on_it") {
 
 TRANSPORT_TEST_CASE("two_tasks_may_close_a_listener_at_the_same_time") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto listener = must(over_either::listener::bind(over_either::somewhere()));
+        auto listener = must(over_any::listener::bind(over_any::somewhere()));
         int closed = 0;
         const auto close = [&]() -> task<> {
             (void)co_await listener.close();
@@ -192,7 +187,7 @@ TRANSPORT_TEST_CASE("two_tasks_may_close_a_listener_at_the_same_time") {
 TRANSPORT_TEST_CASE("a_cancelled_accept_takes_no_connection") {
     const bool in_flight = GENERATE(true, false);
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
-        auto listener = must(over_either::listener::bind(over_either::somewhere()));
+        auto listener = must(over_any::listener::bind(over_any::somewhere()));
         outcome told;
         co_await scope([&](task_group& group) -> task<> {
             group.spawn(accept_one(listener, told));
@@ -226,9 +221,9 @@ TEST_CASE("an_accept_in_a_cancelled_scope_is_not_started") {
 
 TRANSPORT_TEST_CASE("a_connection_that_arrives_while_its_accept_is_cancelled_is_not_lost") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto listener = must(over_either::listener::bind(over_either::somewhere()));
+        auto listener = must(over_any::listener::bind(over_any::somewhere()));
         outcome told;
-        std::optional<over_either::stream> accepted;
+        std::optional<over_any::stream> accepted;
         const auto take_one = [&]() -> task<> {
             auto peer = co_await listener.accept();
             told = {.done = true, .error = error_of(peer)};

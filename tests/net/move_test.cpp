@@ -25,13 +25,11 @@ template <class Stream> task<result<std::string>> answer_to_the_second(Stream pe
 
 } // namespace
 
-TEMPLATE_TEST_CASE(
-    "a_connection_goes_on_on_another_executor_with_what_was_received_and_not_taken", "", over_tcp, over_unix,
-    over_seqpacket) {
+CONNECTION_TEST_CASE("a_connection_goes_on_on_another_executor_with_what_was_received_and_not_taken") {
     two_executors both;
     both.run([](two_executors& of) -> task<> {
-        using stream_type = typename TestType::stream;
-        auto pair = co_await connected_to_plain<TestType>();
+        using stream_type = over_any::stream;
+        auto pair = co_await connected_to_plain<over_any>();
         CHECK(pair.peer.send("first "));
         co_await expect(pair.stream, "first "); // the receive stays armed
         CHECK(pair.peer.send("second"));        // it comes to this executor

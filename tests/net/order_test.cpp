@@ -222,16 +222,15 @@ template <class Over> task<> one_flow(std::uint32_t seed, unsigned& count) {
 
 } // namespace
 
-TEMPLATE_TEST_CASE(
-    "a_million_messages_arrive_as_their_results_claim", "", over_tcp, over_unix, over_seqpacket) {
-    const message_sizes sizes = std::is_same_v<TestType, over_seqpacket> ? of_records : of_streams;
+CONNECTION_TEST_CASE("a_million_messages_arrive_as_their_results_claim") {
+    const message_sizes sizes = !over_any::carries_bytes() ? of_records : of_streams;
     const auto mode = GENERATE(both_modes());
     const std::uint32_t seed = Catch::getSeed();
     CAPTURE(seed);
     on_executor(mode, [&]() -> task<> {
         unsigned count = 0;
         for (std::uint32_t connection = 1; count < messages_of_a_transport() / 2; ++connection)
-            co_await one_connection<TestType>(seed + connection, sizes, count);
+            co_await one_connection<over_any>(seed + connection, sizes, count);
     });
 }
 

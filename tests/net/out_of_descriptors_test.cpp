@@ -14,7 +14,7 @@ TRANSPORT_TEST_CASE("out_of_descriptors_a_listener_waits_and_loses_no_connection
         executor home(options_for(GENERATE(both_modes())), behind);
         constexpr int clients = 5;
         home.run([](executor& running, short_of_descriptors& limit) -> task<> {
-            auto listener = must(over_either::listener::bind(over_either::somewhere()));
+            auto listener = must(over_any::listener::bind(over_any::somewhere()));
             std::vector<plain_socket> waiting;
             for (int client = 0; client < clients; ++client) {
                 waiting.push_back(plain_socket::connected_to(must(listener.local())));

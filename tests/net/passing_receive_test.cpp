@@ -10,10 +10,9 @@ using namespace chainring;
 using namespace chainring::test;
 using namespace std::literals;
 
-TEMPLATE_TEST_CASE(
-    "a_receive_that_goes_on_ahead_keeps_descriptors_from_being_received", "[linux]", EACH_PASSING) {
+LOCAL_TEST_CASE("a_receive_that_goes_on_ahead_keeps_descriptors_from_being_received", "[linux]") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected<TestType>();
+        auto pair = co_await connected<over_any>();
         std::array<char, 8> memory{};
         co_await send_all(pair.near, "into");
         const std::size_t size = must(co_await pair.far.receive_into(bytes_of_memory(memory)));
@@ -32,13 +31,12 @@ TEMPLATE_TEST_CASE(
     });
 }
 
-TEMPLATE_TEST_CASE(
-    "what_a_receive_took_ahead_is_not_mistaken_for_bytes_without_descriptors", "[linux]", EACH_PASSING) {
+LOCAL_TEST_CASE("what_a_receive_took_ahead_is_not_mistaken_for_bytes_without_descriptors", "[linux]") {
     const bool ended = GENERATE(false, true);
     executor_options options = options_for(GENERATE(both_modes()));
     options.buffers.block_size = 64;
     on_executor(options, [ended]() -> task<> {
-        auto pair = co_await connected<TestType>();
+        auto pair = co_await connected<over_any>();
         const auto pipe = made_pipe();
         const std::string block(64, 'x');
         co_await send_all(pair.near, block);
@@ -63,9 +61,9 @@ TEMPLATE_TEST_CASE(
     });
 }
 
-TEMPLATE_TEST_CASE("a_receive_of_descriptors_ends_with_the_stream", "[linux]", EACH_PASSING) {
+LOCAL_TEST_CASE("a_receive_of_descriptors_ends_with_the_stream", "[linux]") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected<TestType>();
+        auto pair = co_await connected<over_any>();
         must(co_await pair.near.close());
         std::array<char, 8> memory{};
         const auto received = must(co_await pair.far.receive_fd(bytes_of_memory(memory)));
@@ -79,12 +77,12 @@ TEMPLATE_TEST_CASE("a_receive_of_descriptors_ends_with_the_stream", "[linux]", E
     });
 }
 
-TEMPLATE_TEST_CASE("bytes_that_were_received_before_come_without_descriptors", "[linux]", EACH_PASSING) {
+LOCAL_TEST_CASE("bytes_that_were_received_before_come_without_descriptors", "[linux]") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = plain_connection<TestType>();
+        auto pair = plain_connection<over_any>();
         const byte_span pieces[] = {bytes_of_text("before")};
         CHECK(send_plainly(pair.far, pair.far.get(), 'd'));
-        auto stream = adopted<TestType>(pair.near, pieces);
+        auto stream = adopted<over_any>(pair.near, pieces);
         std::array<char, 8> memory{};
         const auto first = must(co_await stream.receive_fd(bytes_of_memory(memory)));
         CHECK(first.size == 6);
@@ -95,10 +93,10 @@ TEMPLATE_TEST_CASE("bytes_that_were_received_before_come_without_descriptors", "
     });
 }
 
-TEMPLATE_TEST_CASE("what_a_receive_that_is_destroyed_has_received_is_closed", "[linux]", EACH_PASSING) {
+LOCAL_TEST_CASE("what_a_receive_that_is_destroyed_has_received_is_closed", "[linux]") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = plain_connection<TestType>();
-        auto stream = adopted<TestType>(pair.near);
+        auto pair = plain_connection<over_any>();
+        auto stream = adopted<over_any>(pair.near);
         std::array<char, 8> memory{};
         const std::size_t before = open_descriptors();
         cancel_scope& here = co_await this_scope{};
@@ -149,13 +147,13 @@ enum class then { goes_on, is_cancelled, is_closed, is_destroyed };
 
 } // namespace
 
-TEMPLATE_TEST_CASE("a_receive_that_the_kernel_gives_up_for_no_reason_goes_on", "[linux]", EACH_PASSING) {
+LOCAL_TEST_CASE("a_receive_that_the_kernel_gives_up_for_no_reason_goes_on", "[linux]") {
     const then it = GENERATE(then::goes_on, then::is_cancelled, then::is_closed, then::is_destroyed);
     on_executor(task_work_mode::throughput, [it]() -> task<> { // else it receives ahead of the thief
-        auto pair = plain_connection<TestType>();
+        auto pair = plain_connection<over_any>();
         ::fcntl(pair.near.get(), F_SETFL, O_NONBLOCK);
-        auto stream = adopted<TestType>(pair.near);
-        robbed<typename TestType::stream> own{stream, pair.far, {}};
+        auto stream = adopted<over_any>(pair.near);
+        robbed<over_any::stream> own{stream, pair.far, {}};
         cancel_scope& here = co_await this_scope{};
         std::optional<task_group> group(std::in_place, here);
         group->spawn(own.receive(own));

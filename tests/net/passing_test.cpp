@@ -26,9 +26,9 @@ template <class Over> typename Over::stream stream_of(int descriptor) {
 
 } // namespace
 
-TEMPLATE_TEST_CASE("a_passed_descriptor_is_of_the_same_file_and_close_on_exec", "[linux]", EACH_PASSING) {
+LOCAL_TEST_CASE("a_passed_descriptor_is_of_the_same_file_and_close_on_exec", "[linux]") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected<TestType>();
+        auto pair = co_await connected<over_any>();
         auto pipe = made_pipe();
         const ino_t inode = inode_of(pipe.reading.get());
         const std::size_t sent = must(co_await pair.near.send_fd(pipe.reading.get(), "p"));
@@ -59,9 +59,9 @@ template <class Stream> task<result<std::size_t>> pass_back(Stream& near, Stream
 
 } // namespace
 
-TEMPLATE_TEST_CASE("operations_of_descriptors_compose_as_others_do", "[linux]", EACH_PASSING) {
+LOCAL_TEST_CASE("operations_of_descriptors_compose_as_others_do", "[linux]") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected<TestType>();
+        auto pair = co_await connected<over_any>();
         const std::size_t passed = must(co_await pass_back(pair.near, pair.far, 0));
         CHECK(passed == 1);
         const auto refused = co_await pass_back(pair.near, pair.far, -1);
@@ -69,10 +69,9 @@ TEMPLATE_TEST_CASE("operations_of_descriptors_compose_as_others_do", "[linux]", 
     });
 }
 
-TEMPLATE_TEST_CASE(
-    "a_descriptor_arrives_behind_what_was_sent_before_and_ahead_of_what_follows", "[linux]", EACH_PASSING) {
+LOCAL_TEST_CASE("a_descriptor_arrives_behind_what_was_sent_before_and_ahead_of_what_follows", "[linux]") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected<TestType>();
+        auto pair = co_await connected<over_any>();
         const auto pipe = made_pipe();
         must(co_await pair.near.write("one "sv));
         must(co_await pair.near.write("two "sv));
@@ -104,9 +103,9 @@ TEMPLATE_TEST_CASE(
     });
 }
 
-TEMPLATE_TEST_CASE("a_descriptor_is_sent_behind_a_flush_of_nothing", "[linux]", EACH_PASSING) {
+LOCAL_TEST_CASE("a_descriptor_is_sent_behind_a_flush_of_nothing", "[linux]") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected<TestType>();
+        auto pair = co_await connected<over_any>();
         const auto pipe = made_pipe();
         co_await scope([&](task_group& group) -> task<> {
             group.spawn([](auto& of) -> task<> { must(co_await of.flush()); }(pair.near));
@@ -121,10 +120,9 @@ TEMPLATE_TEST_CASE("a_descriptor_is_sent_behind_a_flush_of_nothing", "[linux]", 
     });
 }
 
-TEMPLATE_TEST_CASE(
-    "several_descriptors_pass_with_one_message_and_what_has_no_room_is_closed", "[linux]", EACH_PASSING) {
+LOCAL_TEST_CASE("several_descriptors_pass_with_one_message_and_what_has_no_room_is_closed", "[linux]") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected<TestType>();
+        auto pair = co_await connected<over_any>();
         const auto pipe = made_pipe();
         const int three[] = {pipe.reading.get(), pipe.writing.get(), pipe.reading.get()};
         std::array<char, 8> memory{};
@@ -152,10 +150,9 @@ TEMPLATE_TEST_CASE(
     });
 }
 
-TEMPLATE_TEST_CASE(
-    "descriptors_that_cannot_be_sent_are_the_error_of_their_message_alone", "[linux]", EACH_PASSING) {
+LOCAL_TEST_CASE("descriptors_that_cannot_be_sent_are_the_error_of_their_message_alone", "[linux]") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected<TestType>();
+        auto pair = co_await connected<over_any>();
         const auto pipe = made_pipe();
         auto closed = made_pipe();
         const int number = closed.reading.get();
@@ -220,9 +217,9 @@ TEMPLATE_TEST_CASE("a_large_message_brings_its_descriptor_once", "[linux]", over
     });
 }
 
-TEMPLATE_TEST_CASE("a_peer_is_known_by_its_process_and_user", "[linux]", EACH_PASSING) {
+LOCAL_TEST_CASE("a_peer_is_known_by_its_process_and_user", "[linux]") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected<TestType>();
+        auto pair = co_await connected<over_any>();
         const credentials peer = must(pair.far.peer_credentials());
         CHECK(peer.process == ::getpid());
         CHECK(peer.user == ::getuid());
@@ -282,13 +279,12 @@ template <class Over> int take_all_in_a_child(int descriptor, ino_t inode, task_
 
 } // namespace
 
-TEMPLATE_TEST_CASE(
-    "descriptors_pass_between_processes_ten_thousand_times_and_none_is_left", "[linux]", EACH_PASSING) {
+LOCAL_TEST_CASE("descriptors_pass_between_processes_ten_thousand_times_and_none_is_left", "[linux]") {
     const task_work_mode mode = GENERATE(both_modes());
     const std::size_t before = open_descriptors();
     {
         int ends[2] = {-1, -1};
-        REQUIRE(::socketpair(AF_UNIX, TestType::stream::kind.type | SOCK_CLOEXEC, 0, ends) == 0);
+        REQUIRE(::socketpair(AF_UNIX, over_any::stream::kind.type | SOCK_CLOEXEC, 0, ends) == 0);
         owned_descriptor near(ends[0]);
         owned_descriptor far(ends[1]);
         auto passed = made_pipe();
@@ -300,7 +296,7 @@ TEMPLATE_TEST_CASE(
             near.reset();
             int took = -1;
             try {
-                took = take_all_in_a_child<TestType>(far.take(), inode_of(passed.reading.get()), mode);
+                took = take_all_in_a_child<over_any>(far.take(), inode_of(passed.reading.get()), mode);
             } catch (...) { // the rest of this test is the parent's
             }
             [[maybe_unused]] const ssize_t written = ::write(report.writing.get(), &took, sizeof took);
@@ -310,7 +306,7 @@ TEMPLATE_TEST_CASE(
         report.writing.reset();
         tally counted;
         on_executor(mode, [&]() -> task<> {
-            auto stream = stream_of<TestType>(near.take());
+            auto stream = stream_of<over_any>(near.take());
             std::minstd_rand random(2);
             for (int round = 0; round < passes; ++round)
                 co_await in_a_moment(random, [&] { return pass_one(stream, passed.reading.get(), counted); });

@@ -12,8 +12,6 @@
 
 namespace chainring::test {
 
-#define EACH_PASSING chainring::test::over_unix, chainring::test::over_seqpacket
-
 struct pipe_to_pass {
     owned_descriptor reading;
     owned_descriptor writing;

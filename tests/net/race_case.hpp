@@ -133,15 +133,20 @@ template <class... Cases> cases each() {
     return {.all = {[] { return std::make_unique<Cases>(); }...}};
 }
 
-template <template <class> class Case> cases over_each_connection() {
-    return each<Case<over_tcp>, Case<over_unix>, Case<over_seqpacket>>();
+// One case, over each of some. Its rounds are over before another case is made.
+template <class Case, class... Over> cases over_each() {
+    return {.all = {[] {
+                over_any::stands_for<Over>();
+                return std::make_unique<Case>();
+            }...}};
+}
+template <class Case> cases over_each_connection() {
+    return over_each<Case, over_tcp, over_unix, over_seqpacket>();
 }
 
-template <class Over> inline constexpr bool carries_bytes = Over::stream::kind.type == SOCK_STREAM;
-
 // A stream with a small socket, and its peer.
-template <class Over> task<stream_and_peer<Over>> pair_for_a_race() {
-    co_return co_await connected_to_plain<Over>(4096);
+inline task<stream_and_peer<over_any>> pair_for_a_race() {
+    co_return co_await connected_to_plain<over_any>(4096);
 }
 
 // How many bytes are `x`, behind dots that have filled the socket. Not counted one by one: without optimization that would take

@@ -11,21 +11,21 @@
 namespace chainring::test {
 
 // Of a stream, and of the messages on it.
-template <class Over> struct framed_and_peer {
-    explicit framed_and_peer(stream_and_peer<Over>&& connected)
+struct framed_and_peer {
+    explicit framed_and_peer(stream_and_peer<over_any>&& connected)
         : pair(std::move(connected)) {}
 
-    stream_and_peer<Over> pair;
+    stream_and_peer<over_any> pair;
     delimited lines{"\n", 100'000};
-    framed<typename Over::stream, delimited> link{pair.stream, lines};
+    framed<over_any::stream, delimited> link{pair.stream, lines};
 };
 
 enum class reads_by { message, some, peek, skip, framed };
 
 // The peer sends a line, of which a part may have arrived before. What is not read is there for the next read.
-template <class Over, reads_by way> class reads_a_line final : public race_case {
+template <reads_by way> class reads_a_line final : public race_case {
     task<> prepare() override {
-        if (!over_) over_.emplace(co_await pair_for_a_race<Over>());
+        if (!over_) over_.emplace(co_await pair_for_a_race());
         read_ = 0;
         if (++round_ % 2 == 0) CHECK(over_->pair.peer.send("x"));
         rest_ = round_ % 2 == 0 ? "yz\n" : "xyz\n";
@@ -66,17 +66,17 @@ template <class Over, reads_by way> class reads_a_line final : public race_case 
         over_.reset();
         co_return;
     }
-    std::optional<framed_and_peer<Over>> over_;
+    std::optional<framed_and_peer> over_;
     unsigned round_ = 0;
     std::size_t read_ = 0; // bytes of the line
     std::string_view rest_;
 };
 
 // More than the socket takes. Whole messages arrive, or the stream is broken.
-template <class Over, bool buffered> class sends_a_line final : public race_case {
+template <bool buffered> class sends_a_line final : public race_case {
     task<> prepare() override {
         if (over_) co_return;
-        over_.emplace(co_await pair_for_a_race<Over>());
+        over_.emplace(co_await pair_for_a_race());
         over_->pair.stream.set_send_marks({.high_bytes = 1, .low_bytes = 0});
         sent_ = arrived_ = 0;
     }
@@ -124,16 +124,16 @@ template <class Over, bool buffered> class sends_a_line final : public race_case
     }
     static constexpr std::size_t on_the_wire = 12'001;
     const std::string text_ = std::string(on_the_wire - 1, 'x');
-    std::optional<framed_and_peer<Over>> over_;
+    std::optional<framed_and_peer> over_;
     std::size_t sent_ = 0; // messages
     std::size_t arrived_ = 0;
 };
 
 template <reads_by way> cases reading_lines() {
-    return each<reads_a_line<over_tcp, way>, reads_a_line<over_unix, way>>();
+    return over_each<reads_a_line<way>, over_tcp, over_unix>();
 }
 template <bool buffered> cases sending_lines() {
-    return each<sends_a_line<over_tcp, buffered>, sends_a_line<over_unix, buffered>>();
+    return over_each<sends_a_line<buffered>, over_tcp, over_unix>();
 }
 
 } // namespace chainring::test

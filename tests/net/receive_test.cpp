@@ -41,7 +41,7 @@ template <class Over> task<> arm(stream_and_peer<Over>& pair) {
 TRANSPORT_TEST_CASE("a_receive_waits_for_the_first_bytes") {
     const bool lease = GENERATE(true, false);
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>();
+        auto pair = co_await connected_to_plain<over_any>();
         received got;
         co_await scope([&](task_group& group) -> task<> {
             group.spawn(receive_either(lease, pair.stream, got));
@@ -55,7 +55,7 @@ TRANSPORT_TEST_CASE("a_receive_waits_for_the_first_bytes") {
 
 TRANSPORT_TEST_CASE("a_receive_with_a_deadline_takes_what_is_there_already") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>();
+        auto pair = co_await connected_to_plain<over_any>();
         co_await arm(pair);
         REQUIRE(pair.peer.send("second"));
         co_await settle(); // it has been received, and nobody has taken it
@@ -74,7 +74,7 @@ TRANSPORT_TEST_CASE("a_receive_with_a_deadline_takes_what_is_there_already") {
 
 TRANSPORT_TEST_CASE("a_lease_holds_at_most_one_block") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>();
+        auto pair = co_await connected_to_plain<over_any>();
         const std::string text = random_text(10'000, 1);
         CHECK(pair.peer.send(text));
         std::string all;
@@ -90,7 +90,7 @@ TRANSPORT_TEST_CASE("a_lease_holds_at_most_one_block") {
 
 TRANSPORT_TEST_CASE("bytes_are_received_straight_into_memory_or_copied_into_it") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>();
+        auto pair = co_await connected_to_plain<over_any>();
         received got;
         CHECK(pair.peer.send("straight"));
         co_await receive_into_one(pair.stream, got);
@@ -111,7 +111,7 @@ TRANSPORT_TEST_CASE("bytes_are_received_straight_into_memory_or_copied_into_it")
 
 TRANSPORT_TEST_CASE("while_bytes_are_received_into_memory_no_second_receive_begins") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>();
+        auto pair = co_await connected_to_plain<over_any>();
         received got;
         co_await scope([&](task_group& group) -> task<> {
             group.spawn(receive_into_one(pair.stream, got));
@@ -128,7 +128,7 @@ TRANSPORT_TEST_CASE("while_bytes_are_received_into_memory_no_second_receive_begi
 
 TRANSPORT_TEST_CASE("nothing_is_received_into_no_memory_at_once") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>();
+        auto pair = co_await connected_to_plain<over_any>();
         const std::size_t before = must(co_await pair.stream.receive_into({}));
         CHECK(before == 0);
         co_await arm(pair);
@@ -145,7 +145,7 @@ TRANSPORT_TEST_CASE("nothing_is_received_into_no_memory_at_once") {
 
 TRANSPORT_TEST_CASE("a_block_taken_in_part_yields_its_rest_to_the_next_receive") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>();
+        auto pair = co_await connected_to_plain<over_any>();
         co_await arm(pair);
         received got;
         CHECK(pair.peer.send("abcdef"));
@@ -158,7 +158,7 @@ TRANSPORT_TEST_CASE("a_block_taken_in_part_yields_its_rest_to_the_next_receive")
 
 TRANSPORT_TEST_CASE("random_mixtures_of_both_receives_lose_no_byte") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected<over_either>(4096);
+        auto pair = co_await connected<over_any>(4096);
         const std::string text = random_text(500'000, 3);
         std::minstd_rand random(5);
         std::string all;
@@ -184,7 +184,7 @@ TRANSPORT_TEST_CASE("random_mixtures_of_both_receives_lose_no_byte") {
 TRANSPORT_TEST_CASE("the_end_of_the_stream_is_told_every_time") {
     const bool armed = GENERATE(true, false);
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>();
+        auto pair = co_await connected_to_plain<over_any>();
         if (armed) co_await arm(pair);
         CHECK(pair.peer.send("last"));
         pair.peer.close();
@@ -224,7 +224,7 @@ TRANSPORT_TEST_CASE("a_second_reader_is_told_that_the_stream_is_busy") {
     const bool second_leases = GENERATE(true, false);
     const bool armed = GENERATE(true, false);
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>();
+        auto pair = co_await connected_to_plain<over_any>();
         if (armed) co_await arm(pair);
         received first;
         received second;
@@ -245,7 +245,7 @@ TRANSPORT_TEST_CASE("a_second_reader_cannot_steal_what_the_first_was_already_tol
     const bool first_leases = GENERATE(true, false);
     const bool second_leases = GENERATE(true, false);
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>();
+        auto pair = co_await connected_to_plain<over_any>();
         co_await arm(pair);
         received first;
         received second;
@@ -269,7 +269,7 @@ TRANSPORT_TEST_CASE("a_cancelled_receive_loses_no_bytes") {
     const bool lease = GENERATE(true, false);
     const bool armed = GENERATE(true, false);
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>();
+        auto pair = co_await connected_to_plain<over_any>();
         if (armed) co_await arm(pair);
         received got;
         co_await scope([&](task_group& group) -> task<> {
@@ -286,7 +286,7 @@ TRANSPORT_TEST_CASE("a_cancelled_receive_loses_no_bytes") {
 TRANSPORT_TEST_CASE("bytes_that_arrive_while_a_receive_is_cancelled_are_its_result_or_the_next_ones") {
     const bool lease = GENERATE(true, false);
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>();
+        auto pair = co_await connected_to_plain<over_any>();
         received got;
         co_await scope([&](task_group& group) -> task<> {
             group.spawn(receive_either(lease, pair.stream, got));
@@ -307,11 +307,11 @@ TRANSPORT_TEST_CASE("a_receive_on_a_closed_stream_says_so") {
     const bool lease = GENERATE(true, false);
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
         received got;
-        over_either::stream unconnected;
+        over_any::stream unconnected;
         co_await receive_either(lease, unconnected, got);
         CHECK(got.error == errc::closed);
 
-        auto pair = co_await connected_to_plain<over_either>();
+        auto pair = co_await connected_to_plain<over_any>();
         co_await arm(pair);
         CHECK(pair.peer.send("unread"));
         co_await settle();
@@ -326,7 +326,7 @@ TRANSPORT_TEST_CASE("closing_a_stream_ends_the_receive_that_waits_on_it") {
     const bool armed = GENERATE(true, false);
     const bool in_flight = GENERATE(true, false);
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>();
+        auto pair = co_await connected_to_plain<over_any>();
         if (armed) co_await arm(pair);
         received got;
         co_await scope([&](task_group& group) -> task<> {
@@ -342,13 +342,13 @@ TRANSPORT_TEST_CASE("destroying_a_stream_ends_the_receive_that_waits_on_it") {
     const bool lease = GENERATE(true, false);
     const bool armed = GENERATE(true, false);
     on_executor(GENERATE(both_modes()), [&]() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>();
+        auto pair = co_await connected_to_plain<over_any>();
         if (armed) co_await arm(pair);
         received got;
         co_await scope([&](task_group& group) -> task<> {
             group.spawn(receive_either(lease, pair.stream, got));
             co_await settle();
-            [[maybe_unused]] const over_either::stream dying = std::move(pair.stream);
+            [[maybe_unused]] const over_any::stream dying = std::move(pair.stream);
         });
         CHECK(got.error == errc::closed);
     });
@@ -359,7 +359,7 @@ TRANSPORT_TEST_CASE("a_cancelled_receive_may_resume_after_its_connection_is_gone
     executor_options options = options_for(GENERATE(both_modes()));
     options.budget = 1; // so that the cancelled task has to wait for its turn
     on_executor(options, [&]() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>();
+        auto pair = co_await connected_to_plain<over_any>();
         co_await arm(pair);
         received got;
         bool going_on = false;
@@ -374,7 +374,7 @@ TRANSPORT_TEST_CASE("a_cancelled_receive_may_resume_after_its_connection_is_gone
                 for (int task = 0; task < 10; ++task) group.spawn(keep_busy());
                 inner.cancel();
                 {
-                    [[maybe_unused]] const over_either::stream dying = std::move(pair.stream);
+                    [[maybe_unused]] const over_any::stream dying = std::move(pair.stream);
                 }
                 co_await until_at_turn_begin(
                     [&] { return executor::current()->stats().pending_closes == 0; });
@@ -388,8 +388,8 @@ TRANSPORT_TEST_CASE("a_cancelled_receive_may_resume_after_its_connection_is_gone
 TRANSPORT_TEST_CASE("a_reader_that_stops_reading_stops_the_kernel_too") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         executor& home = *executor::current();
-        auto pair = co_await connected_to_plain<over_either>();
-        auto other = co_await connected_to_plain<over_either>();
+        auto pair = co_await connected_to_plain<over_any>();
+        auto other = co_await connected_to_plain<over_any>();
         co_await arm(pair);
         CHECK(home.stats().operations_in_flight == 1);
 

@@ -7,7 +7,7 @@ using namespace std::literals;
 
 TRANSPORT_TEST_CASE("a_cancelled_release_waits_no_longer_and_has_the_descriptor") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await adopted_pair<over_either>(4096);
+        auto pair = co_await adopted_pair<over_any>(4096);
         co_await congest(pair);
         must(co_await pair.stream.write("never read"sv));
         result<released_stream> released;
@@ -37,7 +37,7 @@ TEST_CASE("a_deadline_of_a_release_is_a_cancellation_with_the_descriptor") {
 
 TRANSPORT_TEST_CASE("a_release_that_is_cancelled_before_it_begins_changes_nothing") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await adopted_pair<over_either>();
+        auto pair = co_await adopted_pair<over_any>();
         result<released_stream> released;
         co_await scope([&](task_group& group) -> task<> {
             group.spawn(release_into(pair.stream, 1h, released));
@@ -50,10 +50,9 @@ TRANSPORT_TEST_CASE("a_release_that_is_cancelled_before_it_begins_changes_nothin
     });
 }
 
-TEMPLATE_TEST_CASE(
-    "who_receives_is_told_that_this_side_has_closed_and_what_comes_is_kept", "", EACH_CONNECTION) {
+CONNECTION_TEST_CASE("who_receives_is_told_that_this_side_has_closed_and_what_comes_is_kept") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await adopted_pair<TestType>();
+        auto pair = co_await adopted_pair<over_any>();
         outcome received;
         result<released_stream> released;
         co_await scope([&](task_group& group) -> task<> {
@@ -65,7 +64,7 @@ TEMPLATE_TEST_CASE(
         REQUIRE(released);
         if (received.error) {
             CHECK(received.error == errc::closed);
-            auto again = adopted_again<TestType>(*released);
+            auto again = adopted_again<over_any>(*released);
             co_await expect(again, "too late for it");
         } else {
             CHECK(released->received.empty());
@@ -73,10 +72,10 @@ TEMPLATE_TEST_CASE(
     });
 }
 
-TEMPLATE_TEST_CASE("who_receives_into_memory_gets_what_the_kernel_gave_to_it", "", EACH_CONNECTION) {
+CONNECTION_TEST_CASE("who_receives_into_memory_gets_what_the_kernel_gave_to_it") {
     const bool sends = GENERATE(false, true);
     on_executor(GENERATE(both_modes()), [sends]() -> task<> {
-        auto pair = co_await adopted_pair<TestType>();
+        auto pair = co_await adopted_pair<over_any>();
         std::array<std::byte, 16> memory{};
         result<std::size_t> received;
         result<released_stream> released;
@@ -94,7 +93,7 @@ TEMPLATE_TEST_CASE("who_receives_into_memory_gets_what_the_kernel_gave_to_it", "
             CHECK(released->received.empty());
         } else {
             CHECK(received.error() == errc::closed);
-            auto again = adopted_again<TestType>(*released);
+            auto again = adopted_again<over_any>(*released);
             if (sends) co_await expect(again, "there");
         }
     });
@@ -102,7 +101,7 @@ TEMPLATE_TEST_CASE("who_receives_into_memory_gets_what_the_kernel_gave_to_it", "
 
 TRANSPORT_TEST_CASE("a_stream_is_released_once") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await adopted_pair<over_either>(4096);
+        auto pair = co_await adopted_pair<over_any>(4096);
         co_await congest(pair);
         must(co_await pair.stream.write("queued"sv));
         result<released_stream> released;
@@ -125,14 +124,14 @@ TRANSPORT_TEST_CASE("a_stream_is_released_once") {
         CHECK_FALSE(released->error);
         const auto after = co_await pair.stream.release();
         CHECK(error_of(after) == errc::closed);
-        const auto of_nothing = co_await over_either::stream().release();
+        const auto of_nothing = co_await over_any::stream().release();
         CHECK(error_of(of_nothing) == errc::closed);
     });
 }
 
 TRANSPORT_TEST_CASE("an_abort_ends_a_release") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await adopted_pair<over_either>(4096);
+        auto pair = co_await adopted_pair<over_any>(4096);
         co_await congest(pair);
         must(co_await pair.stream.write("queued"sv));
         result<released_stream> released;
@@ -143,14 +142,14 @@ TRANSPORT_TEST_CASE("an_abort_ends_a_release") {
         });
         CHECK(error_of(released) == errc::closed);
         co_await until([] { return executor::current()->stats().pending_closes == 0; });
-        if (over_either::tcp) CHECK(how_it_ended(pair.peer) == ECONNRESET);
+        if (over_any::tcp) CHECK(how_it_ended(pair.peer) == ECONNRESET);
     });
 }
 
 TRANSPORT_TEST_CASE("a_release_that_is_destroyed_closes") {
     const bool congested = GENERATE(false, true);
     on_executor(GENERATE(both_modes()), [congested]() -> task<> {
-        auto pair = co_await adopted_pair<over_either>(4096);
+        auto pair = co_await adopted_pair<over_any>(4096);
         CHECK(pair.peer.send("x"));
         co_await expect(pair.stream, "x");
         CHECK(pair.peer.send("unread"));
@@ -176,7 +175,7 @@ TRANSPORT_TEST_CASE("a_release_that_is_destroyed_closes") {
 
 TRANSPORT_TEST_CASE("a_release_outlives_its_stream") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await adopted_pair<over_either>(4096);
+        auto pair = co_await adopted_pair<over_any>(4096);
         co_await congest(pair);
         must(co_await pair.stream.write("queued"sv));
         result<released_stream> released;
@@ -192,7 +191,7 @@ TRANSPORT_TEST_CASE("a_release_outlives_its_stream") {
             });
         });
         CHECK_FALSE(released->error);
-        auto again = adopted_again<over_either>(*released);
+        auto again = adopted_again<over_any>(*released);
         CHECK(pair.peer.send("still connected"));
         co_await expect(again, "still connected");
     });

@@ -5,21 +5,21 @@ using namespace chainring;
 using namespace chainring::test;
 using namespace std::literals;
 
-TEMPLATE_TEST_CASE("a_released_listener_goes_on_listening_and_loses_no_connection", "", EACH_CONNECTION) {
+CONNECTION_TEST_CASE("a_released_listener_goes_on_listening_and_loses_no_connection") {
     const bool into_direct = GENERATE(false, true);
     executor_options options = options_for(GENERATE(both_modes()));
     options.direct_descriptors = 8;
     on_executor(options, [into_direct]() -> task<> {
-        constexpr int type = TestType::stream::kind.type;
-        auto listener = must(TestType::listener::bind(
-            TestType::somewhere(), {.socket = {}, .direct_descriptors = into_direct}));
+        const int type = over_any::stream::kind.type;
+        auto listener = must(over_any::listener::bind(
+            over_any::somewhere(), {.socket = {}, .direct_descriptors = into_direct}));
         const endpoint at = must(listener.local());
         std::vector<plain_socket> peers;
         const auto connect = [&](std::string_view text) {
             peers.push_back(plain_socket::connected_to(at, 0, type));
             CHECK(peers.back().send(text));
         };
-        std::optional<connection_stream<typename TestType::stream>> all(listener);
+        std::optional<connection_stream<over_any::stream>> all(listener);
         connect("first");
         {
             auto first = must(co_await all->next());
@@ -40,7 +40,7 @@ TEMPLATE_TEST_CASE("a_released_listener_goes_on_listening_and_loses_no_connectio
         });
         CHECK(told.error == errc::closed);
 
-        auto again = must(TestType::listener::adopt(std::move(released.descriptor)));
+        auto again = must(over_any::listener::adopt(std::move(released.descriptor)));
         while (released.accepted.size() < 4) {
             auto next = must(co_await again.accept());
             released.accepted.push_back(std::move(next));
@@ -53,9 +53,9 @@ TEMPLATE_TEST_CASE("a_released_listener_goes_on_listening_and_loses_no_connectio
 
 TRANSPORT_TEST_CASE("who_accepts_from_a_released_listener_is_told") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto listener = must(over_either::listener::bind(over_either::somewhere()));
+        auto listener = must(over_any::listener::bind(over_any::somewhere()));
         outcome told;
-        std::optional<released_listener<over_either::stream>> released;
+        std::optional<released_listener<over_any::stream>> released;
         co_await scope([&](task_group& group) -> task<> {
             group.spawn(accept_one(listener, told));
             co_await settle();
@@ -82,7 +82,7 @@ TEST_CASE("a_released_unix_listener_keeps_its_path", "[linux]") {
 
 TRANSPORT_TEST_CASE("a_release_of_a_listener_that_is_destroyed_closes_it") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto listener = must(over_either::listener::bind(over_either::somewhere()));
+        auto listener = must(over_any::listener::bind(over_any::somewhere()));
         const auto all = listener.connections();
         co_await settle();
         const plain_socket peer = plain_socket::connected_to(must(listener.local()));

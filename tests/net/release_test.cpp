@@ -6,10 +6,9 @@ using namespace chainring;
 using namespace chainring::test;
 using namespace std::literals;
 
-TEMPLATE_TEST_CASE(
-    "a_released_descriptor_goes_on_with_all_that_was_received_and_not_taken", "", EACH_CONNECTION) {
+CONNECTION_TEST_CASE("a_released_descriptor_goes_on_with_all_that_was_received_and_not_taken") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await adopted_pair<TestType>();
+        auto pair = co_await adopted_pair<over_any>();
         CHECK(pair.peer.send("taken"));
         co_await expect(pair.stream, "taken"); // the receive stays armed
         CHECK(pair.peer.send("one"));
@@ -21,13 +20,13 @@ TEMPLATE_TEST_CASE(
         CHECK_FALSE(released.error);
         CHECK(released.unsent.empty());
         CHECK(concatenated(texts_of(released.received)) == "onetwo");
-        if (TestType::stream::kind.type != SOCK_STREAM)
+        if (!over_any::carries_bytes())
             CHECK(texts_of(released.received) == std::vector<std::string>{"one", "two"});
         const std::string written = co_await read_plain(pair.peer, 7);
         CHECK(written == "written");
 
         CHECK(pair.peer.send("three"));
-        auto again = adopted_again<TestType>(released);
+        auto again = adopted_again<over_any>(released);
         co_await expect(again, "onetwothree");
         co_await send_all(again, "answer");
         const std::string answer = co_await read_plain(pair.peer, 6);
@@ -38,7 +37,7 @@ TEMPLATE_TEST_CASE(
 
 TRANSPORT_TEST_CASE("what_was_taken_in_part_is_handed_over_from_there") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await adopted_pair<over_either>();
+        auto pair = co_await adopted_pair<over_any>();
         CHECK(pair.peer.send("x"));
         co_await expect(pair.stream, "x");
         CHECK(pair.peer.send("headbody"));
@@ -46,14 +45,14 @@ TRANSPORT_TEST_CASE("what_was_taken_in_part_is_handed_over_from_there") {
         const std::size_t size = must(co_await pair.stream.receive_into(head));
         CHECK(size == 4);
         auto released = must(co_await pair.stream.release());
-        auto again = adopted_again<over_either>(released);
+        auto again = adopted_again<over_any>(released);
         co_await expect(again, "body");
     });
 }
 
-TEMPLATE_TEST_CASE("a_peer_notices_nothing_of_a_release", "", EACH_CONNECTION) {
+CONNECTION_TEST_CASE("a_peer_notices_nothing_of_a_release") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await adopted_pair<TestType>();
+        auto pair = co_await adopted_pair<over_any>();
         CHECK(pair.peer.send("x"));
         co_await expect(pair.stream, "x");
         auto released = must(co_await pair.stream.release());
@@ -69,10 +68,9 @@ TEMPLATE_TEST_CASE("a_peer_notices_nothing_of_a_release", "", EACH_CONNECTION) {
     });
 }
 
-TEMPLATE_TEST_CASE(
-    "what_cannot_be_sent_within_the_limit_is_reported", "", over_tcp, over_unix, over_seqpacket) {
+CONNECTION_TEST_CASE("what_cannot_be_sent_within_the_limit_is_reported") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await adopted_pair<TestType>(4096);
+        auto pair = co_await adopted_pair<over_any>(4096);
         const std::size_t dots = co_await congest(pair);
         result<released_stream> released;
         outcome sent;
@@ -87,9 +85,9 @@ TEMPLATE_TEST_CASE(
         CHECK(released->error == errc::timed_out);
         CHECK(sent.error == errc::closed);
         CHECK(concatenated(texts_of(released->unsent)) == "firstsecond");
-        if (TestType::stream::kind.type != SOCK_STREAM) CHECK(released->unsent.size() == 2);
+        if (!over_any::carries_bytes()) CHECK(released->unsent.size() == 2);
 
-        auto again = adopted_again<TestType>(*released);
+        auto again = adopted_again<over_any>(*released);
         for (auto& each : released->unsent) must(co_await again.write(std::move(each)));
         std::string wire;
         co_await until([&] {
@@ -103,7 +101,7 @@ TEMPLATE_TEST_CASE(
 TRANSPORT_TEST_CASE("the_rest_of_a_message_that_is_partly_on_the_wire_is_handed_over") {
     const bool written = GENERATE(false, true);
     on_executor(GENERATE(both_modes()), [written]() -> task<> {
-        auto pair = co_await adopted_pair<over_either>(65'536);
+        auto pair = co_await adopted_pair<over_any>(65'536);
         const std::string large = random_text(1'000'000, 7);
         pair.stream.set_send_marks({.high_bytes = 2'000'000});
         result<released_stream> released;
@@ -122,7 +120,7 @@ TRANSPORT_TEST_CASE("the_rest_of_a_message_that_is_partly_on_the_wire_is_handed_
         REQUIRE(released->unsent.size() == 1);
         CHECK(released->unsent.front().size() < large.size());
 
-        auto again = adopted_again<over_either>(*released);
+        auto again = adopted_again<over_any>(*released);
         again.set_send_marks({.high_bytes = 2'000'000});
         must(co_await again.write(std::move(released->unsent.front())));
         std::string wire;
@@ -134,9 +132,9 @@ TRANSPORT_TEST_CASE("the_rest_of_a_message_that_is_partly_on_the_wire_is_handed_
     });
 }
 
-TEMPLATE_TEST_CASE("the_end_of_the_peer_is_there_for_the_next_owner", "", EACH_CONNECTION) {
+CONNECTION_TEST_CASE("the_end_of_the_peer_is_there_for_the_next_owner") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await adopted_pair<TestType>();
+        auto pair = co_await adopted_pair<over_any>();
         CHECK(pair.peer.send("last"));
         pair.peer.close();
         co_await expect(pair.stream, "last");
@@ -171,8 +169,8 @@ TRANSPORT_TEST_CASE("a_direct_descriptor_becomes_an_ordinary_one") {
     executor_options options = options_for(GENERATE(both_modes()));
     options.direct_descriptors = 4;
     on_executor(options, []() -> task<> {
-        auto listener = must(over_either::listener::bind(
-            over_either::somewhere(), {.socket = {}, .direct_descriptors = true}));
+        auto listener =
+            must(over_any::listener::bind(over_any::somewhere(), {.socket = {}, .direct_descriptors = true}));
         const plain_socket peer = plain_socket::connected_to(must(listener.local()));
         auto stream = must(co_await listener.accept());
         CHECK(peer.send("x"));
@@ -183,7 +181,7 @@ TRANSPORT_TEST_CASE("a_direct_descriptor_becomes_an_ordinary_one") {
         auto released = must(co_await stream.release());
         must(co_await listener.close());
         CHECK(executor::current()->direct_descriptors().claimed() == 0);
-        auto again = adopted_again<over_either>(released);
+        auto again = adopted_again<over_any>(released);
         CHECK(again.native_handle() >= 0);
         co_await expect(again, "unread");
         co_await send_all(again, " by both");

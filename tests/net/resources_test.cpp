@@ -62,7 +62,7 @@ template <class Over> unsigned exchange_one_message(unsigned clients, const endp
 
 TRANSPORT_TEST_CASE("clients_that_are_killed_in_the_middle_of_a_message_leave_nothing_behind", "[linux]") {
     constexpr unsigned clients = 60;
-    with_echo_server<over_either>(GENERATE(both_modes()), clients, [](endpoint at) -> task<> {
+    with_echo_server<over_any>(GENERATE(both_modes()), clients, [](endpoint at) -> task<> {
         std::vector<plain_socket> connected;
         for (unsigned client = 0; client < clients; ++client) {
             connected.push_back(plain_socket::connected_to(at, 4096));
@@ -82,17 +82,17 @@ TRANSPORT_TEST_CASE("clients_that_are_killed_in_the_middle_of_a_message_leave_no
 
 TRANSPORT_TEST_CASE("many_connections_come_and_go", "[linux]") {
     const auto mode = GENERATE(both_modes());
-    const bool quick = optimized && over_either::tcp && mode == task_work_mode::throughput;
+    const bool quick = optimized && over_any::tcp && mode == task_work_mode::throughput;
     unsigned clients = quick ? 100'000 : 2'000;
-    with_echo_server<over_either>(mode, clients, [clients](endpoint at) -> task<> {
-        auto exchanges = [count = clients, at] { return exchange_one_message<over_either>(count, at); };
+    with_echo_server<over_any>(mode, clients, [clients](endpoint at) -> task<> {
+        auto exchanges = [count = clients, at] { return exchange_one_message<over_any>(count, at); };
         const unsigned right = must(co_await offload(std::move(exchanges)));
         CHECK(right == clients);
     });
 }
 
 TRANSPORT_TEST_CASE("a_client_that_never_reads_suspends_its_writer_and_nobody_else", "[linux]") {
-    with_echo_server<over_either>(GENERATE(both_modes()), 2, [](endpoint at) -> task<> {
+    with_echo_server<over_any>(GENERATE(both_modes()), 2, [](endpoint at) -> task<> {
         const plain_socket deaf = plain_socket::connected_to(at, 4096);
         executor& home = *executor::current();
         std::size_t sent = 0;
@@ -133,7 +133,7 @@ TRANSPORT_TEST_CASE("clients_that_send_and_never_read_lock_nobody_out_of_the_poo
         home.run([](executor& running, std::uint32_t base) -> task<> {
             listen_options little;
             little.socket.send_buffer = 16'384; // soon full
-            auto listener = must(over_either::listener::bind(over_either::somewhere(), little));
+            auto listener = must(over_any::listener::bind(over_any::somewhere(), little));
             const endpoint at = must(listener.local());
             unsigned ended = 0;
             const auto serve = [&](task_group& sessions) -> task<> {
@@ -183,9 +183,9 @@ TRANSPORT_TEST_CASE("a_burst_that_is_larger_than_the_pool_arrives_whole") {
         executor& home = *executor::current();
         constexpr std::size_t clients = 4;
         const std::string burst = random_text(20'000, 1);
-        std::vector<stream_and_peer<over_either>> pairs;
+        std::vector<stream_and_peer<over_any>> pairs;
         for (std::size_t client = 0; client < clients; ++client) {
-            pairs.push_back(co_await connected_to_plain<over_either>());
+            pairs.push_back(co_await connected_to_plain<over_any>());
             CHECK(pairs.back().peer.send(burst));
         }
         std::size_t right = 0;
@@ -211,8 +211,8 @@ TRANSPORT_TEST_CASE("a_connection_takes_one_block_at_a_time_while_the_pool_has_g
     options.buffers.block_size = 64;
     on_executor(options, []() -> task<> {
         const buffer_pool& pool = executor::current()->buffers();
-        auto keeper = co_await connected_to_plain<over_either>();
-        auto greedy = co_await connected_to_plain<over_either>();
+        auto keeper = co_await connected_to_plain<over_any>();
+        auto greedy = co_await connected_to_plain<over_any>();
         std::vector<buffer> kept;
         while (kept.size() < 5) {
             CHECK(keeper.peer.send("kept"));
@@ -245,9 +245,9 @@ TRANSPORT_TEST_CASE("a_pool_whose_leases_are_kept_refuses_nobody_for_good", "[li
         executor home(options);
         home.run([](executor& running, bool elsewhere) -> task<> {
             constexpr std::size_t clients = 5;
-            std::vector<stream_and_peer<over_either>> pairs;
+            std::vector<stream_and_peer<over_any>> pairs;
             for (std::size_t client = 0; client < clients; ++client)
-                pairs.push_back(co_await connected_to_plain<over_either>());
+                pairs.push_back(co_await connected_to_plain<over_any>());
 
             // One reader keeps every block.
             std::vector<buffer> kept;
@@ -295,7 +295,7 @@ TRANSPORT_TEST_CASE("a_pool_whose_leases_are_kept_refuses_nobody_for_good", "[li
 TRANSPORT_TEST_CASE("leases_are_reported_by_the_descriptor_that_their_bytes_came_from") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         executor& home = *executor::current();
-        auto pair = co_await connected_to_plain<over_either>();
+        auto pair = co_await connected_to_plain<over_any>();
         std::vector<buffer> kept;
         for (int at = 0; at < 2; ++at) {
             CHECK(pair.peer.send("kept"));
@@ -319,7 +319,7 @@ TRANSPORT_TEST_CASE("a_block_that_comes_home_wakes_a_sleeping_executor", "[linux
     executor_options options = options_for(GENERATE(both_modes()));
     options.buffers.blocks = options.buffers.most_blocks = 1;
     on_executor(options, [&]() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>();
+        auto pair = co_await connected_to_plain<over_any>();
         CHECK(pair.peer.send("kept"));
         std::optional<buffer> kept = must(co_await pair.stream.receive());
         CHECK(pair.peer.send("later"));
@@ -343,9 +343,9 @@ TRANSPORT_TEST_CASE("an_idle_connection_that_was_fed_leaves_the_block_to_others"
     executor_options options = options_for(GENERATE(both_modes()));
     options.buffers.blocks = options.buffers.most_blocks = 1;
     on_executor(options, []() -> task<> {
-        auto keeper = co_await connected_to_plain<over_either>();
-        auto idle = co_await connected_to_plain<over_either>();
-        auto busy = co_await connected_to_plain<over_either>();
+        auto keeper = co_await connected_to_plain<over_any>();
+        auto idle = co_await connected_to_plain<over_any>();
+        auto busy = co_await connected_to_plain<over_any>();
         CHECK(keeper.peer.send("kept"));
         std::optional<buffer> kept = must(co_await keeper.stream.receive());
         co_await scope([&](task_group& group) -> task<> {

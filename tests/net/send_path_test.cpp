@@ -67,7 +67,7 @@ TRANSPORT_TEST_CASE("each_way_of_sending_a_batch_delivers_all_of_it_in_order") {
     const send_path path = each_path();
     const int buffers = GENERATE(0, 4096);
     on_executor(GENERATE(both_modes()), [=]() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>(buffers);
+        auto pair = co_await connected_to_plain<over_any>(buffers);
         if (!set_path(pair.stream, path)) co_return;
         const statistics before = executor::current()->counters();
         std::string received;

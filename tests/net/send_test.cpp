@@ -60,7 +60,7 @@ constexpr int small = 4096; // bytes of socket buffer
 
 TRANSPORT_TEST_CASE("the_order_on_the_wire_is_the_order_of_the_calls") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected<over_either>(small);
+        auto pair = co_await connected<over_any>(small);
         constexpr unsigned senders = 20;
         constexpr unsigned each = 25;
         std::uint32_t next = 0;
@@ -92,7 +92,7 @@ TRANSPORT_TEST_CASE("three_thousand_small_messages_go_out_in_one_batch", "[linux
     executor_options options = options_for(GENERATE(both_modes()));
     options.budget = 2 * count; // so that all are queued in one turn
     on_executor(options, []() -> task<> {
-        auto pair = co_await connected<over_either>();
+        auto pair = co_await connected<over_any>();
         std::vector<send_outcome> outcomes(count);
         const statistics before = executor::current()->stats();
         co_await scope([&](task_group& group) -> task<> {
@@ -116,7 +116,7 @@ TRANSPORT_TEST_CASE("three_thousand_small_messages_go_out_in_one_batch", "[linux
 
 TRANSPORT_TEST_CASE("messages_of_one_turn_are_one_batch") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected<over_either>();
+        auto pair = co_await connected<over_any>();
         send_outcome outcomes[3];
         const statistics before = executor::current()->stats();
         co_await scope([&](task_group& group) -> task<> {
@@ -132,7 +132,7 @@ TRANSPORT_TEST_CASE("messages_of_one_turn_are_one_batch") {
 
 TRANSPORT_TEST_CASE("an_empty_message_is_complete_when_all_before_it_are") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected<over_either>(small);
+        auto pair = co_await connected<over_any>(small);
         const statistics before = executor::current()->stats();
         co_await send_all(pair.near, "");
         CHECK(executor::current()->stats().batches_sent == before.batches_sent);
@@ -158,7 +158,7 @@ TRANSPORT_TEST_CASE("an_empty_message_is_complete_when_all_before_it_are") {
 
 TRANSPORT_TEST_CASE("a_message_longer_than_a_batch_is_sent_whole_and_in_its_place") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected<over_either>();
+        auto pair = co_await connected<over_any>();
         const std::string large = random_text(3'000'001, 2);
         send_outcome outcomes[4];
         co_await scope([&](task_group& group) -> task<> {
@@ -176,7 +176,7 @@ TRANSPORT_TEST_CASE("a_message_longer_than_a_batch_is_sent_whole_and_in_its_plac
 
 TRANSPORT_TEST_CASE("a_received_lease_is_sent_without_a_copy_and_comes_home") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected<over_either>();
+        auto pair = co_await connected<over_any>();
         co_await send_all(pair.near, "there and back");
         buffer lease = must(co_await pair.far.receive());
         CHECK(executor::current()->stats().buffers_leased == 1);
@@ -190,10 +190,10 @@ TRANSPORT_TEST_CASE("a_received_lease_is_sent_without_a_copy_and_comes_home") {
 
 TRANSPORT_TEST_CASE("a_send_on_a_closed_stream_says_so") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        over_either::stream never;
+        over_any::stream never;
         const auto to_nobody = co_await never.send("x");
         CHECK(error_of(to_nobody) == errc::closed);
-        auto pair = co_await connected<over_either>();
+        auto pair = co_await connected<over_any>();
         must(co_await pair.near.close());
         const auto late = co_await pair.near.send("x");
         CHECK(error_of(late) == errc::closed);
@@ -203,7 +203,7 @@ TRANSPORT_TEST_CASE("a_send_on_a_closed_stream_says_so") {
 
 TRANSPORT_TEST_CASE("when_the_peer_resets_each_message_learns_what_became_of_it") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>(small);
+        auto pair = co_await connected_to_plain<over_any>(small);
         send_outcome stuck;
         send_outcome behind[2];
         co_await scope([&](task_group& group) -> task<> {
@@ -215,7 +215,7 @@ TRANSPORT_TEST_CASE("when_the_peer_resets_each_message_learns_what_became_of_it"
             CHECK_FALSE(stuck.done);
             pair.peer.reset();
         });
-        if (over_either::tcp)
+        if (over_any::tcp)
             CHECK(stuck.error == reset);
         else
             CHECK(any_of(stuck.error, {reset, pipe_closed}));
@@ -233,12 +233,10 @@ TRANSPORT_TEST_CASE("when_the_peer_resets_each_message_learns_what_became_of_it"
 }
 
 // The kernel tells it to one operation only, and to the others an end or a broken pipe.
-TEMPLATE_TEST_CASE(
-    "why_a_connection_broke_is_told_to_both_directions_whichever_comes_first", "", over_tcp, over_unix,
-    over_seqpacket) {
+CONNECTION_TEST_CASE("why_a_connection_broke_is_told_to_both_directions_whichever_comes_first") {
     const bool sends_first = GENERATE(false, true);
     on_executor(GENERATE(both_modes()), [sends_first]() -> task<> {
-        auto pair = co_await connected<TestType>();
+        auto pair = co_await connected<over_any>();
         must(co_await pair.near.send("nobody reads it"sv)); // so that a unix peer breaks the connection too
         pair.far.abort();
         co_await until([] { return executor::current()->stats().pending_closes == 0; });
@@ -284,7 +282,7 @@ TEST_CASE("a_reset_is_told_to_both_directions_also_while_they_wait") {
 
 TRANSPORT_TEST_CASE("a_send_after_the_peer_has_gone_fails_with_the_connections_error") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>();
+        auto pair = co_await connected_to_plain<over_any>();
         pair.peer.reset();
         std::error_code error;
         for (int attempt = 0; attempt < 100 && !error; ++attempt) {
@@ -299,7 +297,7 @@ TRANSPORT_TEST_CASE("a_send_after_the_peer_has_gone_fails_with_the_connections_e
 
 TRANSPORT_TEST_CASE("a_message_cancelled_in_the_queue_is_not_on_the_wire") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>(small);
+        auto pair = co_await connected_to_plain<over_any>(small);
         const std::string large = random_text(200'000, 3);
         send_outcome first;
         send_outcome unwanted;
@@ -327,7 +325,7 @@ TRANSPORT_TEST_CASE("a_message_cancelled_in_the_queue_is_not_on_the_wire") {
 
 TRANSPORT_TEST_CASE("a_message_cancelled_before_the_kernel_took_any_of_it_harms_no_other") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>(small);
+        auto pair = co_await connected_to_plain<over_any>(small);
         const std::size_t filled = co_await congest(pair);
         send_outcome first;
         send_outcome unwanted;
@@ -355,7 +353,7 @@ TRANSPORT_TEST_CASE("a_message_cancelled_before_the_kernel_took_any_of_it_harms_
 
 TRANSPORT_TEST_CASE("a_cancelled_message_behind_one_in_progress_harms_no_other") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>(small);
+        auto pair = co_await connected_to_plain<over_any>(small);
         const std::string large = random_text(100'000, 4);
         send_outcome first;
         send_outcome unwanted;
@@ -381,7 +379,7 @@ TRANSPORT_TEST_CASE("a_cancelled_message_behind_one_in_progress_harms_no_other")
 
 TRANSPORT_TEST_CASE("a_message_cancelled_half_way_ends_the_stream") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>(small);
+        auto pair = co_await connected_to_plain<over_any>(small);
         const std::string large = random_text(GENERATE(100'000u, 1'000'000u), 5);
         send_outcome cut;
         send_outcome behind;
@@ -407,7 +405,7 @@ TRANSPORT_TEST_CASE("a_message_cancelled_half_way_ends_the_stream") {
 
 TRANSPORT_TEST_CASE("a_stream_that_a_cut_message_ended_says_so_from_then_on") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>(small);
+        auto pair = co_await connected_to_plain<over_any>(small);
         const std::string large(1'000'000, 'x');
         const auto cut = co_await timeout(1ms, pair.stream.send(large));
         CHECK(error_of(cut) == errc::broken);
@@ -430,7 +428,7 @@ TRANSPORT_TEST_CASE("a_stream_that_a_cut_message_ended_says_so_from_then_on") {
 
 TRANSPORT_TEST_CASE("a_send_under_a_deadline_tells_how_much_went_out") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>(small);
+        auto pair = co_await connected_to_plain<over_any>(small);
         const std::string large = random_text(1'000'000, 8);
         auto sending = timeout(1ms, pair.stream.send(large));
         const auto sent = co_await sending;
@@ -443,7 +441,7 @@ TRANSPORT_TEST_CASE("a_send_under_a_deadline_tells_how_much_went_out") {
 
 TRANSPORT_TEST_CASE("a_long_message_cancelled_between_two_batches_ends") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>();
+        auto pair = co_await connected_to_plain<over_any>();
         send_outcome cut;
         std::string wire;
         co_await scope([&](task_group& group) -> task<> {
@@ -465,7 +463,7 @@ TRANSPORT_TEST_CASE("a_long_message_cancelled_between_two_batches_ends") {
 
 TRANSPORT_TEST_CASE("a_send_in_a_cancelled_scope_is_not_started") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected<over_either>();
+        auto pair = co_await connected<over_any>();
         send_outcome outcome;
         co_await scope([&](task_group& group) -> task<> {
             group.cancel();

@@ -13,9 +13,9 @@
 namespace chainring::test {
 
 // What the peer sends is received in this round or by the next receive.
-template <class Over, bool into_memory> class receives final : public race_case {
+template <bool into_memory> class receives final : public race_case {
     task<> prepare() override {
-        if (!pair_) pair_.emplace(co_await pair_for_a_race<Over>());
+        if (!pair_) pair_.emplace(co_await pair_for_a_race());
     }
     task<std::error_code> operate() override {
         if constexpr (into_memory) {
@@ -37,27 +37,27 @@ template <class Over, bool into_memory> class receives final : public race_case 
         pair_.reset();
         co_return;
     }
-    std::optional<stream_and_peer<Over>> pair_;
+    std::optional<stream_and_peer<over_any>> pair_;
     std::array<char, 4> memory_{};
 };
 
 enum class sends_by { send, write, send_without_a_copy };
 
 // What arrives is what the results claim. What is sent is of each kind in turn.
-template <class Over, sends_by way> class sends final : public race_case {
+template <sends_by way> class sends final : public race_case {
     task<> prepare() override {
         if (!pair_) {
             // Not with small buffers: loopback copies there.
             if constexpr (way == sends_by::send_without_a_copy) {
-                pair_.emplace(co_await connected_to_plain<Over>(65'536));
+                pair_.emplace(co_await connected_to_plain<over_any>(65'536));
                 must(pair_->stream.set_zero_copy(1));
             } else {
-                pair_.emplace(co_await pair_for_a_race<Over>());
+                pair_.emplace(co_await pair_for_a_race());
             }
             pair_->stream.set_send_marks({.high_bytes = 1, .low_bytes = 0});
             claimed_ = arrived_ = 0;
         }
-        if constexpr (!carries_bytes<Over>) fill(pair_->stream.native_handle());
+        if (!over_any::carries_bytes()) fill(pair_->stream.native_handle());
     }
     task<std::error_code> operate() override {
         const std::string text(size, 'x');
@@ -90,7 +90,7 @@ template <class Over, sends_by way> class sends final : public race_case {
     void complete() override { arrived_ += read_each_x(pair_->peer); }
     task<> check(std::error_code) override {
         if (broken_) { // and so closed, once all that was sent is on its way
-            CHECK(carries_bytes<Over>);
+            CHECK(over_any::carries_bytes());
             const std::string rest = co_await read_plain_to_end(pair_->peer);
             CHECK(arrived_ + rest.size() == claimed_);
             CHECK_FALSE(pair_->stream.is_open());
@@ -109,9 +109,9 @@ template <class Over, sends_by way> class sends final : public race_case {
         pair_.reset();
         co_return;
     }
-    static constexpr std::size_t size =
-        carries_bytes<Over> ? 20'000 : 1000; // more than the socket takes, or a message
-    std::optional<stream_and_peer<Over>> pair_;
+    const std::size_t size =
+        over_any::carries_bytes() ? 20'000 : 1000; // more than the socket takes, or a message
+    std::optional<stream_and_peer<over_any>> pair_;
     std::size_t claimed_ = 0;
     std::size_t arrived_ = 0;
     unsigned kind_ = 0;
@@ -120,12 +120,12 @@ template <class Over, sends_by way> class sends final : public race_case {
 
 enum class accepts_by { accept, stream, direct_descriptor };
 
-template <class Over, accepts_by way> class accepts final : public race_case {
+template <accepts_by way> class accepts final : public race_case {
     task<> prepare() override {
         if (!listener_.is_open()) {
             listen_options options;
             options.direct_descriptors = way == accepts_by::direct_descriptor;
-            listener_ = must(Over::listener::bind(Over::somewhere(), options));
+            listener_ = must(over_any::listener::bind(over_any::somewhere(), options));
             if constexpr (way == accepts_by::stream) ahead_.emplace(listener_);
         }
         co_return;
@@ -141,7 +141,7 @@ template <class Over, accepts_by way> class accepts final : public race_case {
         co_return ended(accepted);
     }
     void complete() override {
-        peer_ = plain_socket::connected_to(must(listener_.local()), 0, Over::stream::kind.type);
+        peer_ = plain_socket::connected_to(must(listener_.local()), 0, over_any::stream::kind.type);
     }
     task<> check(std::error_code error) override {
         if (error) must(co_await next()); // it was not lost
@@ -152,14 +152,14 @@ template <class Over, accepts_by way> class accepts final : public race_case {
         must(co_await listener_.close());
         listener_ = {};
     }
-    typename Over::listener listener_;
-    std::optional<connection_stream<typename Over::stream>> ahead_;
+    over_any::listener listener_;
+    std::optional<connection_stream<over_any::stream>> ahead_;
     plain_socket peer_;
 };
 
-template <class Over> class connects final : public race_case {
+class connects final : public race_case {
     task<std::error_code> operate() override {
-        const auto connected = co_await Over::stream::connect(at_.local());
+        const auto connected = co_await over_any::stream::connect(at_.local());
         co_return ended(connected);
     }
     task<> check(std::error_code error) override {
@@ -168,13 +168,14 @@ template <class Over> class connects final : public race_case {
         if (!error) CHECK(accepted == 1);
         co_return;
     }
-    plain_socket at_ = non_blocking(plain_socket::listening(Over::somewhere(), 100, Over::stream::kind.type));
+    plain_socket at_ =
+        non_blocking(plain_socket::listening(over_any::somewhere(), 100, over_any::stream::kind.type));
 };
 
-template <class Over> class closes final : public race_case {
+class closes final : public race_case {
     task<> prepare() override {
-        pair_.emplace(co_await pair_for_a_race<Over>());
-        if constexpr (!carries_bytes<Over>) fill(pair_->stream.native_handle());
+        pair_.emplace(co_await pair_for_a_race());
+        if (!over_any::carries_bytes()) fill(pair_->stream.native_handle());
         must(co_await pair_->stream.write(std::string(size, 'x')));
         arrived_ = 0;
     }
@@ -194,16 +195,16 @@ template <class Over> class closes final : public race_case {
         pair_->peer.reset();
         pair_.reset();
     }
-    static constexpr std::size_t size = carries_bytes<Over> ? 10'000 : 1000;
-    std::optional<stream_and_peer<Over>> pair_;
+    const std::size_t size = over_any::carries_bytes() ? 10'000 : 1000;
+    std::optional<stream_and_peer<over_any>> pair_;
     std::size_t arrived_ = 0;
 };
 
 // The one whose connection nobody took sees its end.
-template <class Over> class closes_a_listener final : public race_case {
+class closes_a_listener final : public race_case {
     task<> prepare() override {
-        listener_ = must(Over::listener::bind(Over::somewhere()));
-        peer_ = plain_socket::connected_to(must(listener_.local()), 0, Over::stream::kind.type);
+        listener_ = must(over_any::listener::bind(over_any::somewhere()));
+        peer_ = plain_socket::connected_to(must(listener_.local()), 0, over_any::stream::kind.type);
         co_return;
     }
     task<std::error_code> operate() override {
@@ -219,15 +220,15 @@ template <class Over> class closes_a_listener final : public race_case {
         CHECK(nothing.empty());
         peer_.reset();
     }
-    typename Over::listener listener_;
+    over_any::listener listener_;
     plain_socket peer_;
 };
 
-template <class Over> using accepts_one = accepts<Over, accepts_by::accept>;
-template <class Over> using accepts_of_a_stream = accepts<Over, accepts_by::stream>;
-template <class Over> using receives_a_lease = receives<Over, false>;
-template <class Over> using receives_into_memory = receives<Over, true>;
-template <class Over> using sends_a_message = sends<Over, sends_by::send>;
-template <class Over> using writes_a_message = sends<Over, sends_by::write>;
+using accepts_one = accepts<accepts_by::accept>;
+using accepts_of_a_stream = accepts<accepts_by::stream>;
+using receives_a_lease = receives<false>;
+using receives_into_memory = receives<true>;
+using sends_a_message = sends<sends_by::send>;
+using writes_a_message = sends<sends_by::write>;
 
 } // namespace chainring::test

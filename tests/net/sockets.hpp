@@ -53,44 +53,57 @@ struct over_seqpacket {
 // Of byte streams.
 #define EACH_TRANSPORT chainring::test::over_tcp, chainring::test::over_unix
 
-// A stream of either: what a tcp_stream and a unix_stream have in common.
-class either_stream : public stream {
+// A stream of any kind: what the three are templates for is said at run time.
+class any_stream : public local_stream {
   public:
-    static constexpr socket_kind kind{.type = SOCK_STREAM, .internet = true, .local = true};
+    static inline socket_kind kind{.type = SOCK_STREAM, .internet = true, .local = true};
 
-    using stream::stream;
+    using local_stream::local_stream;
 
-    static connect_operation<either_stream>
+    static connect_operation<any_stream>
     connect(const endpoint& to, const socket_options& options = {}) noexcept {
         return {to, options};
     }
-    static result<either_stream> adopt(adoptable given, byte_spans received = {}) {
-        return adopt_stream<either_stream>(given, received);
+    static result<any_stream> adopt(adoptable given, byte_spans received = {}) {
+        return adopt_stream<any_stream>(given, received);
     }
 };
 
-// The one that TRANSPORT_TEST_CASE is at.
-struct over_either {
-    using stream = either_stream;
-    using listener = chainring::listener<either_stream>;
+// The one that a test is at. Most tests of streams are for several, and a template's instances are compiled one by one.
+struct over_any {
+    using stream = any_stream;
+    using listener = chainring::listener<any_stream>;
     static inline bool tcp = true;
     static endpoint somewhere() { return tcp ? over_tcp::somewhere() : over_unix::somewhere(); }
+
+    template <class Over> static void stands_for() {
+        tcp = Over::tcp;
+        stream::kind.type = Over::stream::kind.type;
+    }
+    static bool carries_bytes() { return stream::kind.type == SOCK_STREAM; }
 };
 
-// A test that runs over each of the two. Most tests of streams are such, and a template's instances are compiled one by one.
-#define TRANSPORT_TEST_CASE(...)                                                                             \
-    TRANSPORT_TEST_CASE_OF(INTERNAL_CATCH_UNIQUE_NAME(over_a_transport), __VA_ARGS__)
-#define TRANSPORT_TEST_CASE_OF(BODY, NAME, ...)                                                              \
+// A test that runs over each of some.
+#define TRANSPORT_TEST_CASE(...) EACH_TEST_CASE(IN_BYTES, __VA_ARGS__)
+#define CONNECTION_TEST_CASE(...) EACH_TEST_CASE(OF_ALL_KINDS, __VA_ARGS__)
+#define LOCAL_TEST_CASE(...) EACH_TEST_CASE(WITHIN_THE_MACHINE, __VA_ARGS__)
+
+#define IN_BYTES(...) TEST_CASE_OVER(over_tcp, __VA_ARGS__) TEST_CASE_OVER(over_unix, __VA_ARGS__)
+#define WITHIN_THE_MACHINE(...)                                                                              \
+    TEST_CASE_OVER(over_unix, __VA_ARGS__) TEST_CASE_OVER(over_seqpacket, __VA_ARGS__)
+#define OF_ALL_KINDS(...) TEST_CASE_OVER(over_tcp, __VA_ARGS__) WITHIN_THE_MACHINE(__VA_ARGS__)
+
+#define EACH_TEST_CASE(KINDS, ...)                                                                           \
+    EACH_TEST_CASE_OF(KINDS, INTERNAL_CATCH_UNIQUE_NAME(over_a_kind), __VA_ARGS__)
+#define EACH_TEST_CASE_OF(KINDS, BODY, ...)                                                                  \
     static void BODY();                                                                                      \
-    TEST_CASE(NAME " - over_tcp" __VA_OPT__(, ) __VA_ARGS__) {                                               \
-        chainring::test::over_either::tcp = true;                                                            \
-        BODY();                                                                                              \
-    }                                                                                                        \
-    TEST_CASE(NAME " - over_unix" __VA_OPT__(, ) __VA_ARGS__) {                                              \
-        chainring::test::over_either::tcp = false;                                                           \
-        BODY();                                                                                              \
-    }                                                                                                        \
+    KINDS(BODY, __VA_ARGS__)                                                                                 \
     static void BODY()
+#define TEST_CASE_OVER(OVER, BODY, NAME, ...)                                                                \
+    TEST_CASE(NAME " - " #OVER __VA_OPT__(, ) __VA_ARGS__) {                                                 \
+        chainring::test::over_any::stands_for<chainring::test::OVER>();                                      \
+        BODY();                                                                                              \
+    }
 
 template <class T> T must(result<T> given) {
     if (!given) FAIL("unexpected error: " << given.error().message());

@@ -35,7 +35,7 @@ TRANSPORT_TEST_CASE("an_echo_returns_every_byte_of_messages_of_any_size") {
         std::minstd_rand random(11);
         constexpr std::size_t longest = with_sanitizer ? 1'000'000 : 4'000'000;
         for (const std::size_t size : {1UZ, 2UZ, 4095UZ, 4096UZ, 4097UZ, 131'072UZ, 131'073UZ, longest}) {
-            auto pair = co_await connected<over_either>(buffers);
+            auto pair = co_await connected<over_any>(buffers);
             const std::string text = random_text(size, static_cast<std::uint32_t>(size));
             const std::size_t piece = 1 + random() % size;
             std::string back;
@@ -55,7 +55,7 @@ TRANSPORT_TEST_CASE("many_connections_echo_at_once_and_none_sees_anothers_bytes"
         constexpr int connections = with_sanitizer ? 20 : 50;
         int right = 0;
         const auto talk = [&](int number) -> task<> {
-            auto pair = co_await connected<over_either>(4096);
+            auto pair = co_await connected<over_any>(4096);
             const std::string text = random_text(30'000, static_cast<std::uint32_t>(number));
             std::string back;
             co_await scope([&](task_group& group) -> task<> {
@@ -75,7 +75,7 @@ TRANSPORT_TEST_CASE("many_connections_echo_at_once_and_none_sees_anothers_bytes"
 
 TRANSPORT_TEST_CASE("after_a_half_close_the_other_direction_goes_on") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected<over_either>();
+        auto pair = co_await connected<over_any>();
         co_await send_all(pair.near, "question");
         must(co_await pair.near.shutdown());
         CHECK(pair.near.is_open());
@@ -95,7 +95,7 @@ TRANSPORT_TEST_CASE("after_a_half_close_the_other_direction_goes_on") {
 
 TRANSPORT_TEST_CASE("a_half_close_waits_for_all_that_was_queued_before_it") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected<over_either>(4096);
+        auto pair = co_await connected<over_any>(4096);
         const std::string large = random_text(200'000, 1);
         outcome sent[2];
         std::string wire;
@@ -120,7 +120,7 @@ TRANSPORT_TEST_CASE("a_half_close_waits_for_all_that_was_queued_before_it") {
 
 TRANSPORT_TEST_CASE("close_sends_what_is_queued_first") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected<over_either>(4096);
+        auto pair = co_await connected<over_any>(4096);
         const std::string large = random_text(200'000, 1);
         outcome sent[2];
         outcome closed;
@@ -141,7 +141,7 @@ TRANSPORT_TEST_CASE("close_sends_what_is_queued_first") {
 
 TRANSPORT_TEST_CASE("a_closed_stream_has_given_its_descriptor_back", "[linux]") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected<over_either>();
+        auto pair = co_await connected<over_any>();
         executor& home = *executor::current();
         co_await until([&] { return home.stats().pending_closes == 0; }); // the listener's
         const std::size_t before = open_descriptors();
@@ -164,7 +164,7 @@ TRANSPORT_TEST_CASE("a_closed_stream_has_given_its_descriptor_back", "[linux]") 
 
 TRANSPORT_TEST_CASE("two_tasks_may_close_a_stream_at_the_same_time") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected<over_either>();
+        auto pair = co_await connected<over_any>();
         outcome closed[3];
         co_await scope([&](task_group& group) -> task<> {
             for (outcome& each : closed) group.spawn(close_it(pair.near, each));
@@ -177,7 +177,7 @@ TRANSPORT_TEST_CASE("two_tasks_may_close_a_stream_at_the_same_time") {
 
 TRANSPORT_TEST_CASE("closing_in_a_cancelled_scope_does_not_wait_for_the_queue") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>(4096);
+        auto pair = co_await connected_to_plain<over_any>(4096);
         outcome stuck;
         outcome queued;
         outcome closed;
@@ -202,7 +202,7 @@ TRANSPORT_TEST_CASE("closing_in_a_cancelled_scope_does_not_wait_for_the_queue") 
 
 TRANSPORT_TEST_CASE("destroying_a_stream_fails_what_is_queued_on_it") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>(4096);
+        auto pair = co_await connected_to_plain<over_any>(4096);
         const std::string large = random_text(500'000, 1);
         outcome in_flight;
         outcome queued;
@@ -212,7 +212,7 @@ TRANSPORT_TEST_CASE("destroying_a_stream_fails_what_is_queued_on_it") {
             group.spawn(send_text(pair.stream, "queued", queued));
             co_await one_turn();
             CHECK_FALSE(in_flight.done);
-            [[maybe_unused]] const over_either::stream dying = std::move(pair.stream);
+            [[maybe_unused]] const over_any::stream dying = std::move(pair.stream);
         });
         CHECK(in_flight.error == errc::closed);
         CHECK(queued.error == errc::closed);
@@ -223,14 +223,14 @@ TRANSPORT_TEST_CASE("destroying_a_stream_fails_what_is_queued_on_it") {
 
 TRANSPORT_TEST_CASE("a_message_of_which_nothing_was_sent_is_told_of_the_close_too") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>(4096);
+        auto pair = co_await connected_to_plain<over_any>(4096);
         co_await congest(pair);
         outcome in_flight;
         co_await scope([&](task_group& group) -> task<> {
             group.spawn(send_text(pair.stream, "nothing of it", in_flight));
             co_await settle();
             CHECK_FALSE(in_flight.done);
-            [[maybe_unused]] const over_either::stream dying = std::move(pair.stream);
+            [[maybe_unused]] const over_any::stream dying = std::move(pair.stream);
         });
         CHECK(in_flight.error == errc::closed);
     });
@@ -238,8 +238,8 @@ TRANSPORT_TEST_CASE("a_message_of_which_nothing_was_sent_is_told_of_the_close_to
 
 TRANSPORT_TEST_CASE("a_stream_that_is_assigned_to_closes_what_it_was") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto first = co_await connected<over_either>();
-        auto second = co_await connected<over_either>();
+        auto first = co_await connected<over_any>();
+        auto second = co_await connected<over_any>();
         first.near = std::move(second.near);
         const std::string rest = co_await receive_to_end(first.far);
         CHECK(rest.empty());
@@ -252,13 +252,13 @@ TRANSPORT_TEST_CASE("a_stream_that_is_assigned_to_closes_what_it_was") {
 
 TRANSPORT_TEST_CASE("a_stream_may_outlive_its_executor", "[linux]") {
     const std::size_t before = open_descriptors();
-    stream_pair<over_either> left;
-    over_either::listener listener;
+    stream_pair<over_any> left;
+    over_any::listener listener;
     {
         executor home(options_for(GENERATE(both_modes())));
         home.run([](auto& pair, auto& accepting) -> task<> {
-            accepting = must(over_either::listener::bind(over_either::somewhere()));
-            pair = co_await connected<over_either>();
+            accepting = must(over_any::listener::bind(over_any::somewhere()));
+            pair = co_await connected<over_any>();
             co_await send_all(pair.near, "unread");
             const auto seen = co_await pair.far.receive(); // a multishot receive stays armed
             co_await send_all(pair.near, "unread");

@@ -107,20 +107,22 @@ task<result<int>> read_or_fail(int from, std::span<char> into) {
 }
 
 // More than a small socket takes: in one message of a stream, or in a few that it has no place for.
-template <class Over> constexpr std::size_t written_size = carries_bytes<Over> ? 20'000 : 2000;
+std::size_t written_size() {
+    return over_any::carries_bytes() ? 20'000 : 2000;
+}
 
-template <class Over> task<> write_more_than_fits(typename Over::stream& to) {
-    if constexpr (!carries_bytes<Over>) fill(to.native_handle());
-    constexpr std::size_t of_a_message = carries_bytes<Over> ? written_size<Over> : 1000;
-    for (std::size_t left = written_size<Over>; left != 0; left -= of_a_message)
+task<> write_more_than_fits(over_any::stream& to) {
+    if (!over_any::carries_bytes()) fill(to.native_handle());
+    const std::size_t of_a_message = over_any::carries_bytes() ? written_size() : 1000;
+    for (std::size_t left = written_size(); left != 0; left -= of_a_message)
         must(co_await to.write(std::string(of_a_message, 'x')));
 }
 
 // What was written is sent, whoever waits for it and gives up.
-template <class Over> class flushes final : public race_case {
+class flushes final : public race_case {
     task<> prepare() override {
-        if (!pair_) pair_.emplace(co_await pair_for_a_race<Over>());
-        co_await write_more_than_fits<Over>(pair_->stream);
+        if (!pair_) pair_.emplace(co_await pair_for_a_race());
+        co_await write_more_than_fits(pair_->stream);
         arrived_ = 0;
     }
     task<std::error_code> operate() override {
@@ -132,23 +134,23 @@ template <class Over> class flushes final : public race_case {
     task<> check(std::error_code) override {
         co_await until([this] {
             arrived_ += read_each_x(pair_->peer);
-            return arrived_ >= written_size<Over>;
+            return arrived_ >= written_size();
         });
-        CHECK(arrived_ == written_size<Over>);
+        CHECK(arrived_ == written_size());
     }
     task<> finish() override {
         pair_.reset();
         co_return;
     }
-    std::optional<stream_and_peer<Over>> pair_;
+    std::optional<stream_and_peer<over_any>> pair_;
     std::size_t arrived_ = 0;
 };
 
 // One that was cancelled has ended nothing.
-template <class Over> class half_closes final : public race_case {
+class half_closes final : public race_case {
     task<> prepare() override {
-        pair_.emplace(co_await pair_for_a_race<Over>());
-        co_await write_more_than_fits<Over>(pair_->stream);
+        pair_.emplace(co_await pair_for_a_race());
+        co_await write_more_than_fits(pair_->stream);
         arrived_ = 0;
     }
     task<std::error_code> operate() override {
@@ -157,7 +159,7 @@ template <class Over> class half_closes final : public race_case {
     }
     void complete() override { arrived_ += read_each_x(pair_->peer); }
     task<> check(std::error_code error) override {
-        std::size_t expected = written_size<Over>;
+        std::size_t expected = written_size();
         if (error) {
             must(co_await pair_->stream.write("xxxx"s));
             expected += 4;
@@ -171,7 +173,7 @@ template <class Over> class half_closes final : public race_case {
         pair_->stream.abort();
         pair_.reset();
     }
-    std::optional<stream_and_peer<Over>> pair_;
+    std::optional<stream_and_peer<over_any>> pair_;
     std::size_t arrived_ = 0;
 };
 
@@ -306,7 +308,7 @@ cases cases_of_task_framed_write() {
     return sending_lines<true>();
 }
 cases cases_of_task_move_to() {
-    return each<moves_a_connection<over_unix>, moves_a_connection<over_seqpacket>>();
+    return over_each<moves_a_connection, over_unix, over_seqpacket>();
 }
 // These are spawn_on and call_on in a scope, and need a runtime (tests/runtime/executors_test.cpp).
 cases cases_of_task_for_each_executor() {

@@ -30,7 +30,7 @@ constexpr send_marks tight{.high_bytes = 1000, .low_bytes = 100, .high_messages 
 
 TRANSPORT_TEST_CASE("everything_that_can_be_written_arrives_in_the_order_of_the_calls") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>();
+        auto pair = co_await connected_to_plain<over_any>();
         std::string borrowed = "text ";
         must(co_await pair.stream.write(borrowed));
         borrowed = "gone!"; // it was copied
@@ -53,7 +53,7 @@ TRANSPORT_TEST_CASE("everything_that_can_be_written_arrives_in_the_order_of_the_
 
 TRANSPORT_TEST_CASE("everything_that_can_be_sent_arrives_and_is_counted") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>();
+        auto pair = co_await connected_to_plain<over_any>();
         std::size_t bytes = 0;
         bytes += must(co_await pair.stream.send("short "s));
         bytes += must(co_await pair.stream.send(std::string(100, 's')));
@@ -71,7 +71,7 @@ TRANSPORT_TEST_CASE("everything_that_can_be_sent_arrives_and_is_counted") {
 
 TRANSPORT_TEST_CASE("writes_of_one_turn_are_one_batch") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>();
+        auto pair = co_await connected_to_plain<over_any>();
         const statistics before = executor::current()->stats();
         for (int count = 0; count < 100; ++count) must(co_await pair.stream.write("x"sv));
         CHECK(pair.stream.unsent() == 100);
@@ -85,7 +85,7 @@ TRANSPORT_TEST_CASE("writes_of_one_turn_are_one_batch") {
 
 TRANSPORT_TEST_CASE("small_writes_are_joined_and_keep_their_order_among_all_others") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected<over_either>();
+        auto pair = co_await connected<over_any>();
         std::minstd_rand random(7);
         std::string expected;
         const statistics before = executor::current()->stats();
@@ -143,7 +143,7 @@ TEST_CASE("joined_writes_count_as_many_messages_for_the_marks") {
 
 TRANSPORT_TEST_CASE("pieces_beyond_one_vectored_send_go_on_in_the_next") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>();
+        auto pair = co_await connected_to_plain<over_any>();
         const std::string text = random_text(3000, 1);
         std::vector<byte_span> pieces;
         for (std::size_t at = 0; at < text.size(); ++at) {
@@ -159,7 +159,7 @@ TRANSPORT_TEST_CASE("pieces_beyond_one_vectored_send_go_on_in_the_next") {
 
 TRANSPORT_TEST_CASE("a_writer_waits_above_the_high_water_mark_until_the_low_one") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>(4096);
+        auto pair = co_await connected_to_plain<over_any>(4096);
         pair.stream.set_send_marks(tight);
         const std::size_t before = co_await congest(pair);
         outcome fits;
@@ -181,7 +181,7 @@ TRANSPORT_TEST_CASE("a_writer_waits_above_the_high_water_mark_until_the_low_one"
 
 TRANSPORT_TEST_CASE("the_number_of_messages_has_marks_too") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>(4096);
+        auto pair = co_await connected_to_plain<over_any>(4096);
         pair.stream.set_send_marks({.high_messages = 10, .low_messages = 5});
         co_await congest(pair);
         std::vector<outcome> told(12);
@@ -200,7 +200,7 @@ TRANSPORT_TEST_CASE("the_number_of_messages_has_marks_too") {
 
 TRANSPORT_TEST_CASE("a_message_larger_than_the_high_water_mark_is_taken") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>();
+        auto pair = co_await connected_to_plain<over_any>();
         pair.stream.set_send_marks(tight);
         const std::string text = random_text(1'000'000, 2);
         co_await scope([&](task_group& group) -> task<> {
@@ -213,7 +213,7 @@ TRANSPORT_TEST_CASE("a_message_larger_than_the_high_water_mark_is_taken") {
 
 TRANSPORT_TEST_CASE("sends_and_writes_share_one_order") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>(4096);
+        auto pair = co_await connected_to_plain<over_any>(4096);
         std::string expected;
         outcome sent[50];
         outcome written[50];
@@ -236,7 +236,7 @@ TRANSPORT_TEST_CASE("sends_and_writes_share_one_order") {
 
 TRANSPORT_TEST_CASE("a_failure_shows_at_the_next_write_flush_and_close") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>(4096);
+        auto pair = co_await connected_to_plain<over_any>(4096);
         co_await congest(pair);
         must(co_await pair.stream.write("lost"sv));
         co_await settle();
@@ -257,7 +257,7 @@ TRANSPORT_TEST_CASE("a_failure_shows_at_the_next_write_flush_and_close") {
 TRANSPORT_TEST_CASE("a_failure_and_a_close_resume_the_writers_that_wait") {
     const bool failure = GENERATE(true, false);
     on_executor(GENERATE(both_modes()), [failure]() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>(4096);
+        auto pair = co_await connected_to_plain<over_any>(4096);
         pair.stream.set_send_marks(tight);
         co_await congest(pair);
         outcome waits;
@@ -279,7 +279,7 @@ TRANSPORT_TEST_CASE("a_failure_and_a_close_resume_the_writers_that_wait") {
 
 TRANSPORT_TEST_CASE("a_cancelled_writer_takes_back_what_is_still_whole_in_the_queue") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>(4096);
+        auto pair = co_await connected_to_plain<over_any>(4096);
         pair.stream.set_send_marks(tight);
         constexpr std::size_t size = 1'000'000;
         outcome begun;
@@ -304,7 +304,7 @@ TRANSPORT_TEST_CASE("a_cancelled_writer_takes_back_what_is_still_whole_in_the_qu
 
 TRANSPORT_TEST_CASE("a_writer_that_dies_leaves_its_message") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>(4096);
+        auto pair = co_await connected_to_plain<over_any>(4096);
         pair.stream.set_send_marks(tight);
         const std::size_t before = co_await congest(pair);
         {
@@ -321,7 +321,7 @@ TRANSPORT_TEST_CASE("a_writer_that_dies_leaves_its_message") {
 
 TRANSPORT_TEST_CASE("what_was_written_is_sent_though_the_stream_is_destroyed") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>(4096);
+        auto pair = co_await connected_to_plain<over_any>(4096);
         const std::string text = random_text(100'000, 3);
         must(co_await pair.stream.write(text));
         pair.stream = {};
@@ -332,7 +332,7 @@ TRANSPORT_TEST_CASE("what_was_written_is_sent_though_the_stream_is_destroyed") {
 
 TRANSPORT_TEST_CASE("a_writer_that_waits_has_written_when_the_stream_is_destroyed") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>(4096);
+        auto pair = co_await connected_to_plain<over_any>(4096);
         pair.stream.set_send_marks(tight);
         const std::size_t before = co_await congest(pair);
         outcome waits;
@@ -349,7 +349,7 @@ TRANSPORT_TEST_CASE("a_writer_that_waits_has_written_when_the_stream_is_destroye
 
 TRANSPORT_TEST_CASE("a_writer_that_must_not_wait_is_told_when_the_queue_is_full") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>(4096);
+        auto pair = co_await connected_to_plain<over_any>(4096);
         pair.stream.set_send_marks(tight);
         const std::size_t before = co_await congest(pair);
         const shared_message message(std::string(600, 'm'));
@@ -402,7 +402,7 @@ TEST_CASE("an_aborted_stream_resets_its_peer_and_fails_what_is_queued", "[linux]
 
 TRANSPORT_TEST_CASE("try_takes_sends_writes_and_receives", "[linux]") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        auto pair = co_await connected_to_plain<over_either>();
+        auto pair = co_await connected_to_plain<over_any>();
         const auto relay = [](auto& stream) -> task<result<std::size_t>> {
             buffer chunk = co_await try_(stream.receive());
             co_await try_(stream.write("got "sv));
