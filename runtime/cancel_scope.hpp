@@ -57,14 +57,26 @@ class cancel_scope : public list_node<cancel_scope_tag>, public list_node<untold
 
     // Of this scope and of all below.
     template <class Visitor> void for_each_waiter(const Visitor& visit) const {
-        for_each_scope([&](const cancel_scope& scope) {
+        std::vector<const cancel_scope*> walked;
+        for_each_waiter(visit, walked);
+    }
+    // The same for who walks often, in memory that is kept.
+    template <class Visitor>
+    void for_each_waiter(const Visitor& visit, std::vector<const cancel_scope*>& walked) const {
+        const auto visit_all = [&](const cancel_scope& scope) {
             scope.waiting_.for_each([&](const waiter& each) { visit(each, scope); });
-        });
+        };
+        for_each_scope(visit_all, walked);
     }
 
   private:
     template <class Visitor> void for_each_scope(const Visitor& visit) const {
-        std::vector<const cancel_scope*> all{this}; // no recursion: a tree may be as deep as memory goes
+        std::vector<const cancel_scope*> walked;
+        for_each_scope(visit, walked);
+    }
+    template <class Visitor>
+    void for_each_scope(const Visitor& visit, std::vector<const cancel_scope*>& all) const {
+        all.assign(1, this); // no recursion: a tree may be as deep as memory goes
         for (std::size_t at = 0; at != all.size(); ++at) {
             visit(*all[at]);
             all[at]->children_.for_each([&](const cancel_scope& each) { all.push_back(&each); });

@@ -11,8 +11,13 @@
 #include <iterator>
 #include <sstream>
 #include <stdexcept>
+#include <utility>
 
 namespace chainring {
+
+std::unique_ptr<resumption_watch> kernel::watch_resumptions(executor&) {
+    return nullptr;
+}
 
 constinit thread_local executor* executor::current_ = nullptr;
 
@@ -25,7 +30,9 @@ executor::executor(const executor_options& options, kernel& behind)
     , timers_(now_)
     , direct_table_(options.direct_descriptors)
     , root_scope_(*this)
-    , budget_(std::max(options.budget, 1U)) {
+    , budget_(std::max(options.budget, 1U))
+    , watch_(behind.watch_resumptions(*this)) {
+    if (watch_ != nullptr) ready_.watch(*watch_, std::exchange(budget_, 0));
     if (direct_table_.places() == 0) return;
     const int returned = behind.register_direct_table(ring_.native(), direct_table_.places());
     if (returned < 0) {

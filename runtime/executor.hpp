@@ -342,6 +342,7 @@ class executor final {
     runtime* within_ = nullptr;
     unsigned number_ = 0;
     std::atomic<std::thread::id> owner_{};
+    std::unique_ptr<resumption_watch> watch_; // nullptr: nobody's
 
     static constinit thread_local executor* current_;
 };

@@ -10,9 +10,13 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <string>
 
 namespace chainring {
+
+class executor;
+class resumption_watch;
 
 using duration = std::chrono::nanoseconds;
 // In longer units there are numbers of which nanoseconds hold only the first 292 years.
@@ -121,6 +125,10 @@ class kernel {
     virtual void about_to_leave(const char*) noexcept {}
     // It waits until then, which is in the past by this kernel's clock.
     virtual void about_to_be_late(time_point) noexcept {}
+
+    // Who hears of each coroutine of an executor that goes on (ready_queue.hpp), for as long as the executor lives. On Linux
+    // nobody does: nullptr.
+    virtual std::unique_ptr<resumption_watch> watch_resumptions(executor& home);
 };
 
 // Linux itself, through liburing. One object serves the whole process; it has no state.

@@ -7,6 +7,14 @@
 
 namespace chainring {
 
+// Hears of the order in which coroutines go on.
+class resumption_watch {
+  public:
+    virtual ~resumption_watch() = default;
+    virtual void before(const waiter& next) noexcept = 0; // is resumed
+    virtual void after() noexcept = 0;                    // it has suspended again or ended
+};
+
 class ready_queue {
   public:
     bool empty() const noexcept { return waiting_.empty(); }
@@ -21,12 +29,21 @@ class ready_queue {
     unsigned run(unsigned budget) noexcept {
         begin(budget);
         unsigned resumed = 0;
-        while (left_ > 0 && !waiting_.empty()) {
+        while (!waiting_.empty()) {
+            if (left_ <= 0) [[unlikely]]
+                return watch_ == nullptr ? resumed : run_watched();
             left_ -= awaits_of_a_resumption;
             waiting_.pop_front().resume();
             ++resumed;
         }
         return resumed;
+    }
+
+    // Somebody hears of each resumption from here on, as long as `run` is given a budget of 0: so it costs nothing where nobody
+    // does. This is the budget of each run then.
+    void watch(resumption_watch& by, unsigned budget) noexcept {
+        watch_ = &by;
+        watched_budget_ = budget;
     }
 
     template <class Visitor> void for_each(const Visitor& visit) const { waiting_.for_each(visit); }
@@ -54,9 +71,25 @@ class ready_queue {
         return reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
     }
 
+    [[gnu::noinline]] unsigned run_watched() noexcept {
+        begin(watched_budget_);
+        unsigned resumed = 0;
+        while (left_ > 0 && !waiting_.empty()) {
+            left_ -= awaits_of_a_resumption;
+            waiter& next = waiting_.pop_front();
+            watch_->before(next);
+            next.resume();
+            watch_->after();
+            ++resumed;
+        }
+        return resumed;
+    }
+
     waiter_list waiting_;
     std::uintptr_t deepest_ = 0;
     std::int64_t left_ = 0; // of the budget, in awaits that complete at once
+    resumption_watch* watch_ = nullptr;
+    unsigned watched_budget_ = 0;
 };
 
 } // namespace chainring

@@ -116,7 +116,6 @@ void host::pump(unsigned most_turns) {
     pumped_ = true;
     more_ = home_->pump(most_turns);
     pumped_ = false;
-    network_.within().resumed(home_->counters().resumptions);
     for (const std::string& broken : home_->broken_invariants())
         network_.within().fail("broken invariant at " + address_ + ": " + broken);
 }

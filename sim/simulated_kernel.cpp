@@ -1,5 +1,6 @@
 #include <chainring/sim/connection_socket.hpp>
 #include <chainring/sim/datagram_socket.hpp>
+#include <chainring/sim/numbered_waits.hpp>
 #include <chainring/sim/simulated_kernel.hpp>
 
 #include <cassert>
@@ -54,6 +55,10 @@ void simulated_kernel::about_to_be_late(time_point past) noexcept {
     if (past <= time_point() || !world::is_real(past)) return;
     world_.fail("a wait until a time of the real clock, which is not repeatable; executor::current()->now() "
                 "has the virtual one");
+}
+
+std::unique_ptr<resumption_watch> simulated_kernel::watch_resumptions(executor& home) {
+    return std::make_unique<numbered_waits>(world_, home);
 }
 
 template <class Call> int simulated_kernel::on_socket(int descriptor, Call&& call) {

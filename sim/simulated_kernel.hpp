@@ -97,6 +97,8 @@ class simulated_kernel final : public kernel {
     void about_to_leave(const char* what) noexcept override;
     void about_to_be_late(time_point past) noexcept override;
 
+    std::unique_ptr<resumption_watch> watch_resumptions(executor& home) override;
+
   private:
     explicit simulated_kernel(std::unique_ptr<network> own);
     simulated_kernel(network& over, const machine& on);

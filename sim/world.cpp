@@ -98,6 +98,7 @@ void world::remark(const std::string& what) {
 void world::expect(const world& earlier) {
     expecting_ = true;
     expected_ = earlier.recorded_;
+    expected_resumptions_ = earlier.recorded_resumptions_;
     expected_hash_ = earlier.hash_;
 }
 
@@ -122,6 +123,16 @@ void world::report_difference(const std::string& now) {
                                                        "), of the second it is (" + now + ')'));
 }
 
+void world::report_difference(const resumption& now) {
+    const std::string number = std::to_string(resumptions_ + 1);
+    const std::string before = resumptions_ < expected_resumptions_.size()
+                                   ? "was (" + to_string(expected_resumptions_[resumptions_]) + ')'
+                                   : "was not there";
+    fail(
+        "the program is not repeatable: after the same decisions, resumption " + number +
+        " of the first run " + before + ", of the second it is (" + to_string(now) + ')');
+}
+
 void world::heal() {
     if (heals_++ == 0) before_heal_ = faults_.to_string();
     remark("the world heals");
@@ -138,6 +149,17 @@ void world::completed(const io_uring_cqe& cqe) {
     if (log_ != nullptr)
         *log_ << "   completion of " << std::hex << cqe.user_data << std::dec << ": " << cqe.res << ", flags "
               << cqe.flags << '\n';
+}
+
+void world::resumes(const resumption& next) {
+    if (expecting_ &&
+        (resumptions_ >= expected_resumptions_.size() || expected_resumptions_[resumptions_] != next))
+        report_difference(next);
+    ++resumptions_;
+    mix(next.wait);
+    mix(next.where.line());
+    if (recording_) recorded_resumptions_.push_back(next);
+    if (log_ != nullptr) *log_ << "   resumption of " << to_string(next) << '\n';
 }
 
 void world::entered() {

@@ -13,6 +13,7 @@
 #include <chainring/runtime/kernel.hpp>
 #include <chainring/sim/decision_log.hpp>
 #include <chainring/sim/faults.hpp>
+#include <chainring/sim/resumption.hpp>
 
 #include <cstdint>
 #include <functional>
@@ -57,9 +58,9 @@ class world {
     void heal();
     unsigned heals() const noexcept { return heals_; } // so far
 
-    // For the hash: what a ring has told its user, and how many coroutines an executor has resumed by now.
+    // For the hash: what a ring has told its user, and which coroutine an executor resumes.
     void completed(const io_uring_cqe& cqe);
-    void resumed(std::uint64_t in_all) noexcept { mix(in_all); }
+    void resumes(const resumption& next);
 
     // An executor enters its kernel.
     void entered();
@@ -81,11 +82,11 @@ class world {
     void log_to(std::ostream* log);
     // A line of the log that decides nothing: what the program or the test has done, for who reads it.
     void remark(const std::string& what);
-    // Every decision is kept, to be compared with those of another run. Before the program begins.
+    // Every decision and resumption is kept, to be compared with those of another run. Before the program begins.
     void record() noexcept { recording_ = true; }
     const std::vector<decision>& recorded() const noexcept { return recorded_; }
-    // The run must make the decisions that were recorded there and no others: the first one that differs is a failure, and means
-    // that the program is not repeatable.
+    // The run must make the decisions that were recorded there and no others, and resume the same coroutines: the first one that
+    // differs is a failure, and means that the program is not repeatable.
     void expect(const world& earlier);
     bool is_second() const noexcept { return expecting_; } // run of a world
     // It has ended: all that was expected must have come.
@@ -117,6 +118,7 @@ class world {
     std::uint32_t next_choice(std::uint32_t alternatives) noexcept;
     void decided(const decision& made);
     [[noreturn]] void report_difference(const std::string& now);
+    [[noreturn]] void report_difference(const resumption& now);
     void mix(std::uint64_t value) noexcept;
 
     std::uint64_t seed_;
@@ -139,8 +141,11 @@ class world {
     std::vector<std::uint32_t> choices_; // of a replay
     bool recording_ = false;
     std::vector<decision> recorded_;
+    std::vector<resumption> recorded_resumptions_;
     bool expecting_ = false;
     std::vector<decision> expected_;
+    std::vector<resumption> expected_resumptions_;
+    std::uint64_t resumptions_ = 0;
     std::uint64_t expected_hash_ = 0; // in the end
     faults faults_;
     unsigned heals_ = 0;

@@ -42,7 +42,6 @@ template <class Body> course in_world(sim::world& world, const executor_options&
     {
         executor home(options, kernel);
         world.at_each_enter([&] {
-            world.resumed(home.counters().resumptions);
             for (const std::string& broken : home.broken_invariants())
                 world.fail("broken invariant: " + broken);
         });
