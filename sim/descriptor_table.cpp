@@ -21,6 +21,7 @@ int descriptor_table::add(std::shared_ptr<file> opened) {
 }
 
 bool descriptor_table::has_room() {
+    if (world_.knobs().short_of_descriptors == 0) shortage_ = 0; // the world has healed
     if (shortage_ == 0 && world_.chance(world_.knobs().short_of_descriptors, "short of descriptors"))
         shortage_ = 1 + world_.choose(20, "for how many enters");
     return shortage_ == 0 && open_ < most_open_;

@@ -56,9 +56,13 @@ faults faults::drawn(world& from) {
 
 faults faults::with_errors(std::uint64_t seed) {
     world generator(seed, faults{});
-    faults drawn = faults::drawn(generator);
-    for (const knob& each : errors) draw(each, drawn, generator);
-    return drawn;
+    return faults::drawn(generator).and_errors(generator);
+}
+
+faults faults::and_errors(world& from) const {
+    faults all = *this;
+    for (const knob& each : errors) draw(each, all, from);
+    return all;
 }
 
 std::string faults::to_string() const {

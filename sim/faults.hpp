@@ -49,6 +49,8 @@ struct faults {
     static faults drawn(world& from);
     // The same for a world with that seed, with a random subset of the errors.
     static faults with_errors(std::uint64_t seed);
+    // These, and a random subset of the errors: for a world whose program decides that it has them.
+    faults and_errors(world& from) const;
 
     std::string to_string() const; // one line
 };

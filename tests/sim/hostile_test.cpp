@@ -189,6 +189,16 @@ TEST_CASE("a_knob_lets_descriptors_run_out_for_a_while") {
     CHECK_FALSE(fails_with(std::errc::too_many_files_open, {}, hear_of_a_listener));
 }
 
+TEST_CASE("a_world_that_has_healed_is_not_short_of_descriptors_any_more") {
+    sim::world world(1, {.short_of_descriptors = 999});
+    in_world(world, [](sim::world& within) -> task<> {
+        CHECK(error_of(tcp_listener::bind({"127.0.0.1", 7000})) == std::errc::too_many_files_open);
+        within.heal();
+        CHECK(tcp_listener::bind({"127.0.0.1", 7000}).has_value());
+        co_return;
+    });
+}
+
 TEST_CASE("a_clock_that_jumps_and_a_sleep_that_takes_too_long_take_virtual_time") {
     const auto time_of = [](const sim::faults& knobs) {
         sim::world world(1, knobs);

@@ -172,6 +172,34 @@ class town {
     std::string new_text(std::size_t size) { return text_of(size, ++texts_); }
     unsigned next_pair() noexcept { return pairs_++; } // of datagram sockets
 
+    // Single operations fail, descriptors run out and the clock jumps, until the world heals.
+    void let_errors_occur() {
+        world.set(world.knobs().and_errors(world));
+        operations_fail_ = world.knobs().failed_operation != 0;
+    }
+    // Some operation has failed by itself, or may have without anybody's hearing of it.
+    bool operations_fail() const noexcept { return operations_fail_; }
+
+    // The same errors, and those of operations that fail by themselves.
+    bool is_expected(std::error_code error) { return mixed::is_expected(error) || is_failure(error); }
+    bool is_expected_of_datagram(std::error_code error) {
+        return mixed::is_expected_of_datagram(error) || is_failure(error);
+    }
+    bool is_expected_of_connect(std::error_code error) {
+        const bool by_itself = error == std::errc::network_unreachable ||
+                               error == std::errc::host_unreachable || error == std::errc::timed_out ||
+                               error == std::errc::address_not_available;
+        return mixed::is_expected_of_connect(error) || (operations_fail_ && by_itself) || is_failure(error);
+    }
+    // Of an operation that its peer had nothing to do with.
+    bool is_failure(std::error_code error) {
+        const bool failed = operations_fail_ &&
+                            (error == std::errc::no_buffer_space || error == std::errc::not_enough_memory);
+        heard_of_failures_ |= failed;
+        return failed;
+    }
+    bool heard_of_failures() const noexcept { return heard_of_failures_; }
+
     void check_all() const {
         std::size_t number = 0;
         for (const conversation& each : conversations_) {
@@ -187,6 +215,8 @@ class town {
     bool healed = false; // from here on everybody is polite
 
   private:
+    bool operations_fail_ = false;
+    bool heard_of_failures_ = false;
     std::deque<conversation> conversations_;
     std::uint64_t texts_ = 0;
     unsigned pairs_ = 0;

@@ -28,8 +28,11 @@ task<> come_and_go(town& all) {
     }
 }
 
+// In several pauses where a clock may jump, which ends one of them.
 task<> heal_after_a_while(town& all, sim::simulated_kernel& kernel) {
-    must(co_await chainring::sleep(all.up_to_milliseconds(30, "how long there are faults")));
+    const std::uint32_t pauses = all.world.knobs().clock_jump != 0 ? 10 : 1;
+    for (std::uint32_t pause = 0; pause < pauses; ++pause)
+        must(co_await chainring::sleep(all.up_to_milliseconds(30 / pauses, "how long there are faults")));
     all.world.heal();
     kernel.limit_descriptors(1024);
     all.healed = true;
@@ -71,6 +74,7 @@ task<> serve_everybody(town& all, sim::simulated_kernel& kernel) {
     auto records = must(seqpacket_listener::bind(mixed::records_address(), options_of(all)));
     if (all.one_in(4, "descriptors are short"))
         kernel.limit_descriptors(kernel.open_descriptors() + 1 + all.choose(20, "descriptors"));
+    if (all.one_in(3, "errors occur")) all.let_errors_occur();
     mixed::chat_room room(all);
     co_await scope([&](task_group& servers) -> task<> {
         const auto echo_tcp = [&all](tcp_stream peer) { return mixed::echo_session(all, std::move(peer)); };
@@ -94,13 +98,17 @@ task<> serve_everybody(town& all, sim::simulated_kernel& kernel) {
     });
 }
 
+task<> live(town& all, sim::simulated_kernel& kernel) {
+    // No timeout, whose cancellation might end what hangs: a deadlock tells what everybody waits for.
+    const time_point begun = all.world.now();
+    co_await serve_everybody(all, kernel);
+    CHECK(all.world.now() - begun < longest_life);
+    all.check_all();
+}
+
 task<> mixed_world(sim::world& world, sim::simulated_kernel& kernel) {
     town all(world);
-    // No timeout, whose cancellation might end what hangs: a deadlock tells what everybody waits for.
-    const time_point begun = world.now();
-    co_await serve_everybody(all, kernel);
-    CHECK(world.now() - begun < longest_life);
-    all.check_all();
+    co_await live(all, kernel);
 }
 
 } // namespace
@@ -121,4 +129,29 @@ TEST_CASE("in_a_mixed_world_what_was_received_is_what_was_sent_and_nothing_is_le
 TEST_CASE("a_mixed_world_is_the_same_the_second_time") {
     for (std::uint64_t seed = 0; seed < 20; ++seed)
         sim::run_twice(seed, [](sim::world& world) { in_world(world, mixed_world); });
+}
+
+TEST_CASE("in_some_mixed_worlds_operations_fail_descriptors_run_out_and_the_clock_jumps_and_in_others_not") {
+    constexpr int worlds = 40;
+    int failing = 0;
+    int short_of_descriptors = 0;
+    int jumping = 0;
+    int heard_of_failures = 0;
+    for (std::uint64_t seed = 0; seed < worlds; ++seed) {
+        sim::world world(seed);
+        in_world(world, [&](sim::world& within, sim::simulated_kernel& kernel) -> task<> {
+            town all(within);
+            co_await live(all, kernel);
+            heard_of_failures += all.heard_of_failures() ? 1 : 0;
+        });
+        const std::string configuration = world.configuration();
+        failing += configuration.contains(" failed_operation=") ? 1 : 0;
+        short_of_descriptors += configuration.contains(" short_of_descriptors=") ? 1 : 0;
+        jumping += configuration.contains(" clock_jump=") ? 1 : 0;
+    }
+    for (const int with : {failing, short_of_descriptors, jumping}) {
+        CHECK(with > 0);
+        CHECK(with < worlds / 2);
+    }
+    CHECK(heard_of_failures > 0);
 }
