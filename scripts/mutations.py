@@ -1,6 +1,7 @@
 """Known mistakes of io_uring programs, as changes of this tree's sources for scripts/mutate.
 
-Each says what is wrong, and what to replace by what in which file. The text must be there exactly once.
+Each says what is wrong, and what to replace by what in which file. The text must be there exactly once. One that no world finds says why:
+it stays in the list, as a gap.
 """
 
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ class Mutation:
     file: str
     search: str
     replace: str
+    survives_because: str = ""
 
 
 MUTATIONS = [
