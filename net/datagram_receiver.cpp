@@ -109,6 +109,8 @@ void datagram_receiver::received_directly(int result) noexcept {
     }
     reader& waiting = *reader_;
     leave(waiting);
+    // This side has been shut down for its close, or an empty datagram came too late to be told from that.
+    if (result == 0 && closed_ && !kept_) result = -ECANCELED;
     // EINTR is the answer of an operation that had fallen to a worker thread and was told to end there.
     if (result == -EINTR) result = -ECANCELED;
     if (result < 0) waiting.error_ = closed_ ? closed_ : fault::from_result(result);

@@ -211,6 +211,23 @@ TEST_CASE("a_refused_datagram_is_told_once_and_the_socket_goes_on", "[linux]") {
     });
 }
 
+TEMPLATE_TEST_CASE("a_close_ends_a_receive_into_memory_and_brings_no_datagram", "", EACH_KIND) {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto socket = must(TestType::socket::bind(TestType::somewhere()));
+        std::error_code error;
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn([](typename TestType::socket& from, std::error_code& told) -> task<> {
+                std::array<std::byte, 100> memory;
+                const auto got = co_await from.receive_into(memory);
+                told = error_of(got);
+            }(socket, error));
+            co_await settle();
+            must(co_await socket.close());
+        });
+        CHECK(error == errc::closed);
+    });
+}
+
 TEST_CASE("an_address_that_cannot_be_bound_is_refused") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         const plain_receiver peer(over_udp::somewhere());
