@@ -16,8 +16,8 @@ constexpr sim::faults close_faults{
 template <class Over> using meets_close = task<> (*)(typename Over::stream&, std::string&);
 
 // An operation of the stream that closes. What the peer may hear of it at least goes into `promised`.
-template <class Stream> task<> send_beside(Stream& stream, std::string& promised) {
-    auto sending = stream.send(std::string_view(message_text));
+template <class Over> task<> send_beside(typename Over::stream& stream, std::string& promised) {
+    auto sending = stream.send(small_text<Over>(message_text));
     const auto outcome = co_await sending;
     if (outcome) CHECK(*outcome == message_text.size());
     if (!outcome) CHECK(outcome.error() == errc::closed);
@@ -76,7 +76,7 @@ template <class Over> task<> close_beside(sim::world& world, meets_close<Over> o
     std::string promised;
     std::string heard;
     bool closed = false;
-    world.set(close_faults);
+    world.set(small_faults_of<Over>(close_faults));
     co_await scope([&](task_group& group) -> task<> {
         group.spawn(operation(pair.near, promised));
         group.spawn(close_after(pair.near, world, closed));
@@ -98,8 +98,9 @@ void close_everywhere(std::uint64_t at_least, meets_close<Over> operation, bool 
     });
 }
 
-template <class Over> task<> accept_beside(typename Over::listener& from, unsigned& accepted) {
-    auto stream = co_await from.accept();
+template <class Over> task<> accept_beside(typename Over::listener& listener, unsigned& accepted) {
+    small_acceptor<Over> from(listener);
+    auto stream = co_await from.next();
     if (!stream) CHECK(stream.error() == errc::closed);
     if (!stream) co_return;
     ++accepted;
@@ -121,7 +122,7 @@ template <class Over> task<> connect_beside(unsigned& connected) {
 }
 
 template <class Over> task<> close_listener_beside(sim::world& world) {
-    auto listener = must(Over::listener::bind(small_address<Over>()));
+    auto listener = small_listener<Over>();
     unsigned accepted = 0;
     unsigned connected = 0;
     world.set(close_faults);
@@ -137,11 +138,16 @@ template <class Over> task<> close_listener_beside(sim::world& world) {
 
 } // namespace
 
-TEMPLATE_TEST_CASE("a_close_beside_a_send_in_every_world_loses_nothing_that_was_confirmed", "", EACH_STREAM) {
-    close_everywhere<TestType>(100, send_beside<typename TestType::stream>, false);
+TEMPLATE_TEST_CASE(
+    "a_close_beside_a_send_in_every_world_loses_nothing_that_was_confirmed", "", EACH_STREAM,
+    chainring::test::without_copies, chainring::test::directly<chainring::test::over_tcp>,
+    chainring::test::directly<chainring::test::over_seqpacket>) {
+    close_everywhere<TestType>(100, send_beside<TestType>, false);
 }
 
-TEMPLATE_TEST_CASE("a_close_beside_a_receive_ends_it_in_every_world", "", EACH_STREAM) {
+TEMPLATE_TEST_CASE(
+    "a_close_beside_a_receive_ends_it_in_every_world", "", EACH_STREAM,
+    chainring::test::directly<chainring::test::over_tcp>) {
     const bool greets = GENERATE(false, true);
     close_everywhere<TestType>(100, receive_beside<typename TestType::stream>, greets);
 }
@@ -156,6 +162,7 @@ TEMPLATE_TEST_CASE("a_close_beside_a_flush_sends_what_was_written_in_every_world
 }
 
 TEMPLATE_TEST_CASE(
-    "a_listener_that_closes_beside_accept_and_connect_ends_both_in_every_world", "", EACH_STREAM) {
-    in_every_world(100, {}, {.faults = up_to(2)}, close_listener_beside<TestType>);
+    "a_listener_that_closes_beside_accept_and_connect_ends_both_in_every_world", "", EACH_STREAM,
+    EACH_OTHER_ACCEPT) {
+    in_every_world(100, {}, {.faults = up_to(accept_faults<TestType>)}, close_listener_beside<TestType>);
 }
