@@ -281,17 +281,18 @@ def _placement_shapes(programs):
             "chainring alone",
         )
     cores = {"cores": (harness.SERVER_CORE, harness.CLIENT_CORE), "client_cores": (harness.SERVER_CORE, harness.CLIENT_CORE)}
-    yield Shape(
-        "threads",
-        f"Two executors, client and server on the same two cores: {load.text}",
-        load,
-        (
-            programs.sample("chainring 2 threads", "echo", "--threads", "2", **cores),
-            programs.sample("chainring 1 thread", "echo", "--threads", "1", **cores),
-        ),
-        "chainring 1 thread",
-        warmup=0.4,
-    )
+    for name, load in (("threads", load), ("threads-1000", echo_load(1000, 64))):
+        yield Shape(
+            name,
+            f"Two executors, client and server on the same two cores: {load.text}",
+            load,
+            (
+                programs.sample("chainring 2 threads", "echo", "--threads", "2", **cores),
+                programs.sample("chainring 1 thread", "echo", "--threads", "1", **cores),
+            ),
+            "chainring 1 thread",
+            warmup=0.4,
+        )
 
 
 def _redis_shapes(programs):
