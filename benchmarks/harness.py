@@ -124,7 +124,8 @@ def measure_sink(contestant, load, build, seconds, warmup):  # pylint: disable=u
 
 
 def measure_idle(contestant, load, build, seconds, warmup):  # pylint: disable=unused-argument
-    """Growth of a server's resident memory over many connections, each of which makes one exchange and stays.
+    """Growth of a server's resident memory over many connections, each of which makes one exchange and stays; and how much of a core
+    it takes while they stay, for `seconds`.
 
     Before the count begins what all connections share is cycled once: 64 of them send more than a pool of buffers holds.
     """
@@ -152,9 +153,12 @@ def measure_idle(contestant, load, build, seconds, warmup):  # pylint: disable=u
             connected.sendall(b"x" * load.size)
             _receive_exactly(connected, load.size)
         grown = _status_kib(server.process.pid, "RssAnon") - before
+        cpu, _ = _cpu_time(server.process.pid)
+        time.sleep(seconds)
+        used = _cpu_time(server.process.pid)[0] - cpu
         open_ones.close()
         server.stop()
-    return {"bytes_per_connection": grown * 1024 / count}
+    return {"bytes_per_connection": grown * 1024 / count, "idle_cpu_percent": used / seconds / 1e7}
 
 
 def run_program(command, limit_seconds):

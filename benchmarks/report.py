@@ -26,6 +26,7 @@ FIGURES = {
     "turns_per_wake_up": ("turns per wake-up", 1),
     "lost_percent": ("% lost", 1),
     "bytes_per_connection": ("bytes per connection", 0),
+    "idle_cpu_percent": ("idle, % of a core", 4),
     "peak_mib": ("peak MiB", 1),
 }
 COMPARED = ("per_second", "cpu_us", "p99_us")
