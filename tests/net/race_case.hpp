@@ -193,6 +193,7 @@ inline void run_all(const cases& tested, task_work_mode mode) {
                 const std::unique_ptr<race_case> fresh = make();
                 co_await destroy_in_a_round(*fresh, random);
             }
+            co_await settle(); // what was on its way from another executor comes to its end there
         });
     }
     CHECK(open_descriptors() == descriptors);
