@@ -18,7 +18,7 @@ constinit thread_local const void* home_here = nullptr;
 constexpr std::uint32_t most_provided = 256;
 
 // Turns in which a starved receiver waits for a block to come home before there is one more. In a loaded server
-// blocks come home all the time, and warm ones are better than more.
+// blocks come home all the time, and warm ones are better than more. An idle executor would turn for nothing.
 constexpr std::uint32_t patience = 16;
 
 } // namespace
@@ -206,10 +206,11 @@ void buffer_pool::collect_remote_now() noexcept {
     remote_.clear();
 }
 
-void buffer_pool::feed_starved() noexcept {
+void buffer_pool::feed_starved(std::uint64_t work) noexcept {
     ++feedings_;
+    const bool idle = std::exchange(work_at_feeding_, work) == work;
     for (std::uint32_t fed = 0; !starved_.empty(); ++fed) {
-        const bool waited_long = feedings_ - starved_.front().since_ >= patience;
+        const bool waited_long = idle || feedings_ - starved_.front().since_ >= patience;
         if (fed >= provided_ && !(waited_long && grow())) return;
         starved_.pop_front().fed();
     }

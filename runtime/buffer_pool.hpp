@@ -6,7 +6,8 @@
 // lightly loaded server goes round a few blocks, which stay in cache.
 //
 // Blocks that tasks keep, or leave in queues, must not lock everyone else out. So the pool grows by a block for
-// each receiver that has waited long enough for one to come home, and shrinks again when there is no shortage.
+// each receiver that has waited long enough for one to come home, or for which nothing else is left to do, and shrinks
+// again when there is no shortage.
 #pragma once
 
 #include <chainring/runtime/block_memory.hpp>
@@ -107,8 +108,9 @@ class buffer_pool {
     bool someone_starves() const noexcept { return !starved_.empty(); }
     // Someone starves, and needs not.
     bool may_feed() const noexcept { return someone_starves() && (provided_ != 0 || may_grow()); }
-    // Once a turn while someone starves: tells as many as there are blocks, and those who have waited too long.
-    void feed_starved() noexcept;
+    // Once a turn while someone starves: tells as many as there are blocks, and those who have waited too long, which is at
+    // once if nothing has happened since the last time. `work`: what the executor has done so far, by any measure.
+    void feed_starved(std::uint64_t work) noexcept;
 
     // Blocks that died on other threads. Cheap when there are none.
     void collect_remote() noexcept {
@@ -177,6 +179,7 @@ class buffer_pool {
     std::uint32_t leased_ = 0;
     intrusive_list<starved_receiver, starved_tag> starved_; // the one that has waited longest first
     std::uint32_t feedings_ = 0;
+    std::uint64_t work_at_feeding_ = 0;
 
     std::atomic<bool> remote_pending_ = false;
     std::mutex remote_mutex_;

@@ -273,9 +273,9 @@ void executor::run_what_is_ready() {
     for_each_pool([](buffer_pool& each) { each.collect_remote(); });
     timers_.advance(now_);
     counters_.resumptions += ready_.run(budget_);
-    for_each_pool([](buffer_pool& each) {
+    for_each_pool([this](buffer_pool& each) {
         if (each.someone_starves()) [[unlikely]]
-            each.feed_starved();
+            each.feed_starved(counters_.resumptions + counters_.cqes);
     });
     while (!turn_end_.empty()) turn_end_.pop_front().at_turn_end();
 }

@@ -53,6 +53,25 @@ TEST_CASE("a_receiver_that_has_starved_for_long_is_fed_with_one_more_block") {
     check_baseline(used);
 }
 
+TEST_CASE("an_idle_executor_does_not_turn_for_nothing_while_its_pool_grows") {
+    constexpr std::size_t more = 50;
+    executor used(small_pool(2, 2 + more), test_kernel());
+    pipe_ends pipe;
+    used.run([](executor& home, pipe_ends& from) -> task<> {
+        std::vector<buffer> kept;
+        co_await keep(kept, home, from, 2);
+        const std::uint64_t before = home.stats().turns;
+        while (kept.size() < 2 + more) {
+            hungry receiver;
+            home.buffers().starve(receiver);
+            co_await receiver.was_fed;
+            co_await keep(kept, home, from, kept.size() + 1);
+        }
+        CHECK(home.stats().turns - before <= 5 * more);
+    }(used, pipe));
+    check_baseline(used);
+}
+
 TEST_CASE("a_receiver_that_blocks_come_home_for_makes_no_pool_grow") {
     executor used(small_pool(1, 5), test_kernel());
     pipe_ends pipe;
