@@ -14,7 +14,6 @@
 #include <chainring/runtime/scoped_await.hpp>
 
 #include <algorithm>
-#include <cassert>
 #include <concepts>
 #include <cstddef>
 #include <string_view>
@@ -149,7 +148,15 @@ template <byte_source Stream> class buffered_reader {
     template <class Codec> struct by_codec {
         Codec& codec;
         std::size_t longest() const { return codec.longest(); }
-        result<frame> find(byte_span received, std::size_t seen) const { return codec.find(received, seen); }
+        result<frame> find(byte_span received, std::size_t seen) const {
+            const result<frame> found = codec.find(received, seen);
+            if (found && !is_possible(*found)) return failure(errc::bad_frame);
+            return found;
+        }
+        // One without bytes would be found again and again.
+        static bool is_possible(const frame& found) noexcept {
+            return found.size != 0 && found.before <= found.size && found.behind <= found.size - found.before;
+        }
     };
 
     // Of the one task that reads. What was handed out before is let go.
@@ -192,7 +199,6 @@ template <byte_source Stream> class buffered_reader {
             result<buffer> more = co_await after(found.size == frame::unknown ? 0 : found.size);
             if (const std::error_code error = add(more)) co_return failure(error);
         }
-        assert(found.before + found.behind <= found.size);
         const byte_span whole = bytes_.take(found.size);
         co_return message_view(whole.subspan(found.before, found.size - found.before - found.behind));
     }

@@ -29,7 +29,8 @@ struct frame {
 };
 
 // find(received, seen): where the first message is, as far as that can be told. `seen`: so many of these bytes it was asked about
-//                       before, when there were no more. errors: errc::too_long; std::errc::bad_message; the codec's own
+//                       before, when there were no more. errors: errc::too_long; std::errc::bad_message; the codec's own. A
+//                       frame of no bytes, or with more around the payload than it has, is errc::bad_frame to who receives
 // longest():            the most bytes of a frame; more are errc::too_long, whatever `find` says
 template <class Codec>
 concept finds_messages = requires(Codec& codec, byte_span received, std::size_t seen) {

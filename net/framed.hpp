@@ -37,8 +37,8 @@ template <byte_stream Stream, message_codec Codec> class framed {
     // The payload of the next message; none where the stream has ended behind one.
     //
     // completes when: all of it is there
-    // errors:         errc::cut_off: the stream has ended in the middle of a message; errc::too_long; errc::busy while another
-    //                 task receives; those of the codec and of the stream
+    // errors:         errc::cut_off: the stream has ended in the middle of a message; errc::too_long; errc::bad_frame: the codec is
+    //                 wrong; errc::busy while another task receives; those of the codec and of the stream
     // cancellation:   as of the stream's receive; what was received is kept for the next one
     // ownership:      the view is valid until the next receive, or call of `reader`, and its end
     // thread:         the executor's

@@ -53,6 +53,7 @@ class chainring_category final : public std::error_category {
         case errc::cut_off:
             return "the peer has ended the stream in the middle of a message; read_some gets what came of it";
         case errc::too_long: return "a message is longer than its limit";
+        case errc::bad_frame: return "a codec told of a message that cannot be";
         case errc::executor_ended: return "the executor has ended, or is about to; it takes no more work";
         }
         return "unknown chainring error";

@@ -35,6 +35,7 @@ enum class errc {
     end_of_stream,        // the peer has ended the stream, and nothing was left to read
     cut_off,              // the peer has ended the stream in the middle of what was to be read
     too_long,             // a message is longer than the limit for it
+    bad_frame,            // a codec told of a message that has no bytes, or fewer than go around its payload
     executor_ended,       // the executor has ended, or is about to: it takes no more work
 };
 

@@ -47,6 +47,37 @@ struct with_checksum {
     }
 };
 
+// The codec of docs/guide.md, in its words.
+namespace cr = chainring;
+
+struct with_type { // a byte for the kind of message, a byte for the payload's length, the payload
+    std::byte kind{};
+
+    std::size_t longest() const { return 2 + 255; }
+    cr::result<cr::frame> find(cr::byte_span received, std::size_t) const {
+        if (received.size() < 2) return cr::frame{}; // cannot be told yet
+        return cr::frame{.size = 2 + std::to_integer<std::size_t>(received[1]), .before = 2};
+    }
+
+    struct head {
+        std::array<std::byte, 2> bytes;
+        cr::byte_span before() const { return bytes; }
+        cr::byte_span behind() const { return {}; }
+    };
+    cr::result<head> around(cr::byte_span payload) const {
+        if (payload.size() > 255) return cr::failure(cr::errc::too_long);
+        return head{{kind, static_cast<std::byte>(payload.size())}};
+    }
+};
+
+// Tells of every message the same.
+struct always {
+    frame told;
+    std::size_t longest() const { return 100; }
+    result<frame> find(byte_span received, std::size_t) const { return received.size() < 4 ? frame{} : told; }
+    result<delimited::suffix> around(byte_span) const { return delimited::suffix({}); }
+};
+
 template <class Codec> task<> check_wire(Codec codec, std::string payload, std::string on_the_wire) {
     auto pair = co_await connected_to_plain<over_tcp>();
     framed link(pair.stream, codec);
@@ -89,6 +120,9 @@ TEST_CASE("each_codec_puts_on_the_wire_what_it_says_and_reads_it_back") {
     check(delimited("\r\n", 100), "abc\r", "abc\r\r\n");
     check(delimited("\n", 100), "", "\n");
     check(with_checksum{}, "abc", "3abc\x26");
+    check(with_type{std::byte{7}}, "abc", "\7\3abc");
+    check(with_type{}, "", "\0\0"s);
+    check(with_type{std::byte{7}}, std::string(255, 'x'), "\7\xff" + std::string(255, 'x'));
 }
 
 TEST_CASE("however_messages_are_split_they_are_found") {
@@ -217,6 +251,28 @@ TEST_CASE("what_a_codec_finds_wrong_is_the_error_of_the_receive") {
         CHECK(told(all) == "'3one!'");
         const auto too_long = co_await link.send("0123456789");
         CHECK(error_of(too_long) == errc::too_long);
+    });
+}
+
+TEST_CASE("a_codec_that_tells_of_a_message_that_cannot_be_fails_the_receive") {
+    on_executor(task_work_mode::throughput, []() -> task<> {
+        constexpr std::size_t most = std::size_t(-1);
+        for (const frame& told_wrongly : {
+                 frame{.size = 0},
+                 frame{.size = 4, .before = 3, .behind = 3},
+                 frame{.size = 4, .before = 5},
+                 frame{.size = 4, .behind = 5},
+                 frame{.size = 4, .before = most, .behind = 2},
+                 frame{.size = 4, .before = 2, .behind = most},
+             }) {
+            auto pair = co_await connected_to_plain<over_tcp>();
+            framed link(pair.stream, always{told_wrongly});
+            CHECK(pair.peer.send("four"));
+            const optional_message received = co_await link.receive();
+            CHECK(error_of(received) == errc::bad_frame);
+            const auto all = co_await link.reader().read_exactly(4); // it is still there
+            CHECK(told(all) == "'four'");
+        }
     });
 }
 
