@@ -77,6 +77,7 @@ inline void datagram_receiver::received(const io_uring_cqe& cqe) noexcept {
         receiving_ended(cqe.res);
     } else if (received_.full()) [[unlikely]] {
         socket_.ask_for_turn_end(); // to stop it
+        if (received_.blocks() == receive_queue::far_too_many) pool_.offer_less();
     }
     if (reader_waits() && received_.has_news()) {
         told_ = true;

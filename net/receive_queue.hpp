@@ -15,6 +15,8 @@ class receive_queue {
   public:
     // Blocks that may wait before the connection stops receiving.
     static constexpr std::uint16_t most_blocks = 16;
+    // It cannot be stopped at once. More than it should have got until then.
+    static constexpr std::uint16_t far_too_many = most_blocks + buffer_pool::offered_at_first;
 
     bool empty() const noexcept { return count_ == 0; }
     std::uint16_t blocks() const noexcept { return count_; }

@@ -41,7 +41,8 @@ buffer_pool::buffer_pool(
     , blocks_(base_)
     , memory_(block_size_, most_blocks_)
     , provided_ring_(std::min(std::bit_ceil(base_), most_provided))
-    , headers_(std::make_unique_for_overwrite<header[]>(most_blocks_)) {
+    , headers_(std::make_unique_for_overwrite<header[]>(most_blocks_))
+    , offered_(std::min(provided_ring_.entries(), offered_at_first)) {
     remote_.reserve(most_blocks_); // so that a lease that ends on another thread allocates nothing
     if (!memory_.extend(base_)) throw std::system_error(from_errno(ENOMEM), "mapping receive buffers");
     int returned = -EEXIST;
@@ -105,7 +106,7 @@ inline void buffer_pool::come_home(std::uint16_t block) noexcept {
     headers_[block].leased = false;
     if (block >= base_) [[unlikely]]
         return come_home_or_retire(block);
-    if (provided_ < provided_ring_.entries()) {
+    if (provided_ < offered_) {
         provide(block);
         return;
     }
@@ -138,7 +139,7 @@ std::uint16_t buffer_pool::extra_block() noexcept {
 }
 
 bool buffer_pool::grow() noexcept {
-    if (provided_ == provided_ring_.entries()) return false;
+    if (provided_ >= offered_) return false;
     const std::uint16_t extra = extra_block();
     if (extra == none) return false;
     provide(extra);
@@ -156,7 +157,7 @@ std::uint16_t buffer_pool::take() noexcept {
 }
 
 void buffer_pool::refill() noexcept {
-    while (provided_ < provided_ring_.entries() && first_free_ != none) {
+    while (provided_ < offered_ && first_free_ != none) {
         const std::uint16_t block = first_free_;
         first_free_ = headers_[block].next;
         --free_count_;
@@ -209,6 +210,7 @@ void buffer_pool::collect_remote_now() noexcept {
 void buffer_pool::feed_starved(std::uint64_t work) noexcept {
     ++feedings_;
     const bool idle = std::exchange(work_at_feeding_, work) == work;
+    refill();
     for (std::uint32_t fed = 0; !starved_.empty(); ++fed) {
         const bool waited_long = idle || feedings_ - starved_.front().since_ >= patience;
         if (fed >= provided_ && !(waited_long && grow())) return;

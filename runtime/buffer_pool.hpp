@@ -2,8 +2,9 @@
 // there, so an idle connection owns none; the user gets it as a lease and the lease's end brings it home.
 //
 // A block is in one of four places: free, in the ring, in a connection's queue of received data, or leased.
-// The ring holds only a part of the pool, and is refilled from the free blocks only when it is half empty: a
-// lightly loaded server goes round a few blocks, which stay in cache.
+// The kernel is offered only a part of the pool, which is refilled from the free blocks only when it is half empty: a
+// lightly loaded server goes round a few blocks, which stay in cache. And what is offered is all that one connection can take
+// before it can be stopped, so it is little, and more only where others find nothing.
 //
 // Blocks that tasks keep, or leave in queues, must not lock everyone else out. So the pool grows by a block for
 // each receiver that has waited long enough for one to come home, or for which nothing else is left to do, and shrinks
@@ -16,6 +17,7 @@
 #include <chainring/runtime/kernel.hpp>
 #include <chainring/runtime/provided_ring.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <mutex>
@@ -50,6 +52,9 @@ class buffer_pool {
     // The group id under which the kernel knows the ring of blocks of an executor's own pool. Others, for sockets with
     // blocks of another size, have the next ones that are free.
     static constexpr std::uint16_t group = 0;
+    // Blocks that are offered to the kernel at a time, until somebody has found none. In throughput mode an enter runs twenty
+    // completions or so, and small messages take a block each.
+    static constexpr std::uint32_t offered_at_first = 32;
     enum class kind : bool { of_the_executor, further };
 
     // Throws std::system_error (out of memory, registration refused). `wake` wakes the executor from another
@@ -71,7 +76,7 @@ class buffer_pool {
         const auto block = static_cast<std::uint16_t>(cqe.flags >> IORING_CQE_BUFFER_SHIFT);
         assert(block < made_ && headers_[block].provided);
         headers_[block].provided = false;
-        if (--provided_ <= provided_ring_.entries() / 2) [[unlikely]]
+        if (--provided_ <= offered_ / 2) [[unlikely]]
             refill();
         return block;
     }
@@ -104,10 +109,13 @@ class buffer_pool {
     void starve(starved_receiver& receiver) noexcept {
         receiver.since_ = feedings_;
         starved_.push_back(receiver);
+        if (offered_ < provided_ring_.entries() && first_free_ != none) ++offered_;
     }
     bool someone_starves() const noexcept { return !starved_.empty(); }
     // Someone starves, and needs not.
     bool may_feed() const noexcept { return someone_starves() && (provided_ != 0 || may_grow()); }
+    // A connection has got far more than it may keep waiting: it is offered less.
+    void offer_less() noexcept { offered_ = std::min(offered_, std::max(offered_ / 2, offered_at_first)); }
     // Once a turn while someone starves: tells as many as there are blocks, and those who have waited too long, which is at
     // once if nothing has happened since the last time. `work`: what the executor has done so far, by any measure.
     void feed_starved(std::uint64_t work) noexcept;
@@ -123,6 +131,7 @@ class buffer_pool {
     std::uint32_t block_size() const noexcept { return block_size_; }
     std::uint32_t leased() const noexcept { return leased_; }
     std::uint32_t provided() const noexcept { return provided_; }
+    std::uint32_t offered() const noexcept { return offered_; } // the most that are provided at a time
     std::uint32_t free() const noexcept { return free_count_; }
     // What is leased, by the descriptor on which it was received, for people.
     std::vector<std::string> describe_leases(time_point now) const;
@@ -149,9 +158,7 @@ class buffer_pool {
     void refill() noexcept;
     void come_home(std::uint16_t block) noexcept;
     void come_home_or_retire(std::uint16_t extra) noexcept;
-    bool few_are_left() const noexcept {
-        return first_free_ == none && provided_ <= provided_ring_.entries() / 2;
-    }
+    bool few_are_left() const noexcept { return first_free_ == none && provided_ <= offered_ / 2; }
     bool may_grow() const noexcept { return first_retired_ != none || made_ < most_blocks_; }
     std::uint16_t extra_block() noexcept;
     bool grow() noexcept;
@@ -175,6 +182,7 @@ class buffer_pool {
     std::uint16_t first_free_ = none;
     std::uint16_t first_retired_ = none;
     std::uint32_t free_count_ = 0;
+    std::uint32_t offered_; // to the kernel at a time
     std::uint32_t provided_ = 0;
     std::uint32_t leased_ = 0;
     intrusive_list<starved_receiver, starved_tag> starved_; // the one that has waited longest first

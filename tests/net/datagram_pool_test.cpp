@@ -124,3 +124,29 @@ TEST_CASE("a_datagram_server_to_which_nothing_comes_is_not_woken") {
         CHECK(std::ranges::count(received, 2) == 10);
     });
 }
+
+TEST_CASE("what_an_unread_datagram_socket_holds_is_bounded_however_much_is_sent_to_it", "[linux]") {
+    const task_work_mode mode = GENERATE(both_modes());
+    on_executor(mode, [mode]() -> task<> {
+        executor& home = *executor::current();
+        const buffer_pool& pool = home.buffers();
+        const auto held = [&pool] { return pool.blocks() - pool.provided() - pool.free(); };
+        const std::uint32_t offers = mode == task_work_mode::throughput ? 1 : 2;
+        const std::uint32_t most = receive_queue::most_blocks - 1 + offers * buffer_pool::offered_at_first;
+        std::vector<udp_socket> unread;
+        for (int number = 0; number < 5; ++number) {
+            unread.push_back(must(udp_socket::bind({"127.0.0.1", 0})));
+            const endpoint to = must(unread.back().local());
+            const plain_socket sender = plain_socket::connected_to(to, 0, SOCK_DGRAM);
+            CHECK(sender.send("first"));
+            (void)must(co_await unread.back().receive());
+            const std::uint32_t before = held();
+            co_await until([&] {
+                for (int more = 0; more < 200; ++more) (void)sender.send("more");
+                return home.stats().operations_in_flight == 0;
+            });
+            CHECK(held() - before >= receive_queue::most_blocks);
+            CHECK(held() - before <= most);
+        }
+    });
+}

@@ -415,3 +415,29 @@ TRANSPORT_TEST_CASE("a_reader_that_stops_reading_stops_the_kernel_too") {
         CHECK(got == sent);
     });
 }
+
+TRANSPORT_TEST_CASE("what_an_unread_connection_holds_is_bounded_however_much_is_sent_to_it", "[linux]") {
+    const task_work_mode mode = GENERATE(both_modes());
+    executor_options options = options_for(mode);
+    options.buffers.block_size = 256; // many of which are in a socket at once
+    on_executor(options, [mode]() -> task<> {
+        executor& home = *executor::current();
+        const buffer_pool& pool = home.buffers();
+        const auto held = [&pool] { return pool.blocks() - pool.provided() - pool.free(); };
+        const std::uint32_t offers = mode == task_work_mode::throughput ? 1 : 2;
+        const std::uint32_t most = receive_queue::most_blocks - 1 + offers * buffer_pool::offered_at_first;
+        const std::string much(65'536, 'x');
+        std::vector<stream_and_peer<over_any>> unread;
+        for (int number = 0; number < 5; ++number) {
+            unread.push_back(co_await connected_to_plain<over_any>());
+            co_await arm(unread.back());
+            const std::uint32_t before = held();
+            co_await until([&] {
+                (void)unread.back().peer.send(much);
+                return home.stats().operations_in_flight == 0;
+            });
+            CHECK(held() - before >= receive_queue::most_blocks);
+            CHECK(held() - before <= most);
+        }
+    });
+}
