@@ -1,4 +1,5 @@
 #include <chainring/net/bound_socket.hpp>
+#include <chainring/net/datagram_envelope.hpp>
 
 #include <linux/net_tstamp.h>
 #include <netinet/in.h>
@@ -13,6 +14,18 @@
 namespace chainring {
 
 namespace {
+
+// Whether a socket of that kind may be asked for it.
+bool fit(const socket_kind& kind, const datagram_options& asked) noexcept {
+    constexpr unsigned most_descriptors = 253; // Linux's SCM_MAX_FD
+    constexpr std::uint32_t most_blocks = 32'768;
+    const bool of_udp =
+        asked.packet_info || asked.traffic_class || asked.hardware_timestamps || asked.gro || asked.broadcast;
+    const bool of_unix = asked.credentials || asked.descriptors != 0;
+    const std::uint32_t most_bytes = kind.local ? 16U << 20U : 65'535;
+    return !(kind.local ? of_udp : of_unix) && asked.descriptors <= most_descriptors &&
+           asked.longest <= most_bytes && asked.blocks != 0 && asked.blocks <= most_blocks;
+}
 
 // Room for what may come of each kind; control messages are aligned to eight bytes.
 std::uint32_t control_room(const datagram_options& asked, int family) noexcept {
@@ -73,6 +86,7 @@ result<socket_pointer<bound_socket>> bound_socket::make(
     const socket_kind& kind, const endpoint& at, const endpoint& to, const datagram_options& options) {
     const result<executor*> found = current_executor();
     if (!found) return failure(found.error());
+    if (!fit(kind, options)) return failure(fault::from_errno(EINVAL));
     executor& home = **found;
     kernel& behind = home.behind();
     const bool connects = to.family() != AF_UNSPEC;
@@ -95,13 +109,16 @@ result<socket_pointer<bound_socket>> bound_socket::make(
         return failure(made_of.error());
     }
     const std::string path(binds && family == AF_UNIX ? at.path() : std::string_view());
-    return socket_pointer<bound_socket>(new bound_socket(home, descriptor, *made_of, maker::itself, path));
+    socket_pointer<bound_socket> made(new bound_socket(home, descriptor, *made_of, maker::itself, path));
+    made->note_peer(to);
+    return made;
 }
 
 result<socket_pointer<bound_socket>>
 bound_socket::adopt(const socket_kind& kind, adoptable given, const datagram_options& options) {
     const result<executor*> found = current_executor();
     if (!found) return failure(found.error());
+    if (!fit(kind, options)) return failure(fault::from_errno(EINVAL));
     executor& home = **found;
     const int descriptor = given.descriptor();
     const result<int> family = adoptable_family(home, kind, descriptor);
@@ -115,6 +132,7 @@ bound_socket::adopt(const socket_kind& kind, adoptable given, const datagram_opt
     // Without a path: who has made it removes it.
     socket_pointer<bound_socket> made(new bound_socket(home, descriptor, *made_of, maker::somebody_else, {}));
     given.taken();
+    made->note_peer(made->peer().value_or(endpoint()));
     return made;
 }
 
@@ -142,6 +160,7 @@ bound_socket::parts_for(executor& home, int family, const datagram_options& opti
 bound_socket::bound_socket(executor& home, int descriptor, const parts& of, maker made_by, std::string path)
     : socket(home, {.number = descriptor})
     , family_(of.family)
+    , family_to_peer_(of.family)
     , made_by_(made_by)
     , path_(std::move(path))
     , file_(path_.empty() ? file_identity{} : home.behind().identify_file(path_.c_str()))
@@ -163,7 +182,12 @@ result<void> bound_socket::connect(const endpoint& to) noexcept {
     if (!open()) return failure(errc::closed);
     const int returned = home().behind().connect(descriptor(), to.address(), to.length());
     if (returned < 0) return failure(from_errno(-returned));
+    note_peer(to);
     return {};
+}
+
+void bound_socket::note_peer(const endpoint& peer) noexcept {
+    family_to_peer_ = peer.family() == AF_UNSPEC ? family_ : carrying_family(peer);
 }
 
 result<void> bound_socket::set(int level, int name, const void* value, socklen_t size) noexcept {

@@ -14,41 +14,46 @@ struct datagram_options {
     socket_options socket{}; // reuse_port, send_buffer, receive_buffer
 
     // What to be told beside each datagram (control_messages): a few bytes of a buffer for each, and nothing else.
-    bool packet_info = false;   // where it was sent to, and where it came in
-    bool traffic_class = false; // with ECN
+    bool packet_info = false;   // UDP: where it was sent to, and where it came in
+    bool traffic_class = false; // UDP: with ECN
     bool timestamps = false;    // when the kernel had it
     bool hardware_timestamps =
         false;                // when the network card did, if that tells; who sets cards up is not chainring
     bool overflows = false;   // how many found no room
     bool credentials = false; // of senders on unix sockets
-    unsigned descriptors = 0; // that may come with a datagram on a unix socket; others are closed
+    unsigned descriptors = 0; // that may come with one on a unix socket, 253 at most; others are closed
 
     // UDP: datagrams of one sender that come in a row are received as one (control_messages::segment_size).
     bool gro = false;
     bool broadcast = false; // UDP: may be sent
 
-    // Bytes that a datagram may have; what is longer is cut off. 0: 65,535 with `gro`, or what a block of the executor's
-    // pool has room for beside the rest, 1500 at least. A socket that needs longer blocks has a pool of its own.
+    // Bytes of a datagram for which there must be room, 65,535 at most, or 16 MiB on unix sockets. A socket that needs longer
+    // blocks for it than the executor's pool has gets a pool of its own. What is longer than its block is cut off
+    // (datagram::truncated); there may be more room than was asked for. 0: 65,535 with `gro`, otherwise 1500.
     std::uint32_t longest = 0;
-    std::uint32_t blocks = 32; // of a pool of its own, at first
+    std::uint32_t blocks = 32; // of a pool of its own, at first: 1 to 32,768
 };
 
 class bound_socket final : public socket {
   public:
     // A socket of its executor's thread, or why there is none. `at`: of no family, it is not bound. `to`: of no family, it
     // is not connected.
+    //
+    // errors: std::errc::invalid_argument for options that do not fit the kind of socket, or are out of bounds
     static result<socket_pointer<bound_socket>>
     make(const socket_kind& kind, const endpoint& at, const endpoint& to, const datagram_options& options);
     // The same over a descriptor that somebody else has made (adopt.hpp). What `options` ask for is set on it, and nothing is taken
     // back; where it fails the descriptor stays the caller's.
     //
-    // errors: the first four of adopt_connection; those of setsockopt(2), and those of a pool of its own
+    // errors: as make; the first four of adopt_connection; those of setsockopt(2), and those of a pool of its own
     static result<socket_pointer<bound_socket>>
     adopt(const socket_kind& kind, adoptable given, const datagram_options& options);
 
     datagram_receiver& receiving() noexcept { return receiver_; }
     sender& sending() noexcept { return sender_; }
     int family() const noexcept { return family_; }
+    // By which datagrams to its peer go: IPv4 also from a socket for IPv6, to a peer with such an address.
+    int carrying_family_to_peer() const noexcept { return family_to_peer_; }
 
     result<void> connect(const endpoint& to) noexcept;
     result<void> set(int level, int name, const void* value, socklen_t size) noexcept;
@@ -70,6 +75,9 @@ class bound_socket final : public socket {
 
     bound_socket(executor& home, int descriptor, const parts& of, maker made_by, std::string path);
     ~bound_socket() override = default;
+
+    // Of no family: it has none.
+    void note_peer(const endpoint& peer) noexcept;
 
     void completed(const io_uring_cqe&) noexcept override {}
     void submit_pending() noexcept override {
@@ -101,6 +109,7 @@ class bound_socket final : public socket {
     }
 
     int family_;
+    int family_to_peer_;
     maker made_by_;
     std::string path_;   // of a unix socket's file, to be removed
     file_identity file_; // at the path

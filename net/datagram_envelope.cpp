@@ -15,46 +15,74 @@ namespace chainring {
 
 namespace {
 
-// What goes to such an address goes by IPv4, also from a socket for IPv6.
-bool goes_by_ipv4(const endpoint& to, int family) noexcept {
-    if (to.family() != AF_INET6) return family == AF_INET;
-    sockaddr_in6 six;
-    std::memcpy(&six, to.address(), sizeof six);
-    return IN6_IS_ADDR_V4MAPPED(&six.sin6_addr);
+// Whether a datagram that goes by that family may have them.
+bool fit(const datagram_send_options& options, int family) noexcept {
+    if (family == AF_UNIX) {
+        const bool of_udp = options.segment_size != 0 || options.traffic_class ||
+                            options.source.family() != AF_UNSPEC || options.interface != 0;
+        return !of_udp;
+    }
+    const bool has_source = options.source.family() != AF_UNSPEC;
+    return options.descriptors.empty() && (!has_source || carrying_family(options.source) == family);
+}
+
+in_addr ipv4_address_of(const endpoint& from) noexcept {
+    in_addr found{};
+    if (from.family() == AF_INET) {
+        sockaddr_in four;
+        std::memcpy(&four, from.address(), sizeof four);
+        found = four.sin_addr;
+    } else if (from.family() == AF_INET6) { // in its last four bytes
+        sockaddr_in6 six;
+        std::memcpy(&six, from.address(), sizeof six);
+        std::memcpy(&found, six.sin6_addr.s6_addr + 12, sizeof found);
+    }
+    return found;
 }
 
 } // namespace
 
-datagram_envelope::datagram_envelope(const endpoint& to, const datagram_send_options& options, int family)
+int carrying_family(const endpoint& to) noexcept {
+    if (to.family() != AF_INET6) return to.family();
+    sockaddr_in6 six;
+    std::memcpy(&six, to.address(), sizeof six);
+    return IN6_IS_ADDR_V4MAPPED(&six.sin6_addr) ? AF_INET : AF_INET6;
+}
+
+datagram_envelope::datagram_envelope(const endpoint& to, const datagram_send_options& options, int to_peer)
     : to_(to) {
-    const bool by_ipv4 = goes_by_ipv4(to, family);
+    const int family = to.family() == AF_UNSPEC ? to_peer : carrying_family(to);
+    fits_ = fit(options, family);
+    if (!fits_) return;
+    const bool by_ipv4 = family == AF_INET;
     if (options.segment_size != 0)
         add(IPPROTO_UDP, UDP_SEGMENT, &options.segment_size, sizeof options.segment_size);
     if (options.traffic_class) {
         const int value = *options.traffic_class;
         add(by_ipv4 ? IPPROTO_IP : IPPROTO_IPV6, by_ipv4 ? IP_TOS : IPV6_TCLASS, &value, sizeof value);
     }
-    if (options.source.family() == AF_INET || (options.interface != 0 && family == AF_INET)) {
-        in_pktinfo info{};
-        info.ipi_ifindex = static_cast<int>(options.interface);
-        if (options.source.family() == AF_INET) {
-            sockaddr_in source;
-            std::memcpy(&source, options.source.address(), sizeof source);
-            info.ipi_spec_dst = source.sin_addr;
-        }
-        add(IPPROTO_IP, IP_PKTINFO, &info, sizeof info);
-    } else if (options.source.family() == AF_INET6 || options.interface != 0) {
-        in6_pktinfo info{};
-        info.ipi6_ifindex = options.interface;
-        if (options.source.family() == AF_INET6) {
-            sockaddr_in6 source;
-            std::memcpy(&source, options.source.address(), sizeof source);
-            info.ipi6_addr = source.sin6_addr;
-        }
-        add(IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof info);
-    }
+    if (options.source.family() != AF_UNSPEC || options.interface != 0)
+        add_source(options.source, options.interface, family);
     if (!options.descriptors.empty())
         add(SOL_SOCKET, SCM_RIGHTS, options.descriptors.data(), options.descriptors.size_bytes());
+}
+
+void datagram_envelope::add_source(const endpoint& source, unsigned interface, int family) {
+    if (family == AF_INET) {
+        in_pktinfo info{};
+        info.ipi_ifindex = static_cast<int>(interface);
+        info.ipi_spec_dst = ipv4_address_of(source);
+        add(IPPROTO_IP, IP_PKTINFO, &info, sizeof info);
+        return;
+    }
+    in6_pktinfo info{};
+    info.ipi6_ifindex = interface;
+    if (source.family() == AF_INET6) {
+        sockaddr_in6 six;
+        std::memcpy(&six, source.address(), sizeof six);
+        info.ipi6_addr = six.sin6_addr;
+    }
+    add(IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof info);
 }
 
 datagram_send_options datagram_envelope::options_of(std::span<const std::byte> control) noexcept {

@@ -7,6 +7,8 @@
 #include <chainring/net/send_operation.hpp>
 #include <chainring/net/write_operation.hpp>
 
+#include <cerrno>
+
 namespace chainring {
 
 class [[nodiscard("co_await it")]] datagram_receive_operation
@@ -88,6 +90,10 @@ class [[nodiscard("co_await it")]] datagram_send_operation : public send_waiter 
         return begin(caller.promise().site().at(caller, where), caller.promise().scope());
     }
     bool begin(wait_site& caller, cancel_scope& scope) {
+        if (to_ != nullptr && !envelope_.fits() && !scope.cancelled()) [[unlikely]] {
+            refuse(fault::from_errno(EINVAL));
+            return completed_at_once(caller, scope.home());
+        }
         // Here, because a short string takes its bytes along when it moves.
         payload_.visit_bytes([this](const auto& bytes) { set_bytes(bytes); });
         if (!envelope_.empty()) set_with_envelope();
@@ -113,6 +119,19 @@ class [[nodiscard("co_await it")]] datagram_write_operation : public write_waite
         , payload_(std::move(payload))
         , envelope_(std::move(envelope)) {}
     datagram_write_operation(datagram_write_operation&&) = default;
+
+    template <class Promise>
+    bool await_suspend(
+        std::coroutine_handle<Promise> caller, std::source_location where = std::source_location::current()) {
+        return begin(caller.promise().site().at(caller, where), caller.promise().scope());
+    }
+    bool begin(wait_site& caller, cancel_scope& scope) {
+        if (to_ != nullptr && !envelope_.fits() && !scope.cancelled()) [[unlikely]] {
+            refuse(fault::from_errno(EINVAL));
+            return completed_at_once(caller, scope.home());
+        }
+        return write_waiter::begin(caller, scope);
+    }
 
   private:
     std::size_t size() const noexcept override { return payload_.size(); }

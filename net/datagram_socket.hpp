@@ -42,7 +42,8 @@ class datagram_socket {
     // Sends a datagram behind all that was queued before it; to the peer, or to anybody. The value is its bytes.
     //
     // completes when: the whole batch that carried it is complete. A unix socket waits for room at the receiver
-    // errors:         of this datagram alone: std::errc::message_size; invalid_argument for options that do not fit;
+    // errors:         of this datagram alone: std::errc::message_size; invalid_argument at once for options that do not fit this
+    //                 kind of socket, or a source of another family than the destination's, and for too many segments;
     //                 destination_address_required or not_connected without a peer; connection_refused, of an earlier one on
     //                 UDP; network_unreachable, ...; errc::closed; errc::cancelled
     // cancellation:   a datagram still in the queue leaves it and is not sent; one that is with the kernel is asked to end
@@ -54,14 +55,14 @@ class datagram_socket {
     }
     datagram_send_operation
     send_to(const endpoint& to, datagram_payload payload, const datagram_send_options& options = {}) {
-        return {sending(), std::move(payload), datagram_envelope(to, options, family())};
+        return {sending(), std::move(payload), datagram_envelope(to, options, carrying_family_to_peer())};
     }
 
     // The same, buffered: the datagram goes into the queue, and the first error of such is told by the next flush or close.
     //
     // completes when: at once while the queue is not above its high-water mark; otherwise when it has fallen to the
     //                 low-water mark (set_send_marks)
-    // errors:         errc::closed; errc::cancelled
+    // errors:         errc::closed; std::errc::invalid_argument for options that do not fit; errc::cancelled
     // cancellation:   of a writer that waits: a datagram that is still in the queue leaves it, and is not sent
     // ownership:      bytes, text and pieces are copied; the rest moves into the queue. Descriptors must stay open until they
     //                 are sent
@@ -71,7 +72,7 @@ class datagram_socket {
     }
     datagram_write_operation
     write_to(const endpoint& to, datagram_payload payload, const datagram_send_options& options = {}) {
-        return {sending(), std::move(payload), datagram_envelope(to, options, family())};
+        return {sending(), std::move(payload), datagram_envelope(to, options, carrying_family_to_peer())};
     }
     // Completes when everything queued before it has been sent, or has failed. errors: as those of send, of the first one
     // that was written since the last flush and failed
@@ -137,6 +138,9 @@ class datagram_socket {
     int family() const noexcept { return socket_ != nullptr ? socket_->family() : AF_UNSPEC; }
 
   private:
+    int carrying_family_to_peer() const noexcept {
+        return socket_ != nullptr ? socket_->carrying_family_to_peer() : AF_UNSPEC;
+    }
     datagram_receiver* receiving() const noexcept { return socket_ ? &socket_->receiving() : nullptr; }
     sender* sending() const noexcept { return socket_ ? &socket_->sending() : nullptr; }
 

@@ -22,9 +22,9 @@ class udp_socket : public datagram_socket {
 
     using datagram_socket::datagram_socket;
 
-    // Must be called on an executor's thread: std::errc::operation_not_permitted otherwise. errors: those of socket(2),
-    // setsockopt(2) and bind(2), as no_protocol_option for an option that this kernel lacks; for a pool of its own those of
-    // memory and registration.
+    // Must be called on an executor's thread: std::errc::operation_not_permitted otherwise. errors: invalid_argument for options
+    // that do not fit UDP, or are out of bounds; those of socket(2), setsockopt(2) and bind(2), as no_protocol_option for an
+    // option that this kernel lacks; for a pool of its own those of memory and registration.
     static result<udp_socket> bind(const endpoint& at, const datagram_options& options = {});
     // With a peer. `from`: the address to bind to; without one it gets a port of the kernel's choice.
     static result<udp_socket>
