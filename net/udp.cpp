@@ -55,7 +55,10 @@ result<void> udp_socket::leave(const endpoint& group, unsigned interface) noexce
 result<void> udp_socket::set_multicast_interface(unsigned interface) noexcept {
     bound_socket* const of = opened();
     if (of == nullptr) return failure(errc::closed);
-    if (family() == AF_INET6) return of->set(IPPROTO_IPV6, IPV6_MULTICAST_IF, static_cast<int>(interface));
+    if (family() == AF_INET6) {
+        const result<void> by_ipv6 = of->set(IPPROTO_IPV6, IPV6_MULTICAST_IF, static_cast<int>(interface));
+        if (!by_ipv6) return by_ipv6;
+    }
     ip_mreqn wanted{};
     wanted.imr_ifindex = static_cast<int>(interface);
     return of->set(IPPROTO_IP, IP_MULTICAST_IF, &wanted, sizeof wanted);
@@ -94,7 +97,10 @@ result<unsigned> udp_socket::path_mtu() const noexcept {
 }
 
 result<void> udp_socket::set_by_family(int of_ipv4, int of_ipv6, int value) noexcept {
-    if (family() == AF_INET6) return set_option(IPPROTO_IPV6, of_ipv6, value);
+    if (family() == AF_INET6) {
+        const result<void> by_ipv6 = set_option(IPPROTO_IPV6, of_ipv6, value);
+        if (!by_ipv6) return by_ipv6;
+    }
     return set_option(IPPROTO_IP, of_ipv4, value);
 }
 

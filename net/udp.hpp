@@ -33,7 +33,7 @@ class udp_socket : public datagram_socket {
     // on it; that it cannot be had leaves the descriptor to the caller.
     static result<udp_socket> adopt(adoptable given, const datagram_options& options = {});
 
-    // errors of all: errc::closed; those of setsockopt(2)
+    // Of a socket for IPv6 they hold for its datagrams by IPv4 too. errors of all: errc::closed; those of setsockopt(2)
     //
     // A group's datagrams, by the interface of that index; 0: of the kernel's choice.
     result<void> join(const endpoint& group, unsigned interface = 0) noexcept;
@@ -52,7 +52,7 @@ class udp_socket : public datagram_socket {
   private:
     result<void>
     change_membership(const endpoint& group, unsigned interface, int of_ipv4, int of_ipv6) noexcept;
-    // One of two options, by the socket's family.
+    // One of two options; both on a socket for IPv6, from which datagrams may go by IPv4 too.
     result<void> set_by_family(int of_ipv4, int of_ipv6, int value) noexcept;
 };
 

@@ -147,5 +147,15 @@ TEST_CASE("the_traffic_class_of_a_datagram_by_ipv4_from_a_socket_for_both_famili
         made.take();
         must(co_await adopted.send("adopted", {.traffic_class = 42}));
         co_await next_is(receiver, "adopted", 42);
+        // And what the socket says of all.
+        must(sender.set_traffic_class(8));
+        must(co_await sender.send("of all"));
+        co_await next_is(receiver, "of all", 8);
+        must(sender.clear_peer());
+        must(co_await sender.send_to(mapped, "of all to anybody"));
+        co_await next_is(receiver, "of all to anybody", 8);
+        udp_socket six = must(udp_socket::bind({"::1", 0}, {.traffic_class = true}));
+        must(co_await sender.send_to(must(six.local()), "by IPv6"));
+        co_await next_is(six, "by IPv6", 8);
     });
 }
