@@ -74,6 +74,15 @@ int ask_for(kernel& behind, int descriptor, int family, const datagram_options& 
     return returned;
 }
 
+// Linux would give it the datagrams of every group that anybody on this machine has joined. 0 or -errno.
+int hear_only_joined_groups(kernel& behind, int descriptor, int family) noexcept {
+    if (family == AF_UNIX) return 0;
+    constexpr int no = 0;
+    const int returned = behind.set_option(descriptor, IPPROTO_IP, IP_MULTICAST_ALL, &no, sizeof no);
+    if (returned < 0 || family == AF_INET) return returned;
+    return behind.set_option(descriptor, IPPROTO_IPV6, IPV6_MULTICAST_ALL, &no, sizeof no);
+}
+
 std::uint32_t name_room(int family) noexcept {
     constexpr std::size_t aligned = 16;
     const std::size_t size = family == AF_UNIX ? sizeof(sockaddr_un) : sizeof(sockaddr_in6);
@@ -95,7 +104,8 @@ result<socket_pointer<bound_socket>> bound_socket::make(
     const int descriptor = open_socket(behind, connects ? to : at, kind, options.socket);
     if (descriptor < 0) return failure(from_errno(-descriptor));
 
-    int returned = ask_for(behind, descriptor, family, options);
+    int returned = hear_only_joined_groups(behind, descriptor, family);
+    if (returned >= 0) returned = ask_for(behind, descriptor, family, options);
     if (returned >= 0 && binds) returned = behind.bind(descriptor, at.address(), at.length());
     if (returned >= 0 && connects) returned = behind.connect(descriptor, to.address(), to.length());
     if (returned < 0) {

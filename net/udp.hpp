@@ -35,7 +35,9 @@ class udp_socket : public datagram_socket {
 
     // Of a socket for IPv6 they hold for its datagrams by IPv4 too. errors of all: errc::closed; those of setsockopt(2)
     //
-    // A group's datagrams, by the interface of that index; 0: of the kernel's choice.
+    // A group's datagrams, by the interface of that index; 0: of the kernel's choice. Of groups that it has not joined, also of
+    // 224.0.0.1 and ff02::1, to which every machine belongs, a socket hears nothing. Of one that was adopted that holds if who has
+    // made it has set IP_MULTICAST_ALL and IPV6_MULTICAST_ALL to 0.
     result<void> join(const endpoint& group, unsigned interface = 0) noexcept;
     result<void> leave(const endpoint& group, unsigned interface = 0) noexcept;
     // Of what is sent to groups: by which interface, over how many routers (1: none), and whether this machine gets it too.

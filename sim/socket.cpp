@@ -111,6 +111,10 @@ int socket::set_option(int level, int name, const void* value, socklen_t length)
         return 0;
     }
     if (level == SOL_SOCKET && (name == SO_REUSEADDR || name == SO_KEEPALIVE)) return 0;
+    // There are no groups.
+    if ((level == IPPROTO_IP && name == IP_MULTICAST_ALL) ||
+        (level == IPPROTO_IPV6 && name == IPV6_MULTICAST_ALL))
+        return is_internet() ? 0 : -EOPNOTSUPP;
     if (level == IPPROTO_TCP && name == TCP_NODELAY) return is_internet() ? 0 : -EOPNOTSUPP;
     network_.within().fail("the simulation lacks setsockopt of " + option_name(level, name));
 }

@@ -2,7 +2,6 @@
 #include "datagrams.hpp"
 #include "runtime/forwarding_kernel.hpp"
 
-#include <net/if.h>
 #include <netinet/in.h>
 
 using namespace chainring;
@@ -344,33 +343,6 @@ TEST_CASE("a_broadcast_reaches_who_listens", "[linux]") {
         must(sender.set_broadcast(false));
         const auto refused = co_await sender.send_to(all, "to all");
         CHECK(error_of(refused) == std::errc::permission_denied);
-    });
-}
-
-TEST_CASE("a_group_is_heard_by_those_who_have_joined_it", "[linux]") {
-    on_executor(GENERATE(both_modes()), []() -> task<> {
-        const unsigned loopback = ::if_nametoindex("lo");
-        udp_socket member = must(udp_socket::bind({"0.0.0.0", 0}, {.packet_info = true}));
-        udp_socket sender = must(udp_socket::bind({"127.0.0.1", 0}));
-        must(sender.set_multicast_interface(loopback));
-        must(sender.set_multicast_hops(0)); // does not leave this machine
-        must(sender.set_multicast_loop(true));
-        const endpoint group("239.255.77.1", must(member.local()).port());
-        must(member.join(group, loopback));
-        must(co_await sender.send_to(group, "to members"));
-        const datagram got = must(co_await member.receive());
-        CHECK(got.text() == "to members");
-        const auto info = got.control().destination();
-        REQUIRE(info.has_value());
-        CHECK(info->destination == endpoint("239.255.77.1", 0));
-        CHECK(info->interface == loopback);
-        CHECK(error_of(member.join(group, loopback)) == std::errc::address_in_use);
-        must(member.leave(group, loopback));
-        CHECK(error_of(member.leave(group, loopback)) == std::errc::address_not_available);
-        must(co_await sender.send_to(group, "to members"));
-        must(co_await sender.send_to({"127.0.0.1", group.port()}, "to one"));
-        const datagram next = must(co_await member.receive());
-        CHECK(next.text() == "to one");
     });
 }
 
