@@ -373,24 +373,6 @@ TEST_CASE("sockets_that_share_a_port_share_its_datagrams", "[linux]") {
     });
 }
 
-TEST_CASE("a_datagram_that_must_not_be_cut_is_refused_where_it_would_be", "[linux]") {
-    on_executor(GENERATE(both_modes()), []() -> task<> {
-        udp_socket receiver = must(udp_socket::bind({"127.0.0.1", 0}));
-        udp_socket sender = must(udp_socket::connect(must(receiver.local())));
-        const unsigned whole = must(sender.path_mtu());
-        CHECK(whole >= 1500);
-        const std::array<path_mtu_discovery, 4> all{
-            path_mtu_discovery::fragment, path_mtu_discovery::learn, path_mtu_discovery::dont_fragment,
-            path_mtu_discovery::probe};
-        for (const path_mtu_discovery each : all) {
-            must(sender.set_path_mtu_discovery(each));
-            CHECK(must(sender.option(IPPROTO_IP, IP_MTU_DISCOVER)) == static_cast<int>(each));
-            must(co_await sender.send("short"));
-        }
-        CHECK(error_of(receiver.path_mtu()) == std::errc::not_connected);
-    });
-}
-
 TEST_CASE("a_receive_that_is_cancelled_leaves_the_datagram_to_the_next") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         udp_socket receiver = must(udp_socket::bind({"127.0.0.1", 0}));
