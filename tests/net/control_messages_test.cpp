@@ -5,9 +5,11 @@
 #include <liburing.h>
 #include <netinet/in.h>
 
+#include <array>
 #include <vector>
 
 using namespace chainring;
+using namespace std::literals;
 
 namespace {
 
@@ -75,6 +77,27 @@ TEST_CASE("each_control_message_is_found_among_the_others") {
     REQUIRE(sender.has_value());
     CHECK(sender->process == 1);
     CHECK(sender->group == 3);
+}
+
+TEST_CASE("the_time_of_the_network_card_is_not_the_kernels") {
+    using times = std::array<timespec, 3>; // the second one means nothing any more
+    const auto with = [](const times& all) { return laid_out().with(SOL_SOCKET, SCM_TIMESTAMPING, all); };
+    const laid_out both = with({{{5, 7}, {9, 9}, {6, 8}}});
+    CHECK(both.view().received_at() == receive_time(5'000'000'007ns));
+    CHECK(both.view().received_by_hardware_at() == receive_time(6'000'000'008ns));
+    const laid_out of_card = with({{{0, 0}, {9, 9}, {6, 8}}});
+    CHECK_FALSE(of_card.view().received_at().has_value());
+    CHECK(of_card.view().received_by_hardware_at() == receive_time(6'000'000'008ns));
+    const laid_out of_kernel = with({{{5, 7}, {9, 9}, {0, 0}}});
+    CHECK(of_kernel.view().received_at() == receive_time(5'000'000'007ns));
+    CHECK_FALSE(of_kernel.view().received_by_hardware_at().has_value());
+    const laid_out beside =
+        with({{{0, 0}, {0, 0}, {6, 8}}}).with(SOL_SOCKET, SCM_TIMESTAMPNS, timespec{5, 7});
+    CHECK(beside.view().received_at() == receive_time(5'000'000'007ns));
+    CHECK(beside.view().received_by_hardware_at() == receive_time(6'000'000'008ns));
+    laid_out cut = with({{{5, 7}, {9, 9}, {6, 8}}});
+    cut.cut_to(cut.size() - 1);
+    CHECK_FALSE(cut.view().received_by_hardware_at().has_value());
 }
 
 TEST_CASE("nothing_is_found_where_there_is_nothing") {

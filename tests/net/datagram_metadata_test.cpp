@@ -2,6 +2,7 @@
 #include "datagrams.hpp"
 
 #include <catch2/catch_get_random_seed.hpp>
+#include <linux/net_tstamp.h>
 #include <net/if.h>
 #include <netinet/in.h>
 
@@ -214,6 +215,31 @@ TEST_CASE("control_messages_without_room_are_told_and_those_that_are_there_are_w
         const datagram behind = must(co_await receiver.receive());
         CHECK_FALSE(behind.control_truncated());
         CHECK(behind.control().traffic_class() == 8);
+    });
+}
+
+// No card is needed for that: the kernel's own time comes in the same message.
+TEST_CASE("the_time_of_the_network_card_is_asked_for_and_has_room", "[linux]") {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        udp_socket receiver =
+            must(udp_socket::bind({"127.0.0.1", 0}, {.timestamps = true, .hardware_timestamps = true}));
+        CHECK(
+            must(receiver.option(SOL_SOCKET, SO_TIMESTAMPING)) ==
+            (SOF_TIMESTAMPING_RX_HARDWARE | SOF_TIMESTAMPING_RAW_HARDWARE));
+        must(receiver.set_option(
+            SOL_SOCKET, SO_TIMESTAMPING, SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE));
+        udp_socket sender = must(udp_socket::connect(must(receiver.local())));
+        must(co_await sender.send("timed"));
+        const datagram got = must(co_await receiver.receive());
+        CHECK_FALSE(got.control_truncated());
+        CHECK(got.control().received_at().has_value());
+        CHECK_FALSE(got.control().received_by_hardware_at().has_value());
+        int times = 0;
+        got.control().for_each([&times](const control_message& each) {
+            times += each.level == SOL_SOCKET && each.type == SCM_TIMESTAMPING ? 1 : 0;
+            return true;
+        });
+        CHECK(times == 1);
     });
 }
 
