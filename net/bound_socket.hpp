@@ -17,9 +17,9 @@ struct datagram_options {
     bool packet_info = false;   // UDP: where it was sent to, and where it came in
     bool traffic_class = false; // UDP: with ECN
     bool timestamps = false;    // when the kernel had it
-    bool hardware_timestamps =
-        false;                // when the network card did, if that tells; who sets cards up is not chainring
-    bool overflows = false;   // how many found no room
+    // UDP: when the network card did, if that tells; who sets cards up is not chainring.
+    bool hardware_timestamps = false;
+    bool overflows = false;   // how many found no room; with `gro` those that come as one count as one
     bool credentials = false; // of senders on unix sockets
     unsigned descriptors = 0; // that may come with one on a unix socket, 253 at most; others are closed
 

@@ -56,7 +56,7 @@ class control_messages {
     std::optional<receive_time> received_at() const noexcept;
     std::optional<receive_time> received_by_hardware_at() const noexcept;
     // Datagrams that this socket had no room for, from its beginning to this one: datagram_options::overflows. The kernel says
-    // nothing as long as there are none.
+    // nothing as long as there are none. Those that would have come as one (segment_size) count as one.
     std::uint32_t overflows() const noexcept;
     // Of the sender on a unix socket: datagram_options::credentials.
     std::optional<credentials> sender() const noexcept;

@@ -118,7 +118,8 @@ class datagram_socket {
         if (socket_ != nullptr) socket_->abort();
     }
 
-    // Datagrams that this socket had no room for by now. errors: errc::closed; no_protocol_option before Linux 4.12
+    // Datagrams that this socket had no room for by now; with datagram_options::gro those that would have come as one count
+    // as one, so that more are missing than that. errors: errc::closed; no_protocol_option before Linux 4.12
     result<std::uint32_t> overflows() const noexcept;
 
     bool is_open() const noexcept { return socket_ != nullptr && socket_->open(); }

@@ -1,5 +1,6 @@
 // Receives datagrams, counts them and throws them away. At its end it prints one line: datagrams as their senders sent them, their
-// bytes, the receives that brought them, and the datagrams that the kernel had no room for.
+// bytes, the receives that brought them, and how often the kernel had no room: for one datagram, or, with --gro, for all those that one
+// receive would have brought.
 //
 //     build/samples/udp_sink --listen 127.0.0.1:7000 --gro
 #include "command_line.hpp"
