@@ -1,5 +1,12 @@
 // unix_datagram: datagrams between processes of one machine. None gets lost, and they arrive in order: a sender waits for room
 // at the receiver. Descriptors may go along, and the kernel says whose process has sent one.
+//
+// All that a socket sends waits while one receiver is full, whomever it is for: who sends to several that may stop reading has
+// a socket for each. Connect it: the kernel tells when there is room at a peer, but not at others, where the batch, of up to 64
+// datagrams, is tried again every 16 ms as long as the receiver does not read.
+//
+// A peer that has closed is told once, by connection_refused. From then on there is none, and a send says not_connected until
+// set_peer.
 #pragma once
 
 #include <chainring/net/datagram_socket.hpp>
