@@ -14,8 +14,8 @@ namespace chainring {
 
 struct datagram_send_options {
     // UDP: the bytes are that many datagrams of this size, and a shorter last one; the kernel, or the network card, cuts them
-    // (GSO). 64 at most, 65,507 bytes in all, and each must fit the way's MTU: std::errc::invalid_argument or message_size
-    // otherwise. 0: one datagram.
+    // (GSO). 64 at most (newer kernels take 128), 65,507 bytes in all, and each must fit the way's MTU:
+    // std::errc::invalid_argument or message_size otherwise. 0: one datagram.
     std::uint16_t segment_size = 0;
     // UDP: TOS or traffic class; its last two bits are ECN.
     std::optional<std::uint8_t> traffic_class{};

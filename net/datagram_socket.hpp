@@ -24,15 +24,16 @@ class datagram_socket {
     //
     // completes when: there is one; an empty one too
     // errors:         what became of a datagram that was sent (connection_refused), once; errc::closed; errc::busy while
-    //                 another task receives; errc::cancelled. That one was cut off is not an error but told by it
+    //                 another task receives, by this or by receive_into; errc::cancelled. That one was cut off is not an
+    //                 error but told by it
     // cancellation:   at once; what arrives later is kept for the next receive
     // ownership:      the datagram is the caller's, with its lease, which may go to another thread, and its descriptors
     // thread:         the executor's
     datagram_receive_operation receive() noexcept { return datagram_receive_operation(receiving()); }
 
-    // The same into the caller's memory, by a receive of its own, which needs no block: for one datagram now and then. A
-    // receive() must not wait at the same time.
+    // The same into the caller's memory, by a receive of its own, which needs no block: for one datagram now and then.
     //
+    // errors:         as of receive
     // cancellation:   waits for the kernel; what was received by then is the result
     // ownership:      `target` is the caller's and must live until completion; destroying the operation waits
     datagram_receive_into_operation receive_into(std::span<std::byte> target) noexcept {

@@ -30,8 +30,11 @@ struct socket_options {
     bool no_delay = true;    // TCP_NODELAY: batches are formed here, not by Nagle's algorithm
     bool keep_alive = false; // SO_KEEPALIVE
     bool reuse_port = false; // SO_REUSEPORT, for listeners: one for each executor
-    int send_buffer = 0;     // SO_SNDBUF in bytes; 0: the kernel's choice
-    int receive_buffer = 0;  // SO_RCVBUF in bytes; 0: the kernel's choice
+    // SO_SNDBUF and SO_RCVBUF, in bytes; 0 or less: the kernel's choice. Of more than net.core.wmem_max or rmem_max the kernel
+    // takes that limit, without an error. It doubles what is asked for, since what it keeps beside the bytes counts too, and says
+    // the double when it is asked.
+    int send_buffer = 0;
+    int receive_buffer = 0;
 
     bool sets_something_of_a_unix_socket() const noexcept {
         return keep_alive || send_buffer > 0 || receive_buffer > 0;

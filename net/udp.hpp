@@ -30,7 +30,8 @@ class udp_socket : public datagram_socket {
     static result<udp_socket>
     connect(const endpoint& to, const endpoint& from = {}, const datagram_options& options = {});
     // A descriptor that another loop, thread or process has made, with a peer or without (adopt.hpp). What `options` ask for is set
-    // on it; that it cannot be had leaves the descriptor to the caller.
+    // on it; that it cannot be had leaves the descriptor to the caller. What is on already must be asked for as well: without
+    // `gro` there is no room for the size of what was joined, and several datagrams look like one (control_truncated tells).
     static result<udp_socket> adopt(adoptable given, const datagram_options& options = {});
 
     // Of a socket for IPv6 they hold for its datagrams by IPv4 too. errors of all: errc::closed; those of setsockopt(2)
