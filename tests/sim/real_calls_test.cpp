@@ -9,7 +9,9 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/timerfd.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -113,6 +115,21 @@ TEST_CASE("real_time_in_a_simulated_world_is_refused_by_name") {
     check_refused([] { ::timerfd_create(CLOCK_MONOTONIC, 0); }, "real time (timerfd_create)");
     check_refused([] { ::alarm(100); }, "real time (alarm)");
     check_refused([] { (void)std::clock(); }, "real time (clock_gettime)");
+    check_refused(
+        [] {
+            rusage used{};
+            ::getrusage(RUSAGE_SELF, &used);
+        },
+        "real time (getrusage)");
+    const std::string text = last_words([] {
+        const int early = ::timerfd_create(CLOCK_MONOTONIC, 0);
+        in_world(7, [early](sim::world&) -> task<> {
+            const itimerspec soon{.it_interval = {}, .it_value = {.tv_sec = 0, .tv_nsec = 1}};
+            ::timerfd_settime(early, 0, &soon, nullptr);
+            co_return;
+        });
+    });
+    CHECK(text.contains("real time (timerfd_settime) inside a simulated world"));
 }
 
 TEST_CASE("real_sockets_in_a_simulated_world_are_refused_by_name") {
@@ -130,6 +147,31 @@ TEST_CASE("real_sockets_in_a_simulated_world_are_refused_by_name") {
             ::connect(0, reinterpret_cast<const sockaddr*>(&nowhere), sizeof(nowhere));
         },
         "a real socket (connect)");
+}
+
+TEST_CASE("a_socket_from_before_a_simulated_world_is_refused_in_it_where_a_pipe_is_not") {
+    need_refusals();
+    using pair = int[2];
+    const auto within = [](void (*does)(const pair&)) {
+        return last_words([does] {
+            pair sockets;
+            pair pipes;
+            if (::socketpair(AF_UNIX, SOCK_STREAM, 0, sockets) != 0 || ::pipe(pipes) != 0) return;
+            in_world(7, [&](sim::world&) -> task<> {
+                char byte = 'x';
+                if (::write(pipes[1], &byte, 1) == 1 && ::read(pipes[0], &byte, 1) == 1) does(sockets);
+                co_return;
+            });
+        });
+    };
+    const std::string written = within([](const pair& sockets) { (void)!::write(sockets[1], "x", 1); });
+    CHECK(written.contains("a real socket (write) inside a simulated world is not repeatable"));
+    const std::string read = within([](const pair& sockets) {
+        char byte = 0;
+        iovec into{.iov_base = &byte, .iov_len = 1};
+        (void)!::readv(sockets[0], &into, 1);
+    });
+    CHECK(read.contains("a real socket (readv) inside a simulated world is not repeatable"));
 }
 
 TEST_CASE("a_wait_for_real_descriptors_in_a_simulated_world_is_refused_by_name") {
