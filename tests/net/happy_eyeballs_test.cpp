@@ -8,7 +8,7 @@ using namespace std::literals;
 namespace {
 
 // Longer than a test: who waits for it hangs.
-constexpr duration never = 24h;
+constexpr duration not_in_this_test = 24h;
 
 endpoint nobody() {
     plain_socket taken = plain_socket::listening({"127.0.0.1", 0}, 1);
@@ -23,7 +23,7 @@ plain_socket accepted_now(const plain_socket& listener) {
 }
 
 // A host of these addresses.
-connect_options known_as(std::vector<endpoint> answer, duration attempt_delay = never) {
+connect_options known_as(std::vector<endpoint> answer, duration attempt_delay = not_in_this_test) {
     connect_options options;
     options.attempt_delay = attempt_delay;
     options.resolve.lookup = [answer = std::move(answer)](const std::string&, const std::string&) {
