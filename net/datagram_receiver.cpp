@@ -77,7 +77,7 @@ inline void datagram_receiver::received(const io_uring_cqe& cqe) noexcept {
         receiving_ended(cqe.res);
     } else if (received_.full()) [[unlikely]] {
         socket_.ask_for_turn_end(); // to stop it
-        if (received_.blocks() == receive_queue::far_too_many) pool_.offer_less();
+        if (received_.blocks() == receive_queue::most_blocks + pool_.least_offered()) pool_.offer_less();
     }
     if (reader_waits() && received_.has_news()) {
         told_ = true;
@@ -88,6 +88,7 @@ inline void datagram_receiver::received(const io_uring_cqe& cqe) noexcept {
 void datagram_receiver::receiving_ended(int result) noexcept {
     if (result == -ENOBUFS) {
         ++home().counters().no_buffers;
+        if (received_.empty()) pool_.offer_more();
         // What has come stays in the socket. Re-arming before a block has come home would spin.
         if (wants_data() && received_.empty()) pool_.starve(*this);
     } else if (!is_mere_end(result)) {

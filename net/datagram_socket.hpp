@@ -19,8 +19,9 @@ class datagram_socket {
     explicit datagram_socket(socket_pointer<bound_socket> opened) noexcept
         : socket_(std::move(opened)) {}
 
-    // The next datagram, in a block of a buffer pool. One multishot receive brings all of them, ahead of its caller; sixteen wait
-    // at most, and then it stops. What finds no room in the socket the kernel drops (control_messages::overflows).
+    // The next datagram, in a block of a buffer pool. One multishot receive brings all of them, ahead of its caller; it is
+    // stopped when sixteen wait, which are some more then (receive_queue::most_blocks). What finds no room in the socket the kernel
+    // drops (control_messages::overflows).
     //
     // completes when: there is one; an empty one too
     // errors:         what became of a datagram that was sent (connection_refused), once; errc::closed; errc::busy while

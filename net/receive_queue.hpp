@@ -13,10 +13,10 @@ namespace chainring {
 
 class receive_queue {
   public:
-    // Blocks that may wait before the connection stops receiving.
+    // Blocks that may wait before the connection stops receiving. Until the kernel hears of it, it fills more: all that the pool
+    // offers it at a time, and in latency mode as much again. So there are at most 15 + 64 or 15 + 2 x 32, and where others
+    // have found none, up to 15 + 256 or 15 + 2 x 256.
     static constexpr std::uint16_t most_blocks = 16;
-    // It cannot be stopped at once. More than it should have got until then.
-    static constexpr std::uint16_t far_too_many = most_blocks + buffer_pool::offered_at_first;
 
     bool empty() const noexcept { return count_ == 0; }
     std::uint16_t blocks() const noexcept { return count_; }

@@ -69,7 +69,8 @@ inline void receiver::received(const io_uring_cqe& cqe) noexcept {
         receiving_ended(cqe.res);
     } else if (received_.full()) [[unlikely]] {
         socket_.ask_for_turn_end(); // to stop it
-        if (received_.blocks() == receive_queue::far_too_many) home().buffers().offer_less();
+        if (received_.blocks() == receive_queue::most_blocks + home().buffers().least_offered())
+            home().buffers().offer_less();
     }
     if (reader_waits() && received_.has_news()) tell();
 }
@@ -87,6 +88,7 @@ void receiver::complete(const io_uring_cqe& cqe) noexcept {
 void receiver::receiving_ended(int result) noexcept {
     if (result == -ENOBUFS) {
         ++home().counters().no_buffers;
+        if (received_.empty()) home().buffers().offer_more();
         // Data stays in the socket. Re-arming before a block has come home would spin.
         if (wants_data() && received_.empty()) home().buffers().starve(*this);
     } else if (result == 0 || is_error(result)) {

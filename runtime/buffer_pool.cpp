@@ -21,6 +21,11 @@ constexpr std::uint32_t most_provided = 256;
 // blocks come home all the time, and warm ones are better than more. An idle executor would turn for nothing.
 constexpr std::uint32_t patience = 16;
 
+task_work_mode mode_of(ring& opened) noexcept {
+    const bool deferred = (opened.native().flags & IORING_SETUP_DEFER_TASKRUN) != 0;
+    return deferred ? task_work_mode::throughput : task_work_mode::latency;
+}
+
 } // namespace
 
 buffer_pool* buffer_pool::open(
@@ -42,7 +47,8 @@ buffer_pool::buffer_pool(
     , memory_(block_size_, most_blocks_)
     , provided_ring_(std::min(std::bit_ceil(base_), most_provided))
     , headers_(std::make_unique_for_overwrite<header[]>(most_blocks_))
-    , offered_(std::min(provided_ring_.entries(), offered_at_first)) {
+    , least_offered_(std::min(provided_ring_.entries(), offered_at_first(mode_of(registered_with)))) {
+    offered_ = least_offered_;
     remote_.reserve(most_blocks_); // so that a lease that ends on another thread allocates nothing
     if (!memory_.extend(base_)) throw std::system_error(from_errno(ENOMEM), "mapping receive buffers");
     int returned = -EEXIST;

@@ -53,8 +53,10 @@ class buffer_pool {
     // blocks of another size, have the next ones that are free.
     static constexpr std::uint16_t group = 0;
     // Blocks that are offered to the kernel at a time, until somebody has found none. In throughput mode an enter runs twenty
-    // completions or so, and small messages take a block each.
-    static constexpr std::uint32_t offered_at_first = 32;
+    // completions or so, and beside a connection that takes the 32 blocks it may the others find one each.
+    static constexpr std::uint32_t offered_at_first(task_work_mode mode) noexcept {
+        return mode == task_work_mode::throughput ? 64 : 32;
+    }
     enum class kind : bool { of_the_executor, further };
 
     // Throws std::system_error (out of memory, registration refused). `wake` wakes the executor from another
@@ -109,13 +111,20 @@ class buffer_pool {
     void starve(starved_receiver& receiver) noexcept {
         receiver.since_ = feedings_;
         starved_.push_back(receiver);
-        if (offered_ < provided_ring_.entries() && first_free_ != none) ++offered_;
     }
     bool someone_starves() const noexcept { return !starved_.empty(); }
     // Someone starves, and needs not.
     bool may_feed() const noexcept { return someone_starves() && (provided_ != 0 || may_grow()); }
-    // A connection has got far more than it may keep waiting: it is offered less.
-    void offer_less() noexcept { offered_ = std::min(offered_, std::max(offered_ / 2, offered_at_first)); }
+    // A connection that had nothing has found no block, which others took: more are offered.
+    void offer_more() noexcept {
+        if (first_free_ != none) offered_ = std::min(offered_ + 8, provided_ring_.entries());
+    }
+    // A connection has got far more than it may keep waiting: less is offered.
+    void offer_less() noexcept {
+        if (offered_ > least_offered_) offered_ = std::max(offered_ - offered_ / 8, least_offered_);
+    }
+    // What a connection is not expected to get in one go.
+    std::uint32_t least_offered() const noexcept { return least_offered_; }
     // Once a turn while someone starves: tells as many as there are blocks, and those who have waited too long, which is at
     // once if nothing has happened since the last time. `work`: what the executor has done so far, by any measure.
     void feed_starved(std::uint64_t work) noexcept;
@@ -194,6 +203,7 @@ class buffer_pool {
     std::vector<std::uint16_t> remote_; // under the mutex
     bool closed_ = false;               // under the mutex
     std::uint32_t leased_at_close_ = 0; // under the mutex
+    std::uint32_t least_offered_;
 
   public:
     static constexpr std::uint16_t none = 0xffff;

@@ -132,7 +132,8 @@ TEST_CASE("what_an_unread_datagram_socket_holds_is_bounded_however_much_is_sent_
         const buffer_pool& pool = home.buffers();
         const auto held = [&pool] { return pool.blocks() - pool.provided() - pool.free(); };
         const std::uint32_t offers = mode == task_work_mode::throughput ? 1 : 2;
-        const std::uint32_t most = receive_queue::most_blocks - 1 + offers * buffer_pool::offered_at_first;
+        const std::uint32_t most =
+            receive_queue::most_blocks - 1 + offers * buffer_pool::offered_at_first(mode);
         std::vector<udp_socket> unread;
         for (int number = 0; number < 5; ++number) {
             unread.push_back(must(udp_socket::bind({"127.0.0.1", 0})));

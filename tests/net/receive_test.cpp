@@ -425,7 +425,8 @@ TRANSPORT_TEST_CASE("what_an_unread_connection_holds_is_bounded_however_much_is_
         const buffer_pool& pool = home.buffers();
         const auto held = [&pool] { return pool.blocks() - pool.provided() - pool.free(); };
         const std::uint32_t offers = mode == task_work_mode::throughput ? 1 : 2;
-        const std::uint32_t most = receive_queue::most_blocks - 1 + offers * buffer_pool::offered_at_first;
+        const std::uint32_t most =
+            receive_queue::most_blocks - 1 + offers * buffer_pool::offered_at_first(mode);
         const std::string much(65'536, 'x');
         std::vector<stream_and_peer<over_any>> unread;
         for (int number = 0; number < 5; ++number) {
