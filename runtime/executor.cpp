@@ -15,10 +15,6 @@
 
 namespace chainring {
 
-std::unique_ptr<resumption_watch> kernel::watch_resumptions(executor&) {
-    return nullptr;
-}
-
 constinit thread_local executor* executor::current_ = nullptr;
 
 executor::executor(const executor_options& options, kernel& behind)

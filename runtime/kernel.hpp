@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chainring/runtime/error.hpp>
+#include <chainring/runtime/resumption_watch.hpp>
 
 #include <liburing.h>
 #include <sys/socket.h>
@@ -16,7 +17,6 @@
 namespace chainring {
 
 class executor;
-class resumption_watch;
 
 using duration = std::chrono::nanoseconds;
 // In longer units there are numbers of which nanoseconds hold only the first 292 years.
@@ -126,9 +126,8 @@ class kernel {
     // It waits until then, which is in the past by this kernel's clock.
     virtual void about_to_be_late(time_point) noexcept {}
 
-    // Who hears of each coroutine of an executor that goes on (ready_queue.hpp), for as long as the executor lives. On Linux
-    // nobody does: nullptr.
-    virtual std::unique_ptr<resumption_watch> watch_resumptions(executor& home);
+    // Who hears of each coroutine of an executor that goes on, for as long as the executor lives. On Linux nobody does: nullptr.
+    virtual std::unique_ptr<resumption_watch> watch_resumptions(executor&) { return nullptr; }
 };
 
 // Linux itself, through liburing. One object serves the whole process; it has no state.

@@ -1,19 +1,12 @@
 // The coroutines that may run, in the order in which they became ready.
 #pragma once
 
+#include <chainring/runtime/resumption_watch.hpp>
 #include <chainring/runtime/waiter.hpp>
 
 #include <cstdint>
 
 namespace chainring {
-
-// Hears of the order in which coroutines go on.
-class resumption_watch {
-  public:
-    virtual ~resumption_watch() = default;
-    virtual void before(const waiter& next) noexcept = 0; // is resumed
-    virtual void after() noexcept = 0;                    // it has suspended again or ended
-};
 
 class ready_queue {
   public:

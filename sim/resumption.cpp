@@ -4,7 +4,7 @@
 namespace chainring::sim {
 
 std::string to_string(const resumption& shown) {
-    const std::string which =
+    std::string which =
         shown.wait != 0 ? "wait " + std::to_string(shown.wait) : std::string("a wait without a number");
     if (shown.where.line() == 0) return which;
     return which + ", " + std::string(short_name(shown.where.function_name())) + " at " +
