@@ -1,5 +1,6 @@
 // Datagram sockets that find the pool empty, and those to which nothing comes.
 #include "datagrams.hpp"
+#include "unread.hpp"
 
 using namespace chainring;
 using namespace chainring::test;
@@ -129,11 +130,7 @@ TEST_CASE("what_an_unread_datagram_socket_holds_is_bounded_however_much_is_sent_
     const task_work_mode mode = GENERATE(both_modes());
     on_executor(mode, [mode]() -> task<> {
         executor& home = *executor::current();
-        const buffer_pool& pool = home.buffers();
-        const auto held = [&pool] { return pool.blocks() - pool.provided() - pool.free(); };
-        const std::uint32_t offers = mode == task_work_mode::throughput ? 1 : 2;
-        const std::uint32_t most =
-            receive_queue::most_blocks - 1 + offers * buffer_pool::offered_at_first(mode);
+        const auto held = [&home] { return blocks_held(home.buffers()); };
         std::vector<udp_socket> unread;
         for (int number = 0; number < 5; ++number) {
             unread.push_back(must(udp_socket::bind({"127.0.0.1", 0})));
@@ -147,7 +144,7 @@ TEST_CASE("what_an_unread_datagram_socket_holds_is_bounded_however_much_is_sent_
                 return home.stats().operations_in_flight == 0;
             });
             CHECK(held() - before >= receive_queue::most_blocks);
-            CHECK(held() - before <= most);
+            CHECK(held() - before <= most_blocks_held(mode));
         }
     });
 }
