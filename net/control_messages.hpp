@@ -42,6 +42,9 @@ class control_messages {
     control_messages() noexcept = default; // none
     explicit control_messages(std::span<const std::byte> bytes) noexcept
         : bytes_(bytes) {}
+    // Of one that was received into.
+    explicit control_messages(const msghdr& header) noexcept
+        : bytes_(static_cast<const std::byte*>(header.msg_control), header.msg_controllen) {}
 
     // Bytes of each datagram of the sender's, but for the last one, where several came as one (datagram_options::gro).
     std::optional<std::uint16_t> segment_size() const noexcept;

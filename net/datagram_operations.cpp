@@ -43,6 +43,56 @@ class written_datagram final : public buffered_message {
     std::size_t copied_; // bytes behind the object
 };
 
+// What is there of the payload that has no room is left out.
+bool place_payload(std::span<const std::byte> rest, std::span<const iovec> pieces) noexcept {
+    for (const iovec& piece : pieces) {
+        const std::size_t size = std::min(rest.size(), piece.iov_len);
+        std::copy_n(rest.begin(), size, static_cast<std::byte*>(piece.iov_base));
+        rest = rest.subspan(size);
+    }
+    return rest.empty();
+}
+
+// The same for the first control message that has no room, and all behind it. The descriptors of those that have are whose memory
+// it is.
+bool place_control(datagram& from, msghdr& into) noexcept {
+    const std::size_t room = std::exchange(into.msg_controllen, 0);
+    auto* const memory = static_cast<std::byte*>(into.msg_control);
+    auto next = from.descriptors.begin();
+    bool whole = true;
+    from.control().for_each([&](const control_message& each) {
+        whole = CMSG_LEN(each.data.size()) <= room - into.msg_controllen;
+        if (!whole) return false;
+        cmsghdr header{};
+        header.cmsg_len = CMSG_LEN(each.data.size());
+        header.cmsg_level = each.level;
+        header.cmsg_type = each.type;
+        std::byte* const place = memory + into.msg_controllen;
+        std::memcpy(place, &header, sizeof header);
+        std::copy(each.data.begin(), each.data.end(), place + CMSG_LEN(0));
+        into.msg_controllen = std::min(room, into.msg_controllen + CMSG_SPACE(each.data.size()));
+        if (each.level == SOL_SOCKET && each.type == SCM_RIGHTS)
+            for (std::size_t left = each.data.size() / sizeof(int);
+                 left != 0 && next != from.descriptors.end(); --left)
+                (next++)->take();
+        return true;
+    });
+    return whole;
+}
+
+// As recvmsg(2) would have filled it.
+void place(datagram from, msghdr& into) noexcept {
+    into.msg_flags = 0;
+    if (!place_payload(from.payload(), {into.msg_iov, into.msg_iovlen}) || from.truncated())
+        into.msg_flags |= MSG_TRUNC;
+    if (!place_control(from, into) || from.control_truncated()) into.msg_flags |= MSG_CTRUNC;
+    if (into.msg_name == nullptr) return;
+    const endpoint sender = from.from();
+    const socklen_t size = sender.family() == AF_UNSPEC ? 0 : sender.length();
+    std::memcpy(into.msg_name, sender.address(), std::min(size, into.msg_namelen));
+    into.msg_namelen = size;
+}
+
 } // namespace
 
 bool datagram_receive_operation::start(executor&) noexcept {
@@ -55,8 +105,9 @@ bool datagram_receive_operation::start(executor&) noexcept {
     return true;
 }
 
-bool datagram_receive_into_operation::start(executor& home) {
+bool msghdr_reader::receive(msghdr& target, executor& home) noexcept {
     home_ = &home;
+    target_ = &target;
     if (const fault refused = from_ != nullptr ? from_->admit(*this) : fault(errc::closed)) {
         refuse(refused);
         return false;
@@ -66,80 +117,82 @@ bool datagram_receive_into_operation::start(executor& home) {
         from_->wait(); // a multishot receive is armed already: what it brings is copied
         return true;
     }
-    received_.control_bytes.resize(from_->layout().control);
-    memory_ = {target_.data(), target_.size()};
-    header_.msg_iov = &memory_;
-    header_.msg_iovlen = 1;
-    header_.msg_name = &name_;
-    header_.msg_control = received_.control_bytes.data();
+    name_room_ = target.msg_namelen;
+    control_room_ = target.msg_controllen;
+    // If nothing is received the memory stays as it is, and must not look like control messages (end_unless_finished).
+    if (control_room_ != 0) std::memset(target.msg_control, 0, control_room_);
     direct_ = true; // before it starts: it may complete at once
-    receive_directly();
+    from_->wait_directly(target);
     return true;
 }
 
-void datagram_receive_into_operation::receive_directly() noexcept {
-    header_.msg_namelen = sizeof name_;
-    header_.msg_controllen = received_.control_bytes.size();
-    from_->wait_directly(header_);
+void msghdr_reader::receive_again() noexcept {
+    target_->msg_namelen = name_room_;
+    target_->msg_controllen = control_room_;
+    from_->wait_directly(*target_);
 }
 
-void datagram_receive_into_operation::cancel() noexcept {
+void msghdr_reader::cancel() noexcept {
     if (direct_)
         from_->cancel();
     else
         from_->dismiss(*this, errc::cancelled);
 }
 
-void datagram_receive_into_operation::received_directly(int result) noexcept {
-    if (result < 0) return;
-    received_.sent_size = static_cast<std::size_t>(result);
-    received_.size = std::min(received_.sent_size, target_.size());
-    collect();
+result<std::size_t> msghdr_reader::finish() {
+    direct_ = false;
+    if (error_) return failure(error_);
+    if (from_ == nullptr) return sent_size_;
+    result<datagram> taken = from_->take(*this);
+    if (!taken) return failure(taken.error());
+    const std::size_t sent = taken->sent_size();
+    place(std::move(*taken), *target_);
+    return sent;
 }
 
-// What has been received by its own operation. None of the vectors grows but that of the descriptors.
-void datagram_receive_into_operation::collect() noexcept {
-    received_.control_bytes.resize(
-        std::min<std::size_t>(header_.msg_controllen, received_.control_bytes.size()));
+// The kernel may be writing into the memory, and what nobody was told of is nobody's.
+void msghdr_reader::end_unless_finished() noexcept {
+    if (!direct_) return;
+    if (datagram_receiver* const from = from_) {
+        from->leave(*this);
+        from->cancel_and_wait();
+    }
+    take_descriptors(control_messages(*target_), home_->behind());
+}
+
+result<std::size_t> datagram_receive_msghdr_operation::await_resume() {
+    const result<std::size_t> sent = finish();
+    if (!sent) return failure(sent.error());
+    std::size_t room = 0;
+    for (const iovec& piece : std::span(target_.msg_iov, target_.msg_iovlen)) room += piece.iov_len;
+    return std::min(*sent, room);
+}
+
+bool datagram_receive_into_operation::start(executor& home) {
+    memory_ = {received_.payload.data(), received_.payload.size()};
+    header_.msg_iov = &memory_;
+    header_.msg_iovlen = 1;
+    header_.msg_name = &name_;
+    header_.msg_namelen = sizeof name_;
+    if (from_ != nullptr) received_.control_bytes.resize(from_->layout().control);
+    header_.msg_control = received_.control_bytes.data();
+    header_.msg_controllen = received_.control_bytes.size();
+    return receive(header_, home);
+}
+
+result<placed_datagram> datagram_receive_into_operation::await_resume() {
+    const result<std::size_t> sent = finish();
+    if (!sent) return failure(sent.error());
+    received_.sent_size = *sent;
+    received_.payload = received_.payload.first(std::min(*sent, received_.payload.size()));
+    received_.control_bytes.resize(control_messages(header_).bytes().size());
     received_.descriptors = take_descriptors(received_.control(), home_->behind());
     received_.truncated = (header_.msg_flags & MSG_TRUNC) != 0;
     received_.control_truncated = (header_.msg_flags & MSG_CTRUNC) != 0;
     if (header_.msg_namelen >= sizeof(sa_family_t))
         received_.from =
             endpoint::from_native(reinterpret_cast<const sockaddr*>(&name_), header_.msg_namelen);
-}
-
-result<placed_datagram> datagram_receive_into_operation::await_resume() {
-    if (error_) return failure(error_);
-    if (from_ != nullptr) return copied();
     return std::move(received_);
-}
-
-result<placed_datagram> datagram_receive_into_operation::copied() {
-    result<datagram> taken = from_->take(*this);
-    if (!taken) return failure(taken.error());
-    const std::span<const std::byte> bytes = taken->payload();
-    received_.size = std::min(bytes.size(), target_.size());
-    std::copy_n(bytes.begin(), received_.size, target_.begin());
-    received_.sent_size = taken->sent_size();
-    received_.from = taken->from();
-    received_.truncated = taken->truncated() || received_.size < bytes.size();
-    received_.control_truncated = taken->control_truncated();
-    received_.descriptors = std::move(taken->descriptors);
-    const std::span<const std::byte> control = taken->control().bytes();
-    received_.control_bytes.assign(control.begin(), control.end());
-    return std::move(received_);
-}
-
-// The kernel may be writing into the target, and what it has received by then is nobody's.
-void datagram_receive_into_operation::end() noexcept {
-    datagram_receiver& from = *from_;
-    from.leave(*this);
-    const std::size_t room = received_.control_bytes.size();
-    from.cancel_and_wait();
-    // Where nothing was received the memory is as it was: zeros.
-    received_.control_bytes.resize(std::min<std::size_t>(header_.msg_controllen, room));
-    take_descriptors(received_.control(), home_->behind());
 }
 
 buffered_message* datagram_write_operation::make() {

@@ -34,18 +34,9 @@ class [[nodiscard("co_await it")]] datagram_receive_operation
     }
 };
 
-class [[nodiscard("co_await it")]] datagram_receive_into_operation
-    : public operation<datagram_receive_into_operation, datagram_receiver::reader> {
+// What receives into a msghdr: by a recvmsg of its own, or out of the block in which the receive that is armed brings it.
+class msghdr_reader : public datagram_receiver::reader {
   public:
-    datagram_receive_into_operation(datagram_receiver* from, std::span<std::byte> target) noexcept
-        : operation(from)
-        , target_(target) {}
-    datagram_receive_into_operation(datagram_receive_into_operation&&) = default;
-    ~datagram_receive_into_operation() {
-        if (direct_ && from_ != nullptr) end();
-    }
-
-    bool start(executor&);
     void refuse(fault error) noexcept {
         from_ = nullptr;
         error_ = error;
@@ -53,23 +44,69 @@ class [[nodiscard("co_await it")]] datagram_receive_into_operation
     void cancel() noexcept override;
     bool has_arrived() const noexcept { return from_ != nullptr && from_->has_arrived(); }
     void describe(task_tree& to) const override { to.waits("receive on", from_->socket_name()); }
+
+  protected:
+    explicit msghdr_reader(datagram_receiver* from) noexcept
+        : reader(from) {}
+    msghdr_reader(msghdr_reader&&) = default;
+    ~msghdr_reader() = default;
+
+    // False: it has completed.
+    bool receive(msghdr& target, executor& home) noexcept;
+    // It is filled, as recvmsg(2) fills it. Bytes of the datagram as it was sent.
+    result<std::size_t> finish();
+    // For the destructor of whoever has the memory.
+    void end_unless_finished() noexcept;
+
+    executor* home_ = nullptr;
+
+  private:
+    void received_directly(int result) noexcept override {
+        if (result >= 0) sent_size_ = static_cast<std::size_t>(result);
+    }
+    void receive_again() noexcept override;
+
+    msghdr* target_ = nullptr;
+    socklen_t name_room_ = 0;
+    std::size_t control_room_ = 0;
+    std::size_t sent_size_ = 0;
+    bool direct_ = false; // it has an operation of its own, of whose end its task has not been told
+};
+
+class [[nodiscard("co_await it")]] datagram_receive_msghdr_operation
+    : public operation<datagram_receive_msghdr_operation, msghdr_reader> {
+  public:
+    datagram_receive_msghdr_operation(datagram_receiver* from, msghdr& target) noexcept
+        : operation(from)
+        , target_(target) {}
+    datagram_receive_msghdr_operation(datagram_receive_msghdr_operation&&) = default;
+    ~datagram_receive_msghdr_operation() { end_unless_finished(); }
+
+    bool start(executor& home) noexcept { return receive(target_, home); }
+    result<std::size_t> await_resume();
+
+  private:
+    msghdr& target_;
+};
+
+class [[nodiscard("co_await it")]] datagram_receive_into_operation
+    : public operation<datagram_receive_into_operation, msghdr_reader> {
+  public:
+    datagram_receive_into_operation(datagram_receiver* from, std::span<std::byte> target) noexcept
+        : operation(from) {
+        received_.payload = target;
+    }
+    datagram_receive_into_operation(datagram_receive_into_operation&&) = default;
+    ~datagram_receive_into_operation() { end_unless_finished(); }
+
+    bool start(executor& home);
     result<placed_datagram> await_resume();
 
   private:
-    void received_directly(int result) noexcept override;
-    void receive_again() noexcept override { receive_directly(); }
-    void receive_directly() noexcept;
-    void collect() noexcept;
-    void end() noexcept;
-    result<placed_datagram> copied();
-
-    std::span<std::byte> target_;
-    executor* home_ = nullptr;
     iovec memory_{};
     msghdr header_{};
     sockaddr_un name_{}; // an internet address is no longer
     placed_datagram received_;
-    bool direct_ = false; // it has an operation of its own
 };
 
 // A datagram whose sender waits until the batch that carried it is complete.

@@ -40,6 +40,15 @@ class datagram_socket {
     datagram_receive_into_operation receive_into(std::span<std::byte> target) noexcept {
         return {receiving(), target};
     }
+    // The same as recvmsg(2) does it: the pieces, the address and the control messages go into the memory that `target` names,
+    // and msg_namelen, msg_controllen and msg_flags say what came: MSG_TRUNC, MSG_CTRUNC, of a control message that is cut off
+    // too. control_messages(target) and datagram_segments read it. The value is the bytes that are in the pieces.
+    //
+    // errors:         as of receive; what recvmsg(2) says of a `target` that is none
+    // cancellation:   as above
+    // ownership:      `target` and its memory are the caller's and must live until completion; destroying the operation waits.
+    //                 Descriptors that came are the caller's, open and with O_CLOEXEC, in the control messages
+    datagram_receive_msghdr_operation receive_into(msghdr& target) noexcept { return {receiving(), target}; }
 
     // Sends a datagram behind all that was queued before it; to the peer, or to anybody. The value is its bytes.
     //

@@ -133,14 +133,15 @@ class datagram {
 
 // The same where the bytes went into the caller's memory.
 struct placed_datagram {
-    std::size_t size = 0;      // bytes that are in the caller's memory
-    std::size_t sent_size = 0; // bytes that it had
+    std::span<std::byte> payload; // what is there of it in the caller's memory
+    std::size_t sent_size = 0;    // bytes that it had
     endpoint from;
     bool truncated = false;
     bool control_truncated = false;
     std::vector<owned_descriptor> descriptors;
 
     control_messages control() const noexcept { return control_messages(control_bytes); }
+    datagram_segments segments() const noexcept { return {payload, control().segment_size().value_or(0)}; }
     std::vector<std::byte> control_bytes;
 };
 

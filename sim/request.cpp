@@ -41,8 +41,8 @@ std::string prepare_receive(request& taken) {
         const bool selects = (sqe.flags & IOSQE_BUFFER_SELECT) != 0;
         if (multishot != selects)
             return "the simulation lacks a receive of one message into provided buffers";
-        if (!multishot && taken.header.msg_iovlen != 1)
-            return "the simulation lacks a receive of a message into several pieces";
+        if (!multishot)
+            taken.pieces.assign(taken.header.msg_iov, taken.header.msg_iov + taken.header.msg_iovlen);
     }
     const unsigned known = MSG_DONTWAIT | MSG_NOSIGNAL | MSG_TRUNC | MSG_CMSG_CLOEXEC;
     const std::string flags = unknown("receive flag", sqe.msg_flags, known, message_flags);

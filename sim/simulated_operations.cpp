@@ -167,11 +167,20 @@ simulated_ring::attempt simulated_ring::receive(request& tried, socket& from) {
 }
 
 simulated_ring::attempt simulated_ring::receive_message(request& tried, socket& from) {
-    const iovec& memory = *tried.header.msg_iov;
+    std::size_t room = 0;
+    for (const iovec& piece : tried.pieces) room += piece.iov_len;
+    std::vector<std::byte> memory(room);
     const socket::arrived_message got =
-        from.receive_message(memory.iov_base, memory.iov_len, static_cast<int>(tried.sqe.msg_flags));
+        from.receive_message(memory.data(), room, static_cast<int>(tried.sqe.msg_flags));
     if (got.result == -EAGAIN && may_wait(tried)) return attempt::parked;
     if (got.result < 0) return end(tried, got.result);
+    auto next = memory.begin();
+    for (std::size_t left = got.copied; const iovec& piece : tried.pieces) {
+        const std::size_t size = std::min(left, piece.iov_len);
+        std::copy_n(next, size, static_cast<std::byte*>(piece.iov_base));
+        next += static_cast<std::ptrdiff_t>(size);
+        left -= size;
+    }
     auto& answered = *reinterpret_cast<msghdr*>(tried.sqe.addr);
     if (answered.msg_name != nullptr)
         got.from.copy_to(static_cast<sockaddr*>(answered.msg_name), answered.msg_namelen);

@@ -13,6 +13,7 @@ BASES = {
     "task_owner",
     "task_waiter",
     "datagram_receiver::reader",  # of the receives
+    "msghdr_reader",
     "receiver::reader",
     "sender::writer",  # of the writes
     "accept_waiter",

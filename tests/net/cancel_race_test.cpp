@@ -277,10 +277,16 @@ cases cases_of_datagram_socket_release() {
     return over_each_datagram_socket<releases_datagrams>();
 }
 cases cases_of_datagram_socket_receive() {
-    return each<receives_datagrams<udp_socket, false>, receives_datagrams<unix_datagram, false>>();
+    return each<
+        receives_datagrams<udp_socket, receives_into::block>,
+        receives_datagrams<unix_datagram, receives_into::block>>();
 }
 cases cases_of_datagram_socket_receive_into() {
-    return each<receives_datagrams<udp_socket, true>, receives_datagrams<unix_datagram, true>>();
+    return each<
+        receives_datagrams<udp_socket, receives_into::memory>,
+        receives_datagrams<udp_socket, receives_into::msghdr>,
+        receives_datagrams<unix_datagram, receives_into::memory>,
+        receives_datagrams<unix_datagram, receives_into::msghdr>>();
 }
 cases cases_of_datagram_socket_send() {
     return sending_datagrams<datagrams_by::send>();

@@ -110,7 +110,7 @@ TEMPLATE_TEST_CASE("a_socket_of_datagrams_that_does_not_block_waits_all_the_same
             group.spawn(
                 [](auto& from, std::span<std::byte> into, std::size_t& size, std::string& text) -> task<> {
                     const placed_datagram placed = must(co_await from.receive_into(into));
-                    size = placed.size;
+                    size = placed.payload.size();
                     const datagram got = must(co_await from.receive());
                     text = got.text();
                 }(socket, memory, into_memory, leased));

@@ -28,16 +28,22 @@ template <class Socket> struct socket_and_peer {
     }
 };
 
+enum class receives_into { block, memory, msghdr };
+
 // What the peer sends is received in this round or by the next receive.
-template <class Socket, bool into_memory> class receives_datagrams final : public race_case {
+template <class Socket, receives_into where> class receives_datagrams final : public race_case {
     task<> prepare() override {
         if (!pair_) pair_.emplace();
         co_return;
     }
     task<std::error_code> operate() override {
-        if constexpr (into_memory) {
+        if constexpr (where == receives_into::memory) {
             const auto received = co_await pair_->socket.receive_into(memory_);
-            if (received) CHECK(received->size == 1);
+            if (received) CHECK(received->payload.size() == 1);
+            co_return ended(received);
+        } else if constexpr (where == receives_into::msghdr) {
+            const auto received = co_await pair_->socket.receive_into(header_);
+            if (received) CHECK(*received == 1);
             co_return ended(received);
         } else {
             const auto received = co_await pair_->socket.receive();
@@ -57,6 +63,8 @@ template <class Socket, bool into_memory> class receives_datagrams final : publi
     }
     std::optional<socket_and_peer<Socket>> pair_;
     std::array<std::byte, 4> memory_{};
+    iovec piece_{memory_.data(), memory_.size()};
+    msghdr header_{nullptr, 0, &piece_, 1, nullptr, 0, 0};
 };
 
 enum class datagrams_by { send, send_to, write, write_to };

@@ -198,7 +198,8 @@ TEMPLATE_TEST_CASE("who_waits_for_a_datagram_is_told_of_the_release_and_what_com
                     std::array<std::byte, 16> memory{};
                     const auto placed = co_await from.receive_into(memory);
                     if (placed)
-                        text = std::string(reinterpret_cast<const char*>(memory.data()), placed->size);
+                        text =
+                            std::string(reinterpret_cast<const char*>(memory.data()), placed->payload.size());
                     else
                         text = failure(placed.error());
                 } else {

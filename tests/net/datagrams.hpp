@@ -3,6 +3,8 @@
 
 #include "sockets.hpp"
 
+#include <sys/stat.h>
+
 namespace chainring::test {
 
 struct over_udp {
@@ -39,6 +41,13 @@ class plain_receiver {
   private:
     plain_socket socket_;
 };
+
+// A pipe's writing end is another descriptor of the same file.
+inline bool is_same_file(int one, int other) {
+    struct stat first{};
+    struct stat second{};
+    return ::fstat(one, &first) == 0 && ::fstat(other, &second) == 0 && first.st_ino == second.st_ino;
+}
 
 #define EACH_KIND chainring::test::over_udp, chainring::test::over_unix_datagrams
 

@@ -127,7 +127,7 @@ TEST_CASE("an_empty_datagram_is_one_and_those_behind_it_arrive") {
         std::array<std::byte, 4> memory{};
         must(co_await sender.send(""));
         const placed_datagram placed = must(co_await receiver.receive_into(memory));
-        CHECK(placed.size == 0);
+        CHECK(placed.payload.empty());
         CHECK(placed.from == must(sender.local()));
     });
 }

@@ -2,8 +2,6 @@
 #include "datagrams.hpp"
 #include "runtime/steps.hpp"
 
-#include <sys/stat.h>
-
 using namespace chainring;
 using namespace chainring::test;
 using namespace std::literals;
@@ -12,13 +10,6 @@ namespace {
 
 endpoint a_name() {
     return endpoint::from_abstract_name(unique_name()).value();
-}
-
-// A pipe's writing end is another descriptor of the same file.
-bool is_same_file(int one, int other) {
-    struct stat first{};
-    struct stat second{};
-    return ::fstat(one, &first) == 0 && ::fstat(other, &second) == 0 && first.st_ino == second.st_ino;
 }
 
 std::string count_of(int number) {

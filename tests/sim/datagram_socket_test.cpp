@@ -42,7 +42,8 @@ task<> ask(sim::world& world, std::uint16_t port, std::size_t& answered) {
         const auto got = co_await timeout(10ms, client.receive_into(memory));
         if (!got) continue;
         CHECK(got->from == of_the_server());
-        CHECK(sent.erase(std::string(reinterpret_cast<const char*>(memory.data()), got->size)) == 1);
+        CHECK(
+            sent.erase(std::string(reinterpret_cast<const char*>(memory.data()), got->payload.size())) == 1);
         ++answered;
     }
     for (;;) {

@@ -150,7 +150,7 @@ template <class Socket> task<> receive_one(Socket& from, texts& heard, std::erro
 template <class Socket> task<> receive_one_into(Socket& from, texts& heard, std::error_code may_be) {
     std::array<std::byte, 100> memory;
     const auto got = co_await from.receive_into(memory);
-    if (got) heard.emplace_back(reinterpret_cast<const char*>(memory.data()), got->size);
+    if (got) heard.emplace_back(reinterpret_cast<const char*>(memory.data()), got->payload.size());
     if (!got) CHECK(got.error() == may_be);
 }
 
