@@ -1,5 +1,5 @@
 // Answers each message, whatever its size, with the first 60 bytes of its payload. Messages have a prefix of four bytes that
-// tells their size.
+// tells their size; datagrams have none.
 #include "command_line.hpp"
 #include "serving.hpp"
 
@@ -32,6 +32,19 @@ cr::task<> answer(cr::tcp_stream peer, std::chrono::microseconds work) {
     }
 }
 
+cr::task<> answer_datagrams(cr::endpoint at, std::chrono::microseconds work) {
+    auto bound = cr::udp_socket::bind(at);
+    if (!bound) throw std::system_error(bound.error(), "UDP");
+    cr::udp_socket socket = std::move(*bound);
+    for (;;) {
+        const auto datagram = co_await socket.receive();
+        if (!datagram) co_return;
+        compute(work);
+        const std::string_view text = datagram->text();
+        (void)co_await socket.write_to(datagram->from(), text.substr(0, 60));
+    }
+}
+
 // A thread of the application that has nothing to do with the executor, and all the time something to compute.
 class busy_thread {
   public:
@@ -59,7 +72,7 @@ int main(int argc, char** argv) {
     unsigned work = 0;
     bool busy = false;
     cr::runtime_options options;
-    command_line arguments("answers: a TCP server that answers a message with its first 60 bytes");
+    command_line arguments("answers: a server on TCP and UDP that answers a message with its first 60 bytes");
     arguments.option("--listen", listen, "where to listen, as 127.0.0.1:7000");
     arguments.option(
         "--mode", options.executor.ring.mode, "when completions are processed",
@@ -72,5 +85,8 @@ int main(int argc, char** argv) {
     const auto session = [work](cr::tcp_stream peer) {
         return answer(std::move(peer), std::chrono::microseconds(work));
     };
-    return serving::serve<cr::tcp_stream>("answers", listen, session, options);
+    const auto datagrams = [work](cr::endpoint at) {
+        return answer_datagrams(at, std::chrono::microseconds(work));
+    };
+    return serving::serve<cr::tcp_stream>("answers", listen, session, options, datagrams);
 }

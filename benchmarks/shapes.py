@@ -64,12 +64,14 @@ def echo_load(connections, size, depth=1):
     return Load(f"{_count_of(connections)} x {size} B, {flow}", "samples/echo_load", options, size)
 
 
-def paced_load(connections, rate, fast=0):
-    beside = f", beside one that sends messages of {fast} B as fast as it can" if fast else ""
+def paced_load(connections, rate, fast=0, *, datagrams=False):
+    what = "datagrams" if datagrams else "messages"
+    beside = f", beside one that sends {what} of {fast} B as fast as it can" if fast else ""
+    options = ("--connections", str(connections), "--rate", str(rate), "--fast", str(fast))
     return Load(
         f"{_count_of(connections)}, {rate} messages/s of 64 B in all at fixed times{beside}",
         "benchmarks/paced_load",
-        ("--connections", str(connections), "--rate", str(rate), "--fast", str(fast)),
+        options + (("--datagrams",) if datagrams else ()),
         64,
     )
 
@@ -239,21 +241,25 @@ def _waiting_shapes(programs):
             not_when_quick=FURTHER_PEERS,
         )
 
-    alone, beside = paced_load(100, 20_000), paced_load(100, 20_000, fast=65536)
+    alone = paced_load(100, 20_000)
 
     def both(name, program):
         return (dataclasses.replace(program, name=f"{name} alone", load=alone), dataclasses.replace(program, name=name))
 
-    yield Shape(
-        "fairness",
-        f"Fairness: {beside.text}",
-        beside,
-        (
-            *both("chainring throughput", programs.benchmark("", "answers", "--mode", "throughput")),
-            *both("chainring latency", programs.benchmark("", "answers", "--mode", "latency")),
-        ),
-        "chainring throughput",
-    )
+    for name, beside in (
+        ("fairness", paced_load(100, 20_000, fast=65536)),
+        ("fairness-datagrams", paced_load(100, 20_000, fast=1200, datagrams=True)),
+    ):
+        yield Shape(
+            name,
+            f"Fairness: {beside.text}",
+            beside,
+            (
+                *both("chainring throughput", programs.benchmark("", "answers", "--mode", "throughput")),
+                *both("chainring latency", programs.benchmark("", "answers", "--mode", "latency")),
+            ),
+            "chainring throughput",
+        )
     yield Shape(
         "idle",
         "Memory of an idle connection, 9000 connections after an exchange of 64 B each",

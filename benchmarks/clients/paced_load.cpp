@@ -1,5 +1,5 @@
 // Many connections that send a small message each at fixed times, whether the last one was answered or not, and perhaps a fast one
-// beside them, which sends as much as the server takes. Tells how long answers take, from the moment at which the message
+// beside them, which sends as much as the server takes, or datagrams, as many as there is time for. Tells how long answers take, from the moment at which the message
 // should have been sent: a client or a server that falls behind makes nothing look faster. worst_p99_us is the worst p99 that one of
 // the connections has.
 //
@@ -19,6 +19,7 @@ struct options {
     unsigned connections = 64;
     unsigned rate = 20'000; // messages a second, of all together
     std::size_t fast = 0;   // bytes of a message; 0: there is no fast one
+    bool datagrams = false; // of the fast one
 };
 
 std::string message_of(std::size_t size) {
@@ -142,7 +143,10 @@ void load(const std::string& server, const options& wanted, clients::window& mea
     }
     std::unique_ptr<fast_connection> fast;
     if (wanted.fast != 0) {
-        const int descriptor = clients::connect_to(address);
+        const int descriptor = wanted.datagrams ? clients::connect_to(
+                                                      reinterpret_cast<const sockaddr*>(&address),
+                                                      sizeof address, SOCK_DGRAM, "connect a datagram socket")
+                                                : clients::connect_to(address);
         fast = std::make_unique<fast_connection>(descriptor, wanted.fast);
         ready.add(descriptor, EPOLLIN | EPOLLOUT | EPOLLET, fast.get());
     }
@@ -189,6 +193,8 @@ int main(int argc, char** argv) {
     arguments.option("--rate", wanted.rate, "messages a second, of all together").between(1, 10'000'000);
     arguments.option("--fast", wanted.fast, "bytes of a message of the fast one; 0: there is none")
         .between(0, 1 << 20);
+    arguments.flag(
+        "--datagrams", wanted.datagrams, "the fast one's messages are datagrams, of 16 KiB at most");
     if (const auto status = arguments.parse(argc, argv)) return *status;
 
     clients::window measured(common.warm_up, common.seconds);
