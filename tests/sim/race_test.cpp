@@ -253,6 +253,24 @@ template <class Over> task<> connect_where_nobody_accepts(sim::world& world) {
     });
 }
 
+// Callers that come all at once, while the submission queue may be full of the others' connects: each gets to the one that it
+// calls.
+template <class Over> task<> connect_all_at_once(sim::world&) {
+    std::vector<typename Over::listener> listeners;
+    constexpr unsigned count = 3;
+    for (unsigned number = 0; number < count; ++number)
+        listeners.push_back(must(Over::listener::bind(racing_address<Over>(number))));
+    co_await scope([](task_group& callers) -> task<> {
+        for (unsigned made = 0; made < 4 * count; ++made) {
+            callers.spawn([](endpoint to) -> task<> {
+                const auto connected = must(co_await Over::stream::connect(to));
+                CHECK(must(connected.peer()) == to);
+            }(racing_address<Over>(made % count)));
+        }
+        co_return;
+    });
+}
+
 template <class Over> task<> racing_world(sim::world& world) {
     town all(world);
     // No timeout, whose cancellation might end what hangs: a deadlock tells what everybody waits for.
@@ -272,4 +290,9 @@ TEMPLATE_TEST_CASE("a_connect_that_waits_for_a_full_backlog_can_be_cancelled", "
     sim::each_seed(fewer(racing_seeds), [](sim::world& world) {
         in_world(world, connect_where_nobody_accepts<TestType>);
     });
+}
+
+TEMPLATE_TEST_CASE("who_connects_beside_others_gets_to_whom_it_calls", "", EACH_TRANSPORT) {
+    sim::each_seed(
+        fewer(racing_seeds), [](sim::world& world) { in_world(world, connect_all_at_once<TestType>); });
 }
