@@ -24,10 +24,7 @@ struct key_seeds {
 inline const key_seeds seeds;
 
 struct key_hash {
-    using is_transparent = void; // a key need not be made a string to be looked for
-
-    // Not noexcept: then a map keeps it with each key, instead of computing it for the neighbours of each that it looks for.
-    std::size_t operator()(std::string_view key) const {
+    std::size_t operator()(std::string_view key) const noexcept {
         std::uint64_t state = seeds.first ^ key.size();
         for (; key.size() > 16; key.remove_prefix(16))
             state = mixed(read<std::uint64_t>(key, 0) ^ state, read<std::uint64_t>(key, 8) ^ seeds.second);

@@ -9,49 +9,50 @@ unix_milliseconds now_by_the_system() {
     return duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count();
 }
 
+store::store(std::function<unix_milliseconds()> clock)
+    : clock_(std::move(clock)) {}
+
 store::item* store::find(std::string_view key) {
-    const auto found = items_.find(key);
-    if (found == items_.end()) return nullptr;
+    item* const found = items_.find(key);
+    if (found == nullptr) return nullptr;
     // Only what has an end costs a look at the clock.
-    if (found->second.has_end() && found->second.end() <= now()) {
-        erase(found);
+    if (found->has_end() && found->end() <= now()) {
+        erase(*found);
         return nullptr;
     }
-    return &found->second;
+    return found;
 }
 
 store::item& store::find_or_make(std::string_view key) {
     if (item* const found = find(key)) return *found;
-    const auto made = items_.try_emplace(std::string(key)).first;
-    made->second.key_ = &made->first;
-    return made->second;
+    return items_.add(key);
 }
 
 bool store::erase(std::string_view key) {
-    if (find(key) == nullptr) return false;
-    erase(items_.find(key));
-    return true;
+    item* const found = find(key);
+    if (found != nullptr) erase(*found);
+    return found != nullptr;
 }
 
-void store::erase(map::iterator at) {
-    remove_end(at->second);
-    items_.erase(at);
+void store::erase(item& erased) {
+    remove_end(erased);
+    items_.erase(static_cast<table::entry&>(erased)); // all items are
 }
 
 void store::clear() {
     ends_.clear();
-    map().swap(items_); // with its memory
+    items_.clear();
 }
 
 void store::set_end(item& of, unix_milliseconds end) {
     remove_end(of);
-    ends_.emplace(end, of.key_);
+    ends_.emplace(end, &of);
     of.end_ = end;
 }
 
 void store::remove_end(item& of) {
     if (!of.has_end()) return;
-    ends_.erase({of.end_, of.key_});
+    ends_.erase({of.end_, &of});
     of.end_ = never;
 }
 
@@ -60,7 +61,7 @@ std::size_t store::remove_ended(std::size_t at_most) {
     const unix_milliseconds by = now();
     std::size_t removed = 0;
     while (removed < at_most && !ends_.empty() && ends_.begin()->first <= by) {
-        erase(items_.find(*ends_.begin()->second));
+        erase(*ends_.begin()->second);
         ++removed;
     }
     return removed;

@@ -1,7 +1,7 @@
 // store: the keys of one shard and their values, each of which may have a time at which it ends.
 #pragma once
 
-#include "key_hash.hpp"
+#include "key_table.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -11,7 +11,6 @@
 #include <set>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <variant>
 
@@ -26,8 +25,7 @@ class store {
     using list = std::deque<std::string>; // both ends grow, and any place is found at once
     class item;
 
-    explicit store(std::function<unix_milliseconds()> clock = now_by_the_system)
-        : clock_(std::move(clock)) {}
+    explicit store(std::function<unix_milliseconds()> clock = now_by_the_system);
 
     unix_milliseconds now() const { return clock_(); }
 
@@ -49,14 +47,14 @@ class store {
     std::size_t with_end() const { return ends_.size(); }
 
   private:
-    using map = std::unordered_map<std::string, item, key_hash, std::equal_to<>>;
+    using table = key_table<item>;
 
     static constexpr unix_milliseconds never = -1;
-    void erase(map::iterator at);
+    void erase(item& erased);
 
     std::function<unix_milliseconds()> clock_;
-    map items_;
-    std::set<std::pair<unix_milliseconds, const std::string*>> ends_; // with the keys in `items_`
+    table items_;
+    std::set<std::pair<unix_milliseconds, item*>> ends_; // of `items_`
 };
 
 class store::item {
@@ -78,7 +76,6 @@ class store::item {
     friend class store;
 
     std::variant<text, std::unique_ptr<list>> value_;
-    const std::string* key_ = nullptr; // in the map
     unix_milliseconds end_ = never;
 };
 

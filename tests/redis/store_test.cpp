@@ -129,3 +129,22 @@ TEST_CASE("keys_of_every_length_are_told_apart") {
     }
     CHECK(found);
 }
+
+TEST_CASE("a_key_is_found_however_many_came_and_went_and_its_item_stays_where_it_is") {
+    timed_store store;
+    constexpr int keys = 3000; // the table grows several times
+    const redis::store::item* const first = &store.keys.find_or_make("key 0");
+    for (int number = 0; number < keys; ++number)
+        store.set("key " + std::to_string(number), std::to_string(number));
+    CHECK(store.keys.find("key 0") == first);
+    for (int number = 1; number < keys; number += 2) store.keys.erase("key " + std::to_string(number));
+    CHECK(store.keys.size() == keys / 2);
+    int wrong = 0;
+    for (int number = 0; number < keys; ++number) {
+        redis::store::item* const found = store.keys.find("key " + std::to_string(number));
+        const bool right = number % 2 == 0 ? found != nullptr && *found->as_text() == std::to_string(number)
+                                           : found == nullptr;
+        wrong += right ? 0 : 1;
+    }
+    CHECK(wrong == 0);
+}
