@@ -19,7 +19,7 @@ class replies {
     void integer(long long value) { number(':', value); }
     void bulk(std::string_view bytes) {
         const number_line length('$', static_cast<long long>(bytes.size()));
-        put(length.text(), bytes, "\r\n");
+        put(length.text(), bytes, line_end);
     }
     void nothing() { append("$-1\r\n"); }
     // As many replies follow as belong to it.
@@ -37,6 +37,7 @@ class replies {
     }
 
   private:
+    static constexpr std::string_view line_end = "\r\n"; // an array would be measured for each reply
     static constexpr std::size_t room_worth_keeping = std::size_t{256} << 10; // bytes
 
     class number_line {
@@ -56,7 +57,7 @@ class replies {
     };
 
     void number(char kind, long long value) { put(number_line(kind, value).text()); }
-    void line(char kind, std::string_view text) { put(std::string_view(&kind, 1), text, "\r\n"); }
+    void line(char kind, std::string_view text) { put(std::string_view(&kind, 1), text, line_end); }
 
     // Room for all pieces is made once: most are shorter than a call of `append` is long.
     template <class... Pieces> void put(const Pieces&... given) {

@@ -56,14 +56,15 @@ class request_parser {
     };
     enum class step : std::uint8_t { done, incomplete, malformed };
 
+    // A command that is whole and written as nearly all are, without a look at each step of it. False: it is to be read with more care,
+    // from its first byte on.
+    bool take_whole(std::string_view received);
     step parse(std::string_view command);
     step parse_array(std::string_view command);
     step parse_arguments(std::string_view command);
     step parse_count(std::string_view command);
     step parse_length(std::string_view command);
     step parse_line(std::string_view command);
-    // A line of a sign and so many digits as nearly all have, from `position_` on. False: it is to be read with more care.
-    bool short_number(std::string_view command, char sign, std::size_t& value);
     // A line from `position_` on, without its end; nothing yet: `incomplete`.
     step line(std::string_view command, const char* too_long, std::string_view& found);
     step refuse(std::string complaint);
