@@ -2,6 +2,9 @@
 """Builds and tests the configurations, then checks format, clang-tidy and the project as a whole.
 
 A step that fails is counted and the next ones are carried out all the same. Called by scripts/test.
+
+What is compiled is tested while the next is compiled: tests wait for the network, for time and for each other, and leave
+processors to the compilers, which are nice to them.
 """
 
 import argparse
@@ -9,7 +12,9 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from test_results import Tally, catch2_reports, count_tests
@@ -17,7 +22,7 @@ from tidy import tidy
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGURATIONS = ("build", "build-debug", "build-clang")
-STEPS = (*CONFIGURATIONS, "format", "tidy", "project")
+STEPS = ("build", "project", "build-debug", "build-clang", "format", "tidy")
 JOBS = os.cpu_count() or 2
 
 
@@ -49,12 +54,11 @@ class Timer:
 
 def show_failure(what: str, output: str, log: Path | None = None) -> None:
     lines = output.splitlines()
-    say(f"--- {what}" + (f" (its end; all of it: {log.relative_to(ROOT)})" if log and len(lines) > 150 else ""))
-    say("\n".join(lines[-150:] if log else lines))
-    say(f"--- end of {what}")
+    first = f"--- {what}" + (f" (its end; all of it: {log.relative_to(ROOT)})" if log and len(lines) > 150 else "")
+    say("\n".join([first, *(lines[-150:] if log else lines), f"--- end of {what}"]))
 
 
-def compiler_cache_environment() -> dict[str, str]:
+def compiler_environment() -> dict[str, str]:
     environment = dict(os.environ)
     # What a source includes is known from the compiler: no second preprocessing for each miss.
     environment["CCACHE_DEPEND"] = "true"
@@ -65,7 +69,7 @@ def compiler_cache_environment() -> dict[str, str]:
     return environment
 
 
-def configuration(name: str) -> Tally:
+def compile_configuration(name: str) -> Tally:
     build = ROOT / name
     timer = Timer()
     configured = run("scripts/configure", "--werror", name)
@@ -73,7 +77,7 @@ def configuration(name: str) -> Tally:
         show_failure(f"configuring {name}", configured.stdout)
         return Tally(failures=[f"{name}: does not configure"])
 
-    compiled = run("ninja", "-C", name, "-j", str(JOBS), "-k", "0", env=compiler_cache_environment())
+    compiled = run("nice", "ninja", "-C", name, "-j", str(JOBS), "-k", "0", env=compiler_environment())
     log = build / "meson-logs" / "compile.txt"
     log.write_text(compiled.stdout)
     if compiled.returncode != 0:
@@ -83,7 +87,11 @@ def configuration(name: str) -> Tally:
         show_failure(f"compiling {name}", "\n".join(messages), log)
         return Tally(failures=[f"{name}: does not compile"])
     say(f"{name}: compiled in {timer}")
+    return Tally()
 
+
+def test_configuration(name: str) -> Tally:
+    build = ROOT / name
     timer = Timer()
     for report in catch2_reports(build).values():
         report.unlink()
@@ -145,15 +153,33 @@ def project_tests() -> Tally:
     return tally
 
 
-def carry_out(step: str) -> Tally:
+def outcome_of(name: str, part: Callable[[], Tally]) -> Tally:
     try:
-        if step in CONFIGURATIONS:
-            return configuration(step)
-        return {"format": format_check, "tidy": tidy_check, "project": project_tests}[step]()
+        return part()
     except Exception as error:  # pylint: disable=broad-except
         # A bug of this script or a missing program must cost one step, not the closing line.
-        say(f"{step}: {type(error).__name__}: {error}")
-        return Tally(failures=[f"{step}: {error}"])
+        say(f"{name}: {type(error).__name__}: {error}")
+        return Tally(failures=[f"{name}: {error}"])
+
+
+def carry_out(steps: Sequence[str]) -> Tally:
+    total = Tally()
+    # Its tests are run one after the other.
+    with ThreadPoolExecutor(1) as tester:
+        tests = []
+        for step in steps:
+            if step in CONFIGURATIONS:
+                compiled = outcome_of(step, partial(compile_configuration, step))
+                total.add(compiled)
+                if not compiled.failures:
+                    tests.append(tester.submit(outcome_of, step, partial(test_configuration, step)))
+            elif step == "project":
+                tests.append(tester.submit(outcome_of, step, project_tests))
+            else:
+                total.add(outcome_of(step, {"format": format_check, "tidy": tidy_check}[step]))
+        for test in tests:
+            total.add(test.result())
+    return total
 
 
 def main() -> int:
@@ -169,8 +195,7 @@ def main() -> int:
     total = Tally()
     if options.setup_status != 0:
         total.failures.append("setup: something that scripts/setup installs is missing")
-    for step in options.steps or STEPS:
-        total.add(carry_out(step))
+    total.add(carry_out(options.steps or STEPS))
 
     say(f"all in {timer}" + (f"; {total.skipped} skipped" if total.skipped else ""))
     for failure in total.failures:

@@ -125,7 +125,7 @@ def check(clang_tidy: str, build: Path, command: str, group: list[Path]) -> str 
     if len(group) > 1 or group[0].is_relative_to(build):
         options.insert(0, "--checks=-bugprone-suspicious-include")  # sources that are included
     done = subprocess.run(
-        [clang_tidy, *options],
+        ["nice", clang_tidy, *options],  # to the tests, which run at the same time
         cwd=build,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
