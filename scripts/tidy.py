@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Runs clang-tidy on each source that the build directories' compile_commands.json name, but for tests.
 
-A source is checked as the first directory that compiles it does: build-clang, and build for the benchmarks. Programs of one
-source each, which are compiled alike, are checked as one: what their headers say takes most of the time.
+A source is checked as the first directory that compiles it does: build-clang, and build for the benchmarks. What their headers
+say takes most of the time: the sources of one program or library are checked as one, and so are programs of one source each
+that are compiled alike.
 
 A source that passed is not looked at again until it, a project header it includes, .clang-tidy, its compile command or
 clang-tidy itself has changed: the user's cache directory holds an empty file for each such state. Like ccache's it serves
@@ -42,7 +43,7 @@ def content_and_includes(path: Path) -> tuple[bytes, list[Path]]:
     content = path.read_bytes()
     included = []
     for kind, name in INCLUDE.findall(content):
-        folders = [ROOT / "include", ROOT / "command_line", ROOT / "tests", ROOT]
+        folders = [ROOT / "include", ROOT / "command_line", ROOT / "samples", ROOT / "tests", ROOT]
         if kind == b'"':
             folders.insert(0, path.parent)
         found = next((f / name.decode() for f in folders if (f / name.decode()).is_file()), None)
@@ -79,34 +80,48 @@ def sources_of(builds: list[Path]) -> dict[Path, tuple[Path, str]]:
             if not any(name.is_relative_to(folder) for folder in LEFT_OUT) and name not in known:
                 known.add(name)
                 sources[source] = (build, entry["command"])
-    return sources
+    # Those of the library are compiled by the sources that include them.
+    included = {path for source in sources for path in content_and_includes(source)[1]}
+    return {source: compiled for source, compiled in sources.items() if source not in included}
 
 
 def options_of(command: str) -> tuple[str, ...]:
-    """Of a compilation, without its source and what it writes."""
+    """Of a compilation, without its source, what it writes and its debug information."""
     words = shlex.split(command)
     options = words[next(at for at, word in enumerate(words) if word.startswith("-")) : words.index("-MD")]
-    return tuple(option for option in options if not option.endswith(".p"))
+    return tuple(option for option in options if not option.endswith(".p") and not option.startswith("-g"))
 
 
-def alike(sources: dict[Path, tuple[Path, str]]) -> list[list[Path]]:
+def target_of(command: str) -> str:
+    words = shlex.split(command)
+    return str(Path(words[words.index("-o") + 1]).parent)
+
+
+def together(sources: dict[Path, tuple[Path, str]]) -> list[list[Path]]:
     """The sources, those together that can be checked as one."""
-    groups = {}
+    targets = {}
     for source, (build, command) in sources.items():
-        program = source.parent in (ROOT / "samples", ROOT / "benchmarks") and b"\nint main(" in source.read_bytes()
-        groups.setdefault((build, options_of(command)) if program else source, []).append(source)
+        targets.setdefault((build, target_of(command), options_of(command)), []).append(source)
+    groups = {}
+    for (build, target, options), group in targets.items():
+        alone = len(group) == 1 and group[0].parent in (ROOT / "samples", ROOT / "benchmarks")
+        groups.setdefault((build, "" if alone else target, options), []).extend(group)
     return list(groups.values())
 
 
-def together(group: list[Path], build: Path) -> Path:
-    """A source that includes all of them, each in a namespace of its own, and before that what they include."""
-    lines = {}
-    for source in group:
-        for kind, name in INCLUDE.findall(source.read_bytes()):
-            near = source.parent / name.decode()
-            path = near if kind == b'"' and near.is_file() else name.decode()
-            lines[f'#include "{path}"' if kind == b'"' else f"#include <{path}>"] = True
-    lines = [*lines, *(f'namespace of_{source.stem} {{\n#include "{source}"\n}}' for source in group)]
+def include_all(group: list[Path], build: Path) -> Path:
+    """A source that includes all of them. Programs are each in a namespace of its own, after what they include."""
+    contents = {source: source.read_bytes() for source in group}
+    if sum(b"\nint main(" in content for content in contents.values()) > 1:
+        lines = {}
+        for source, content in contents.items():
+            for kind, name in INCLUDE.findall(content):
+                near = source.parent / name.decode()
+                path = near if kind == b'"' and near.is_file() else name.decode()
+                lines[f'#include "{path}"' if kind == b'"' else f"#include <{path}>"] = True
+        lines = [*lines, *(f'namespace of_{source.stem} {{\n#include "{source}"\n}}' for source in group)]
+    else:
+        lines = [f'#include "{source}"' for source in group]
     text = "\n".join(lines) + "\n"
     made = build / f"tidy-{group[0].parent.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.cpp"
     made.write_text(text)
@@ -119,7 +134,7 @@ def check(clang_tidy: str, build: Path, command: str, group: list[Path]) -> str 
     options = ["--quiet", "--extra-arg=-Wno-unknown-warning-option"]
     if len(group) > 1:
         # Of several functions named main none is the program's, which alone may end without a return.
-        options += [str(together(group, build)), "--", *options_of(command), "-Wno-return-type"]
+        options += [str(include_all(group, build)), "--", *options_of(command), "-Wno-return-type"]
     else:
         options += ["-p", str(build), str(group[0])]
     if len(group) > 1 or group[0].is_relative_to(build):
@@ -173,7 +188,7 @@ def tidy(builds: list[Path], jobs: int) -> tuple[int, int, dict[str, str]]:
     sources = sources_of(builds)
     states = {source: CACHE / state_of(source, command, version) for source, (_, command) in sources.items()}
     unknown = []
-    for group in alike(sources):
+    for group in together(sources):
         if all(states[source].exists() for source in group):
             for source in group:
                 os.utime(states[source])

@@ -68,7 +68,7 @@ void run_set(shard& on, arguments given, replies& to) {
     if (options->end) {
         const auto told = end_of(*options->end, "set", on.keys, to);
         if (!told) return;
-        end = *told;
+        end = told;
     }
     store::item* const before = on.keys.find(given[1]);
     if (options->gets) {
