@@ -8,11 +8,11 @@ using namespace std::literals;
 
 namespace {
 
-constexpr int blocks = 8;
+constexpr int few_blocks = 8;
 
 executor_options with_few_blocks(task_work_mode mode) {
     executor_options options = options_for(mode);
-    options.buffers.blocks = options.buffers.most_blocks = blocks;
+    options.buffers.blocks = options.buffers.most_blocks = few_blocks;
     return options;
 }
 
@@ -29,11 +29,11 @@ task<std::vector<datagram>> take_all_blocks() {
     udp_socket keeper = must(udp_socket::bind({"127.0.0.1", 0}));
     udp_socket sender = must(udp_socket::connect(must(keeper.local())));
     std::vector<datagram> kept;
-    for (int number = 0; number < blocks; ++number) {
+    for (int number = 0; number < few_blocks; ++number) {
         must(co_await sender.send("kept"));
         kept.push_back(must(co_await keeper.receive()));
     }
-    CHECK(executor::current()->buffers().leased() == blocks);
+    CHECK(executor::current()->buffers().leased() == few_blocks);
     co_return kept;
 }
 
@@ -94,7 +94,7 @@ TEST_CASE("datagrams_that_find_no_block_stay_in_the_socket_and_neither_spin_nor_
         // One for each block that came home at most, and those from before.
         CHECK(home.stats().no_buffers <= 4 * (sockets * count + 1));
         kept.clear();
-        CHECK(home.buffers().provided() + home.buffers().free() == blocks);
+        CHECK(home.buffers().provided() + home.buffers().free() == few_blocks);
     });
 }
 

@@ -15,7 +15,7 @@ executor_options with_places(task_work_mode mode, unsigned places) {
     return options;
 }
 
-constexpr listen_options direct{.socket = {}, .direct_descriptors = true};
+constexpr listen_options direct_listening{.socket = {}, .direct_descriptors = true};
 
 template <class Over> struct accepted_pair {
     typename Over::stream stream;
@@ -24,7 +24,7 @@ template <class Over> struct accepted_pair {
 };
 
 template <class Over> task<accepted_pair<Over>> direct_pair() {
-    auto listener = must(Over::listener::bind(Over::somewhere(), direct));
+    auto listener = must(Over::listener::bind(Over::somewhere(), direct_listening));
     const endpoint at = must(listener.local());
     plain_socket peer = plain_socket::connected_to(at);
     auto stream = must(co_await listener.accept());
@@ -118,7 +118,7 @@ TRANSPORT_TEST_CASE("no_connection_is_lost_while_every_place_is_taken", "[linux]
     executor home(with_places(GENERATE(both_modes()), 2));
     home.run([](bool accepted_ahead) -> task<> {
         constexpr std::size_t clients = 7;
-        auto listener = must(over_any::listener::bind(over_any::somewhere(), direct));
+        auto listener = must(over_any::listener::bind(over_any::somewhere(), direct_listening));
         const auto serve = [&](task_group& sessions) -> task<> {
             if (!accepted_ahead) {
                 for (std::size_t count = 0; count < clients; ++count)
@@ -155,7 +155,7 @@ TRANSPORT_TEST_CASE("direct_connections_that_nobody_took_close_with_the_listener
     home.run([]() -> task<> {
         std::vector<plain_socket> clients;
         {
-            auto listener = must(over_any::listener::bind(over_any::somewhere(), direct));
+            auto listener = must(over_any::listener::bind(over_any::somewhere(), direct_listening));
             auto connections = listener.connections();
             for (int client = 0; client < 3; ++client)
                 clients.push_back(plain_socket::connected_to(must(listener.local())));
@@ -171,7 +171,7 @@ TRANSPORT_TEST_CASE("direct_connections_that_nobody_took_close_with_the_listener
 TRANSPORT_TEST_CASE("an_accept_that_is_cancelled_gives_its_place_back", "[linux]") {
     executor home(with_places(GENERATE(both_modes()), 1));
     home.run([]() -> task<> {
-        auto listener = must(over_any::listener::bind(over_any::somewhere(), direct));
+        auto listener = must(over_any::listener::bind(over_any::somewhere(), direct_listening));
         co_await scope([&](task_group& group) -> task<> {
             group.spawn([](auto& from) -> task<> { (void)co_await from.accept(); }(listener));
             co_await until([] { return claimed() == 1; });
@@ -185,8 +185,8 @@ TRANSPORT_TEST_CASE("an_accept_that_is_cancelled_gives_its_place_back", "[linux]
 TRANSPORT_TEST_CASE("a_place_that_a_cancelled_accept_gives_back_is_for_another_listener", "[linux]") {
     executor home(with_places(GENERATE(both_modes()), 1));
     home.run([]() -> task<> {
-        auto first = must(over_any::listener::bind(over_any::somewhere(), direct));
-        auto second = must(over_any::listener::bind(over_any::somewhere(), direct));
+        auto first = must(over_any::listener::bind(over_any::somewhere(), direct_listening));
+        auto second = must(over_any::listener::bind(over_any::somewhere(), direct_listening));
         const auto take_one = [](auto& from, bool& taken) -> task<> {
             const auto stream = co_await from.accept();
             taken = stream.has_value();
@@ -211,7 +211,9 @@ TRANSPORT_TEST_CASE("a_place_that_a_cancelled_accept_gives_back_is_for_another_l
 
 TEST_CASE("direct_descriptors_need_a_table") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        CHECK(error_of(tcp_listener::bind({"127.0.0.1", 0}, direct)) == std::errc::operation_not_supported);
+        CHECK(
+            error_of(tcp_listener::bind({"127.0.0.1", 0}, direct_listening)) ==
+            std::errc::operation_not_supported);
         co_return;
     });
 }

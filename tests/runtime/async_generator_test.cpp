@@ -14,7 +14,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-async_generator<int> counts(int to) {
+async_generator<int> counts_to(int to) {
     for (int at = 0; at < to; ++at) co_yield at;
 }
 
@@ -53,7 +53,7 @@ TEST_CASE("a_generator_yields_its_values_one_by_one_and_then_nothing") {
     virtual_clock clock;
     executor used(options_for(GENERATE(both_modes())), clock);
     used.run([](virtual_clock& time) -> task<> {
-        auto numbers = counts(3);
+        auto numbers = counts_to(3);
         for (int expected = 0; expected < 3; ++expected) {
             const int* number = co_await numbers.next();
             REQUIRE(number != nullptr);
@@ -151,7 +151,7 @@ TEST_CASE("a_generator_of_millions_of_values_neither_grows_the_stack_nor_memory"
     used.run([]() -> task<> {
         constexpr int millions = with_sanitizer ? 1'000'000 : 10'000'000;
         long sum = 0;
-        auto numbers = counts(millions);
+        auto numbers = counts_to(millions);
         while (const int* number = co_await numbers.next()) sum += *number;
         CHECK(sum == (millions - 1L) * millions / 2);
     }());
@@ -193,7 +193,7 @@ TEST_CASE("a_generator_that_is_destroyed_where_it_stands_ends_its_operation") {
     used.run([]() -> task<> {
         {
             auto never_started = counts_slowly(1);
-            auto between = counts(5);
+            auto between = counts_to(5);
             (void)co_await between.next();
         }
         task_group group(co_await this_scope{});

@@ -22,7 +22,7 @@ task<result<int>> answers_after(duration time, int value) {
     co_return value;
 }
 
-task<std::unique_ptr<std::string>> makes(std::string text) {
+task<std::unique_ptr<std::string>> makes_text(std::string text) {
     co_await yield();
     co_return std::make_unique<std::string>(std::move(text));
 }
@@ -49,7 +49,7 @@ TEST_CASE("a_child_hands_its_value_to_whoever_holds_its_handle") {
     used.run([]() -> task<> {
         co_await scope([](task_group& group) -> task<> {
             child<result<int>> number = group.start(answers_after(1s, 7));
-            child<std::unique_ptr<std::string>> text = group.start(makes("text"));
+            child<std::unique_ptr<std::string>> text = group.start(makes_text("text"));
             child<void> nothing = group.start([]() -> task<> { co_await yield(); }());
             CHECK_FALSE(number.ended());
             const result<std::unique_ptr<std::string>> made = co_await text.outcome();
@@ -148,7 +148,7 @@ TEST_CASE("the_value_of_a_child_is_handed_out_once") {
     executor used({}, test_kernel());
     used.run([]() -> task<> {
         task_group group(co_await this_scope{});
-        child<std::unique_ptr<std::string>> text = group.start(makes("text"));
+        child<std::unique_ptr<std::string>> text = group.start(makes_text("text"));
         child<void> nothing = group.start([]() -> task<> { co_await yield(); }());
         const result<std::unique_ptr<std::string>> first = co_await text.outcome();
         REQUIRE(first.has_value());

@@ -10,7 +10,7 @@ using namespace chainring;
 
 namespace {
 
-constexpr errc all[] = {
+constexpr errc every_condition[] = {
     errc::cancelled,
     errc::timed_out,
     errc::closed,
@@ -40,7 +40,7 @@ constexpr errc all[] = {
 
 TEST_CASE("every_condition_has_a_message_of_its_own") {
     std::set<std::string> messages;
-    for (const errc condition : all) {
+    for (const errc condition : every_condition) {
         const std::error_code code = condition;
         CAPTURE(code.value());
         CHECK(code);
@@ -49,7 +49,7 @@ TEST_CASE("every_condition_has_a_message_of_its_own") {
         CHECK(code.message() != category().message(0));
         messages.insert(code.message());
     }
-    CHECK(messages.size() == std::size(all));
+    CHECK(messages.size() == std::size(every_condition));
     CHECK(std::string_view(category().name()) == "chainring");
 }
 

@@ -16,7 +16,7 @@ using namespace chainring::test;
 
 namespace {
 
-task<int> value_of(int value) {
+task<int> given_value(int value) {
     co_return value;
 }
 
@@ -75,7 +75,7 @@ TEST_CASE("an_unstarted_task_that_is_destroyed_never_runs_and_frees_its_argument
 TEST_CASE("the_value_of_a_task_is_the_value_of_the_await") {
     executor used({}, test_kernel());
     SECTION("a number") {
-        CHECK(used.run(value_of(42)) == 42);
+        CHECK(used.run(given_value(42)) == 42);
     }
     SECTION("a number, after a suspension") {
         CHECK(used.run(value_after_a_turn(43)) == 43);
@@ -106,7 +106,7 @@ TEST_CASE("a_child_that_ends_at_once_ends_on_its_callers_stack_without_a_turn") 
     const int sum = used.run([](executor& home) -> task<int> {
         const auto resumed = home.stats().resumptions;
         int total = 0;
-        for (int i = 0; i < 100; ++i) total += co_await value_of(i);
+        for (int i = 0; i < 100; ++i) total += co_await given_value(i);
         CHECK(home.stats().resumptions == resumed);
         co_return total;
     }(used));
@@ -219,7 +219,7 @@ TEST_CASE("millions_of_awaits_of_a_child_that_ends_at_once_need_neither_stack_no
             long long total = 0;
             for (int i = 0; i < times; ++i) {
                 if (i == 1000) before_ = resident_bytes();
-                total += co_await value_of(i & 1);
+                total += co_await given_value(i & 1);
             }
             after_ = resident_bytes();
             co_return total;
