@@ -4,7 +4,9 @@
 
 #include <chainring/runtime/spawn.hpp>
 
-#include <boost/asio.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/write.hpp>
 #include <catch2/catch_get_random_seed.hpp>
 
 #include <algorithm>
