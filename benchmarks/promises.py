@@ -41,8 +41,11 @@ PROMISES = (
     Promise("receiving", "datagrams-gso", "chainring with GRO", "per_cpu_second", peer="Asio one at a time", least=3),
     Promise("receiving", "datagrams", "chainring", "per_cpu_second", peer="Asio one at a time", least=1.2),
     Promise("receiving", "echo-64x64", THROUGHPUT, "cpu_us", peer="liburing loop", most=1.03),
-    Promise("receiving", "fairness", THROUGHPUT, "worst_p99_us", peer=f"{THROUGHPUT} alone", most=3),
-    Promise("receiving", "fairness", LATENCY, "worst_p99_us", peer=f"{LATENCY} alone", most=3),
+    *(
+        Promise("receiving", shape, mode, "worst_p99_us", peer=f"{mode} alone", most=3)
+        for shape in ("fairness", "fairness-datagrams")
+        for mode in (THROUGHPUT, LATENCY)
+    ),
     _micro("several cores", "post a coroutine to another thread, sender", 60),
     _micro_ratio("several cores", "post a coroutine to another thread, sender", 1 / 3),
     _micro_ratio("several cores", "wake a sleeping thread by a post, p50", 1),
@@ -51,7 +54,10 @@ PROMISES = (
     _micro_ratio("several cores", "a value to another executor, 1024 places", 1 / 3),
     _micro("several cores", "lock a free mutex (std::mutex), one thread", 10),
     _micro("several cores", "lock a free mutex (std::mutex), of two threads", 10),
-    Promise("several cores", "threads", "chainring 2 threads", "cpu_us", peer="chainring 1 thread", most=1.10),
+    *(
+        Promise("several cores", shape, "chainring 2 threads", "cpu_us", peer="chainring 1 thread", most=1.10)
+        for shape in ("threads", "threads-1000")
+    ),
     *(
         Promise("other loops", f"embedded-{mode}", f"chainring in {host}", "per_cpu_second", peer="chainring alone", least=0.85)
         for mode in ("throughput", "latency")

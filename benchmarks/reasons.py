@@ -42,6 +42,7 @@ REASONS = (
     ("pipelined", "chainring", "liburing", "per_second", COROUTINE),
     ("echo", "chainring", "liburing", "cpu_us", COROUTINE),
     ("echo", "chainring", "liburing", "per_second", COROUTINE),
+    ("paced", "chainring", "liburing", "cpu_us", COROUTINE),
     ("echo", "chainring", "", "p99_us", LATE),
     ("idle", "chainring", "", "", IDLE),
     ("micro", "lock a free mutex (std::mutex), one thread", "", "", ONE_THREAD),
