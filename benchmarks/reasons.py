@@ -27,6 +27,14 @@ COROUTINE = (
     "each message resumes a coroutine twice, after the receive and after its send: 0.05 to 0.1 µs of user time, with a thousand "
     "connections and their cold frames 0.3, which the loop spends on a switch"
 )
+ALONE = (
+    "with one connection both processors sleep between messages, and waking one is most of the time and of the CPU time. It has two levels on "
+    "this machine, of 50 and 70 µs a round trip, and which of them a program gets changes from run to run, the hand-written loop's too"
+)
+CHURN = (
+    "half of it is user time: each connection is a task, whose frame, stream and queues are made and given back (2.5 µs), where the loop has "
+    "an entry of a table; the other half is not known"
+)
 LATE = (
     "not found out: four later comparisons, on a busy machine, had medians from 0.4 to 2.0 times the loop's without a tendency. Turns are "
     "larger here (SQEs per enter), which saves system calls, and who comes late for one waits for all of it"
@@ -37,6 +45,8 @@ REASONS = (
     ("streaming", "chainring throughput", "liburing", "", CONFIRMED),
     ("streaming", "chainring latency", "liburing", "", CONFIRMED),
     ("echo-1000", "chainring latency", "", "", STARVED),
+    ("echo-1x", "chainring", "", "cpu_us", ALONE),
+    ("churn", "chainring", "liburing", "", CHURN),
     ("pipelined", "chainring write per reply", "", "", PER_REPLY),
     ("pipelined", "chainring", "liburing", "cpu_us", COROUTINE),
     ("pipelined", "chainring", "liburing", "per_second", COROUTINE),
