@@ -1,7 +1,7 @@
 // Many connections that send a small message each at fixed times, whether the last one was answered or not, and perhaps a fast one
-// beside them, which sends as much as the server takes, or datagrams, as many as there is time for. Tells how long answers take, from the moment at which the message
-// should have been sent: a client or a server that falls behind makes nothing look faster. worst_p99_us is the worst p99 that one of
-// the connections has.
+// beside them, which sends as much as the server takes, or datagrams, as many as there is time for. Tells how long answers take,
+// from the moment at which the message should have been sent: a client or a server that falls behind makes nothing look faster.
+// worst_p99_us is the worst p99 that one of the connections has.
 //
 // Messages have a prefix of four bytes that tells the size of the rest. An answer begins with the first 64 bytes.
 #include "load.hpp"
@@ -143,10 +143,10 @@ void load(const std::string& server, const options& wanted, clients::window& mea
     }
     std::unique_ptr<fast_connection> fast;
     if (wanted.fast != 0) {
-        const int descriptor = wanted.datagrams ? clients::connect_to(
-                                                      reinterpret_cast<const sockaddr*>(&address),
-                                                      sizeof address, SOCK_DGRAM, "connect a datagram socket")
-                                                : clients::connect_to(address);
+        const auto* const any = reinterpret_cast<const sockaddr*>(&address);
+        const int descriptor = wanted.datagrams
+                                   ? clients::connect_to(any, sizeof address, SOCK_DGRAM, "connect")
+                                   : clients::connect_to(address);
         fast = std::make_unique<fast_connection>(descriptor, wanted.fast);
         ready.add(descriptor, EPOLLIN | EPOLLOUT | EPOLLET, fast.get());
     }

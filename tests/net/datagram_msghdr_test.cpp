@@ -58,6 +58,15 @@ template <class Socket> task<> arm(Socket& receiver, Socket& sender) {
     CHECK(first.text() == "to arm");
 }
 
+// A receiver with room for one descriptor, somebody who sends to it, and a descriptor to send.
+struct one_to_pass {
+    pipe_ends pipe;
+    std::array<int, 1> descriptor{pipe.reading()};
+    unix_datagram receiver = must(unix_datagram::bind(over_unix_datagrams::somewhere(), {.descriptors = 1}));
+    unix_datagram sender = must(unix_datagram::bind(over_unix_datagrams::somewhere()));
+    endpoint to = must(receiver.local());
+};
+
 } // namespace
 
 TEMPLATE_TEST_CASE("a_datagram_comes_into_the_pieces_of_a_msghdr", "", EACH_KIND) {
@@ -168,27 +177,22 @@ TEST_CASE("descriptors_in_a_msghdr_are_the_callers_and_those_without_room_are_cl
     const std::size_t before = open_descriptors();
     const bool armed = GENERATE(false, true);
     on_executor(GENERATE(both_modes()), [armed]() -> task<> {
-        const pipe_ends pipe;
-        const std::array<int, 1> one{pipe.reading()};
-        unix_datagram receiver =
-            must(unix_datagram::bind(over_unix_datagrams::somewhere(), {.descriptors = 1}));
-        unix_datagram sender = must(unix_datagram::bind(over_unix_datagrams::somewhere()));
-        const endpoint to = must(receiver.local());
-        if (armed) co_await arm(receiver, sender);
+        one_to_pass passed;
+        if (armed) co_await arm(passed.receiver, passed.sender);
 
         pieces_of_memory with(100);
-        must(co_await sender.send_to(to, "with one", {.descriptors = one}));
-        const std::size_t size = must(co_await receiver.receive_into(with.header));
+        must(co_await passed.sender.send_to(passed.to, "with one", {.descriptors = passed.descriptor}));
+        const std::size_t size = must(co_await passed.receiver.receive_into(with.header));
         CHECK(with.text(size) == "with one");
         CHECK_FALSE(with.control_truncated());
         const auto taken = take_descriptors(control_messages(with.header), linux_kernel());
         REQUIRE(taken.size() == 1);
-        CHECK(is_same_file(taken[0].get(), pipe.reading()));
+        CHECK(is_same_file(taken[0].get(), passed.pipe.reading()));
         CHECK((::fcntl(taken[0].get(), F_GETFD) & FD_CLOEXEC) != 0);
 
         pieces_of_memory without(100, 0);
-        must(co_await sender.send_to(to, "without room", {.descriptors = one}));
-        const std::size_t less = must(co_await receiver.receive_into(without.header));
+        must(co_await passed.sender.send_to(passed.to, "without room", {.descriptors = passed.descriptor}));
+        const std::size_t less = must(co_await passed.receiver.receive_into(without.header));
         CHECK(without.text(less) == "without room");
         CHECK(without.control_truncated());
     });
@@ -198,29 +202,26 @@ TEST_CASE("descriptors_in_a_msghdr_are_the_callers_and_those_without_room_are_cl
 TEST_CASE("a_msghdr_whose_receive_is_destroyed_keeps_no_descriptor_open", "[linux]") {
     const std::size_t before = open_descriptors();
     on_executor(GENERATE(both_modes()), []() -> task<> {
-        const pipe_ends pipe;
-        const std::array<int, 1> one{pipe.reading()};
-        unix_datagram receiver =
-            must(unix_datagram::bind(over_unix_datagrams::somewhere(), {.descriptors = 1}));
-        unix_datagram sender = must(unix_datagram::bind(over_unix_datagrams::somewhere()));
-        const endpoint to = must(receiver.local());
+        one_to_pass passed;
         for (int round = 0; round < 20; ++round) {
             pieces_of_memory into(100);
             // What another message left behind must not be taken for descriptors of this one.
             auto* const left = static_cast<cmsghdr*>(into.header.msg_control);
-            const int foreign = pipe.writing();
+            const int foreign = passed.pipe.writing();
             *left = {CMSG_LEN(sizeof foreign), SOL_SOCKET, SCM_RIGHTS};
             std::memcpy(CMSG_DATA(left), &foreign, sizeof foreign);
             std::optional<task_group> group(std::in_place, co_await this_scope{});
             group->spawn([](unix_datagram& from, msghdr& target) -> task<> {
                 (void)co_await from.receive_into(target);
-            }(receiver, into.header));
+            }(passed.receiver, into.header));
             co_await yield();
-            if (round % 2 == 0) must(co_await sender.write_to(to, "with one", {.descriptors = one}));
+            if (round % 2 == 0)
+                must(co_await passed.sender.write_to(
+                    passed.to, "with one", {.descriptors = passed.descriptor}));
             for (int turn = 0; turn < round / 2 % 3; ++turn) co_await yield();
             group.reset();
-            must(co_await sender.flush());
-            CHECK(::fcntl(pipe.writing(), F_GETFD) >= 0);
+            must(co_await passed.sender.flush());
+            CHECK(::fcntl(passed.pipe.writing(), F_GETFD) >= 0);
         }
     });
     CHECK(open_descriptors() == before);
@@ -230,13 +231,9 @@ TEST_CASE("a_task_that_is_destroyed_before_it_hears_of_its_datagram_keeps_no_des
     const std::size_t before = open_descriptors();
     const bool has_header = GENERATE(false, true);
     on_executor(GENERATE(both_modes()), [has_header]() -> task<> {
-        const pipe_ends pipe;
-        const std::array<int, 1> one{pipe.reading()};
+        one_to_pass passed;
         unix_datagram first = must(unix_datagram::bind(over_unix_datagrams::somewhere()));
-        unix_datagram second =
-            must(unix_datagram::bind(over_unix_datagrams::somewhere(), {.descriptors = 1}));
-        unix_datagram sender = must(unix_datagram::bind(over_unix_datagrams::somewhere()));
-        co_await arm(first, sender);
+        co_await arm(first, passed.sender);
         pieces_of_memory into(100);
         std::array<std::byte, 100> memory{};
         std::optional<task_group> group(std::in_place, co_await this_scope{});
@@ -249,10 +246,10 @@ TEST_CASE("a_task_that_is_destroyed_before_it_hears_of_its_datagram_keeps_no_des
                     (void)co_await from.receive_into(bytes);
                 }
                 told = true;
-            }(second, memory, has_header ? &into.header : nullptr, heard));
+            }(passed.receiver, memory, has_header ? &into.header : nullptr, heard));
         co_await settle();
-        must(co_await sender.write_to(must(first.local()), "destroys the other"));
-        must(co_await sender.write_to(must(second.local()), "with one", {.descriptors = one}));
+        must(co_await passed.sender.write_to(must(first.local()), "destroys the other"));
+        must(co_await passed.sender.write_to(passed.to, "with one", {.descriptors = passed.descriptor}));
         const datagram told_first = must(co_await first.receive());
         group.reset();
         CHECK_FALSE(heard);
