@@ -43,20 +43,22 @@ class written_datagram final : public buffered_message {
     std::size_t copied_; // bytes behind the object
 };
 
-// What is there of the payload that has no room is left out.
-bool place_payload(std::span<const std::byte> rest, std::span<const iovec> pieces) noexcept {
+// Returns the bytes that had room.
+std::size_t place_payload(std::span<const std::byte> payload, std::span<const iovec> pieces) noexcept {
+    std::span<const std::byte> rest = payload;
     for (const iovec& piece : pieces) {
         const std::size_t size = std::min(rest.size(), piece.iov_len);
         std::copy_n(rest.begin(), size, static_cast<std::byte*>(piece.iov_base));
         rest = rest.subspan(size);
     }
-    return rest.empty();
+    return payload.size() - rest.size();
 }
 
-// The same for the first control message that has no room, and all behind it. The descriptors of those that have are whose memory
-// it is.
+// False: the first control message that has no room, and all behind it, are left out. The descriptors of those that have are
+// whose memory it is.
 bool place_control(datagram& from, msghdr& into) noexcept {
-    const std::size_t room = std::exchange(into.msg_controllen, 0);
+    const std::size_t asked = std::exchange(into.msg_controllen, 0);
+    const std::size_t room = into.msg_control != nullptr ? asked : 0;
     auto* const memory = static_cast<std::byte*>(into.msg_control);
     auto next = from.descriptors.begin();
     bool whole = true;
@@ -80,17 +82,18 @@ bool place_control(datagram& from, msghdr& into) noexcept {
     return whole;
 }
 
-// As recvmsg(2) would have filled it.
-void place(datagram from, msghdr& into) noexcept {
+// As recvmsg(2) would have filled it. Returns the bytes that are in its pieces.
+std::size_t place(datagram from, msghdr& into) noexcept {
     into.msg_flags = 0;
-    if (!place_payload(from.payload(), {into.msg_iov, into.msg_iovlen}) || from.truncated())
-        into.msg_flags |= MSG_TRUNC;
+    const std::size_t placed = place_payload(from.payload(), {into.msg_iov, into.msg_iovlen});
+    if (placed < from.sent_size()) into.msg_flags |= MSG_TRUNC;
     if (!place_control(from, into) || from.control_truncated()) into.msg_flags |= MSG_CTRUNC;
-    if (into.msg_name == nullptr) return;
+    if (into.msg_name == nullptr) return placed;
     const endpoint sender = from.from();
     const socklen_t size = sender.family() == AF_UNSPEC ? 0 : sender.length();
     std::memcpy(into.msg_name, sender.address(), std::min(size, into.msg_namelen));
     into.msg_namelen = size;
+    return placed;
 }
 
 } // namespace
@@ -120,7 +123,7 @@ bool msghdr_reader::receive(msghdr& target, executor& home) noexcept {
     name_room_ = target.msg_namelen;
     control_room_ = target.msg_controllen;
     // If nothing is received the memory stays as it is, and must not look like control messages (end_unless_finished).
-    if (control_room_ != 0) std::memset(target.msg_control, 0, control_room_);
+    if (target.msg_control != nullptr) std::memset(target.msg_control, 0, control_room_);
     direct_ = true; // before it starts: it may complete at once
     from_->wait_directly(target);
     return true;
@@ -142,12 +145,15 @@ void msghdr_reader::cancel() noexcept {
 result<std::size_t> msghdr_reader::finish() {
     direct_ = false;
     if (error_) return failure(error_);
-    if (from_ == nullptr) return sent_size_;
+    if (from_ == nullptr) {
+        std::size_t room = 0;
+        for (const iovec& piece : std::span(target_->msg_iov, target_->msg_iovlen)) room += piece.iov_len;
+        return std::min(sent_size_, room);
+    }
     result<datagram> taken = from_->take(*this);
     if (!taken) return failure(taken.error());
-    const std::size_t sent = taken->sent_size();
-    place(std::move(*taken), *target_);
-    return sent;
+    sent_size_ = taken->sent_size();
+    return place(std::move(*taken), *target_);
 }
 
 // The kernel may be writing into the memory, and what nobody was told of is nobody's.
@@ -158,14 +164,6 @@ void msghdr_reader::end_unless_finished() noexcept {
         from->cancel_and_wait();
     }
     take_descriptors(control_messages(*target_), home_->behind());
-}
-
-result<std::size_t> datagram_receive_msghdr_operation::await_resume() {
-    const result<std::size_t> sent = finish();
-    if (!sent) return failure(sent.error());
-    std::size_t room = 0;
-    for (const iovec& piece : std::span(target_.msg_iov, target_.msg_iovlen)) room += piece.iov_len;
-    return std::min(*sent, room);
 }
 
 bool datagram_receive_into_operation::start(executor& home) {
@@ -181,10 +179,10 @@ bool datagram_receive_into_operation::start(executor& home) {
 }
 
 result<placed_datagram> datagram_receive_into_operation::await_resume() {
-    const result<std::size_t> sent = finish();
-    if (!sent) return failure(sent.error());
-    received_.sent_size = *sent;
-    received_.payload = received_.payload.first(std::min(*sent, received_.payload.size()));
+    const result<std::size_t> placed = finish();
+    if (!placed) return failure(placed.error());
+    received_.sent_size = sent_size();
+    received_.payload = received_.payload.first(*placed);
     received_.control_bytes.resize(control_messages(header_).bytes().size());
     received_.descriptors = take_descriptors(received_.control(), home_->behind());
     received_.truncated = (header_.msg_flags & MSG_TRUNC) != 0;

@@ -53,8 +53,9 @@ class msghdr_reader : public datagram_receiver::reader {
 
     // False: it has completed.
     bool receive(msghdr& target, executor& home) noexcept;
-    // It is filled, as recvmsg(2) fills it. Bytes of the datagram as it was sent.
+    // It is filled, as recvmsg(2) fills it. The value is the bytes that are in its pieces.
     result<std::size_t> finish();
+    std::size_t sent_size() const noexcept { return sent_size_; } // after that
     // For the destructor of whoever has the memory.
     void end_unless_finished() noexcept;
 
@@ -83,7 +84,7 @@ class [[nodiscard("co_await it")]] datagram_receive_msghdr_operation
     ~datagram_receive_msghdr_operation() { end_unless_finished(); }
 
     bool start(executor& home) noexcept { return receive(target_, home); }
-    result<std::size_t> await_resume();
+    result<std::size_t> await_resume() { return finish(); }
 
   private:
     msghdr& target_;

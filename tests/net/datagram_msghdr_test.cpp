@@ -109,6 +109,45 @@ TEMPLATE_TEST_CASE("a_datagram_comes_into_the_pieces_of_a_msghdr", "", EACH_KIND
     });
 }
 
+TEST_CASE("what_the_block_has_cut_off_is_no_part_of_what_is_in_memory", "[linux]") {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto receiver = must(udp_socket::bind({"127.0.0.1", 0}));
+        auto sender = must(udp_socket::bind({"127.0.0.1", 0}));
+        const endpoint to = must(receiver.local());
+        co_await arm(receiver, sender);
+        const std::string text(10'000, 'x');
+
+        pieces_of_memory pieces(10'000);
+        must(co_await sender.send_to(to, text));
+        const std::size_t size = must(co_await receiver.receive_into(pieces.header));
+        CHECK(size < 4096);
+        CHECK(pieces.text(size) == text.substr(0, size));
+        CHECK(pieces.truncated());
+
+        std::vector<std::byte> memory(10'000);
+        must(co_await sender.send_to(to, text));
+        const placed_datagram placed = must(co_await receiver.receive_into(memory));
+        CHECK(placed.payload.size() == size);
+        CHECK(placed.sent_size == text.size());
+        CHECK(placed.truncated);
+    });
+}
+
+TEST_CASE("a_length_of_control_memory_that_is_not_there_is_no_room", "[linux]") {
+    const bool armed = GENERATE(false, true);
+    on_executor(GENERATE(both_modes()), [armed]() -> task<> {
+        auto receiver = must(udp_socket::bind({"127.0.0.1", 0}, {.traffic_class = true}));
+        auto sender = must(udp_socket::bind({"127.0.0.1", 0}));
+        if (armed) co_await arm(receiver, sender);
+        pieces_of_memory pieces(100);
+        pieces.header.msg_control = nullptr;
+        must(co_await sender.send_to(must(receiver.local()), "without"));
+        const std::size_t size = must(co_await receiver.receive_into(pieces.header));
+        CHECK(pieces.text(size) == "without");
+        CHECK(pieces.control_truncated());
+    });
+}
+
 TEST_CASE("control_messages_come_into_the_msghdr_whole_or_are_told_missing", "[linux]") {
     const bool armed = GENERATE(false, true);
     on_executor(GENERATE(both_modes()), [armed]() -> task<> {
