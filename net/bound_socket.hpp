@@ -21,7 +21,8 @@ struct datagram_options {
     bool hardware_timestamps = false;
     bool overflows = false;   // how many found no room; with `gro` those that come as one count as one
     bool credentials = false; // of senders on unix sockets
-    unsigned descriptors = 0; // that may come with one on a unix socket, 253 at most; others are closed
+    // That may come with one on a unix socket, 253 at most; others are closed. Who receives into a msghdr asks by its control memory.
+    unsigned descriptors = 0;
 
     // UDP: datagrams of one sender that come in a row are received as one (control_messages::segment_size).
     bool gro = false;

@@ -1,6 +1,8 @@
 #include <chainring/net/datagram_operations.hpp>
 
+#include <climits>
 #include <cstring>
+#include <limits>
 
 namespace chainring {
 
@@ -43,6 +45,17 @@ class written_datagram final : public buffered_message {
     std::size_t copied_; // bytes behind the object
 };
 
+// What recvmsg(2) says of a header that is none; but the kernel sees some of it only when a datagram is lost.
+fault refusal_of(const msghdr& target) noexcept {
+    if (target.msg_iovlen > IOV_MAX) return fault::from_errno(EMSGSIZE);
+    if (target.msg_name != nullptr && target.msg_namelen > std::numeric_limits<int>::max())
+        return fault::from_errno(EINVAL);
+    if (target.msg_iov == nullptr && target.msg_iovlen != 0) return fault::from_errno(EFAULT);
+    for (const iovec& piece : std::span(target.msg_iov, target.msg_iovlen))
+        if (piece.iov_base == nullptr && piece.iov_len != 0) return fault::from_errno(EFAULT);
+    return {};
+}
+
 // Returns the bytes that had room.
 std::size_t place_payload(std::span<const std::byte> payload, std::span<const iovec> pieces) noexcept {
     std::span<const std::byte> rest = payload;
@@ -54,8 +67,8 @@ std::size_t place_payload(std::span<const std::byte> payload, std::span<const io
     return payload.size() - rest.size();
 }
 
-// False: the first control message that has no room, and all behind it, are left out. The descriptors of those that have are
-// whose memory it is.
+// False: something had no room, and is cut off as the kernel does it; of descriptors as many come as have room. These are whose
+// memory it is.
 bool place_control(datagram& from, msghdr& into) noexcept {
     const std::size_t asked = std::exchange(into.msg_controllen, 0);
     const std::size_t room = into.msg_control != nullptr ? asked : 0;
@@ -63,28 +76,31 @@ bool place_control(datagram& from, msghdr& into) noexcept {
     auto next = from.descriptors.begin();
     bool whole = true;
     from.control().for_each([&](const control_message& each) {
-        whole = CMSG_LEN(each.data.size()) <= room - into.msg_controllen;
-        if (!whole) return false;
+        const std::size_t left = room - into.msg_controllen;
+        const bool passes = each.level == SOL_SOCKET && each.type == SCM_RIGHTS;
+        std::size_t size = std::min(each.data.size(), left - std::min(left, CMSG_LEN(0)));
+        if (passes) size -= size % sizeof(int);
+        whole = left >= CMSG_LEN(0) && size == each.data.size();
+        if (left < CMSG_LEN(0) || (passes && size == 0)) return false;
         cmsghdr header{};
-        header.cmsg_len = CMSG_LEN(each.data.size());
+        header.cmsg_len = CMSG_LEN(size);
         header.cmsg_level = each.level;
         header.cmsg_type = each.type;
         std::byte* const place = memory + into.msg_controllen;
         std::memcpy(place, &header, sizeof header);
-        std::copy(each.data.begin(), each.data.end(), place + CMSG_LEN(0));
-        into.msg_controllen = std::min(room, into.msg_controllen + CMSG_SPACE(each.data.size()));
-        if (each.level == SOL_SOCKET && each.type == SCM_RIGHTS)
-            for (std::size_t left = each.data.size() / sizeof(int);
-                 left != 0 && next != from.descriptors.end(); --left)
-                (next++)->take();
-        return true;
+        std::copy_n(each.data.begin(), size, place + CMSG_LEN(0));
+        into.msg_controllen += std::min(left, CMSG_SPACE(size));
+        for (std::size_t come = passes ? size / sizeof(int) : 0; come != 0 && next != from.descriptors.end();
+             --come)
+            (next++)->take();
+        return whole;
     });
     return whole;
 }
 
 // As recvmsg(2) would have filled it. Returns the bytes that are in its pieces.
 std::size_t place(datagram from, msghdr& into) noexcept {
-    into.msg_flags = 0;
+    into.msg_flags = MSG_CMSG_CLOEXEC;
     const std::size_t placed = place_payload(from.payload(), {into.msg_iov, into.msg_iovlen});
     if (placed < from.sent_size()) into.msg_flags |= MSG_TRUNC;
     if (!place_control(from, into) || from.control_truncated()) into.msg_flags |= MSG_CTRUNC;
@@ -111,7 +127,9 @@ bool datagram_receive_operation::start(executor&) noexcept {
 bool msghdr_reader::receive(msghdr& target, executor& home) noexcept {
     home_ = &home;
     target_ = &target;
-    if (const fault refused = from_ != nullptr ? from_->admit(*this) : fault(errc::closed)) {
+    fault refused = from_ != nullptr ? refusal_of(target) : fault(errc::closed);
+    if (!refused) refused = from_->admit(*this);
+    if (refused) {
         refuse(refused);
         return false;
     }

@@ -42,9 +42,12 @@ class datagram_socket {
     }
     // The same as recvmsg(2) does it: the pieces, the address and the control messages go into the memory that `target` names,
     // and msg_namelen, msg_controllen and msg_flags say what came: MSG_TRUNC, MSG_CTRUNC, of a control message that is cut off
-    // too. control_messages(target) and datagram_segments read it. The value is the bytes that are in the pieces.
+    // too. control_messages(target) and datagram_segments read it. The value is the bytes that are in the pieces. The memory for
+    // control messages is all that limits them (not datagram_options::descriptors), unless `receive` was called before on this socket.
+    // It is cleared at first.
     //
-    // errors:         as of receive; what recvmsg(2) says of a `target` that is none
+    // errors:         as of receive. Of a `target` that is none, at once: std::errc::bad_address where a length has no memory,
+    //                 message_size for more than IOV_MAX pieces, invalid_argument for a msg_namelen above INT_MAX
     // cancellation:   as above
     // ownership:      `target` and its memory are the caller's and must live until completion; destroying the operation waits.
     //                 Descriptors that came are the caller's, open and with O_CLOEXEC, in the control messages

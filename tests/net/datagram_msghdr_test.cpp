@@ -3,6 +3,7 @@
 #include "runtime/steps.hpp"
 
 #include <array>
+#include <tuple>
 
 using namespace chainring;
 using namespace chainring::test;
@@ -39,6 +40,16 @@ class pieces_of_memory {
         std::size_t count = 0;
         control_messages(header).for_each([&count](const control_message&) { return ++count != 0; });
         return count;
+    }
+
+    // Of each control message its level, type and length; what they tell differs.
+    std::vector<std::tuple<int, int, std::size_t>> shape() const {
+        std::vector<std::tuple<int, int, std::size_t>> all;
+        control_messages(header).for_each([&all](const control_message& each) {
+            all.emplace_back(each.level, each.type, each.data.size());
+            return true;
+        });
+        return all;
     }
 
     msghdr header{};
@@ -184,6 +195,89 @@ TEST_CASE("control_messages_come_into_the_msghdr_whole_or_are_told_missing", "[l
         CHECK(none.text(least) == "with none");
         CHECK(none.messages() == 0);
         CHECK(none.control_truncated());
+    });
+}
+
+// A receive that copies out of a block does to a header what the kernel does, whatever room there is.
+TEST_CASE("what_is_copied_out_of_a_block_cuts_off_as_the_kernel_does", "[linux]") {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        const datagram_options asked{.packet_info = true, .traffic_class = true, .timestamps = true};
+        udp_socket direct = must(udp_socket::bind({"127.0.0.1", 0}, asked));
+        udp_socket armed = must(udp_socket::bind({"127.0.0.1", 0}, asked));
+        udp_socket sender = must(udp_socket::bind({"127.0.0.1", 0}));
+        co_await arm(armed, sender);
+        for (std::size_t room = 0; room <= 120; ++room) {
+            pieces_of_memory by_kernel(room % 10, room);
+            pieces_of_memory by_copy(room % 10, room);
+            by_kernel.header.msg_namelen = by_copy.header.msg_namelen = static_cast<socklen_t>(room % 20);
+            must(co_await sender.send_to(must(direct.local()), "twelve bytes", {.traffic_class = 10}));
+            const std::size_t expected = must(co_await direct.receive_into(by_kernel.header));
+            must(co_await sender.send_to(must(armed.local()), "twelve bytes", {.traffic_class = 10}));
+            const std::size_t size = must(co_await armed.receive_into(by_copy.header));
+            CAPTURE(room);
+            CHECK(by_copy.text(size) == by_kernel.text(expected));
+            CHECK(by_copy.header.msg_flags == by_kernel.header.msg_flags);
+            CHECK(by_copy.header.msg_namelen == by_kernel.header.msg_namelen);
+            CHECK(by_copy.header.msg_controllen == by_kernel.header.msg_controllen);
+            CHECK(by_copy.shape() == by_kernel.shape());
+        }
+    });
+}
+
+TEST_CASE("as_many_descriptors_come_as_have_room", "[linux]") {
+    const std::size_t before = open_descriptors();
+    const bool armed = GENERATE(false, true);
+    on_executor(GENERATE(both_modes()), [armed]() -> task<> {
+        one_to_pass passed;
+        unix_datagram receiver =
+            must(unix_datagram::bind(over_unix_datagrams::somewhere(), {.descriptors = 3}));
+        if (armed) co_await arm(receiver, passed.sender);
+        const std::array<int, 3> three{passed.pipe.reading(), passed.pipe.writing(), passed.pipe.reading()};
+        for (std::size_t room = 0; room <= CMSG_SPACE(sizeof three); ++room) {
+            pieces_of_memory into(100, room);
+            must(
+                co_await passed.sender.send_to(must(receiver.local()), "with three", {.descriptors = three}));
+            must(co_await receiver.receive_into(into.header));
+            const auto taken = take_descriptors(control_messages(into.header), linux_kernel());
+            CAPTURE(room);
+            const std::size_t fit = room < CMSG_LEN(0) ? 0 : (room - CMSG_LEN(0)) / sizeof(int);
+            REQUIRE(taken.size() == std::min(fit, three.size()));
+            for (std::size_t at = 0; at < taken.size(); ++at)
+                CHECK(is_same_file(taken[at].get(), three.at(at)));
+            CHECK(into.control_truncated() == (taken.size() < three.size()));
+        }
+    });
+    CHECK(open_descriptors() == before);
+}
+
+TEMPLATE_TEST_CASE("a_header_whose_memory_is_not_there_is_refused_and_costs_no_datagram", "", EACH_KIND) {
+    const bool armed = GENERATE(false, true);
+    on_executor(GENERATE(both_modes()), [armed]() -> task<> {
+        auto receiver = must(TestType::socket::bind(TestType::somewhere()));
+        auto sender = must(TestType::socket::bind(TestType::somewhere()));
+        if (armed) co_await arm(receiver, sender);
+        must(co_await sender.send_to(must(receiver.local()), "still there"));
+
+        pieces_of_memory into(100);
+        const msghdr good = into.header;
+        into.header.msg_iov[1].iov_base = nullptr;
+        const auto without_piece = co_await receiver.receive_into(into.header);
+        CHECK(error_of(without_piece) == std::errc::bad_address);
+        into.header.msg_iov = nullptr;
+        const auto without_pieces = co_await receiver.receive_into(into.header);
+        CHECK(error_of(without_pieces) == std::errc::bad_address);
+        into.header = good;
+        into.header.msg_namelen = static_cast<socklen_t>(-1);
+        const auto negative = co_await receiver.receive_into(into.header);
+        CHECK(error_of(negative) == std::errc::invalid_argument);
+        into.header = good;
+        into.header.msg_iovlen = 2000;
+        const auto too_many = co_await receiver.receive_into(into.header);
+        CHECK(error_of(too_many) == std::errc::message_size);
+
+        pieces_of_memory whole(100);
+        const std::size_t size = must(co_await receiver.receive_into(whole.header));
+        CHECK(whole.text(size) == "still there");
     });
 }
 
