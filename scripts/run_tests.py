@@ -17,7 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from test_results import Tally, catch2_reports, count_tests
+from repeatable import Repeatable
+from test_results import Tally, catch2_reports, count_catch2, count_tests
 from tidy import tidy
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -93,18 +94,27 @@ def compile_configuration(name: str) -> Tally:
 def test_configuration(name: str) -> Tally:
     build = ROOT / name
     timer = Timer()
-    for report in catch2_reports(build).values():
-        report.unlink()
-    ran = run("meson", "test", "-C", name, "--no-rebuild", "--num-processes", str(JOBS))
+    reports = catch2_reports(build)
+    runs = Repeatable(build, reports)
+    for run_name, report in reports.items():
+        if run_name not in runs.known:
+            report.unlink()
+    ran = run("meson", "test", "-C", name, "--no-rebuild", "--num-processes", str(JOBS), *runs.to_run)
     (build / "meson-logs" / "test-run.txt").write_text(ran.stdout)
     if not (build / "meson-logs" / "testlog.json").is_file():
         show_failure(f"testing {name}", ran.stdout)
         return Tally(failures=[f"{name}: no test was run"])
-    tally = count_tests(build)
+    tally, passed = count_tests(build)
+    runs.keep(passed)
     if ran.returncode != 0 and not tally.failures:
         show_failure(f"testing {name}", ran.stdout)
         tally.failures.append(f"{name}: meson test ended with {ran.returncode}")
-    say(f"{name}: {tally.passed} passed, {len(tally.failures)} failed, {tally.skipped} skipped in {timer}")
+    known = Tally()
+    for run_name in runs.known:
+        known.add(count_catch2(reports[run_name], f"{name}: {run_name}"))
+    tally.add(known)
+    again = f", {known.passed} of them before, in simulated runs of the same programs" if runs.known else ""
+    say(f"{name}: {tally.passed} passed{again}, {len(tally.failures)} failed, {tally.skipped} skipped in {timer}")
     return tally
 
 
@@ -164,8 +174,8 @@ def outcome_of(name: str, part: Callable[[], Tally]) -> Tally:
 
 def carry_out(steps: Sequence[str]) -> Tally:
     total = Tally()
-    # Its tests are run one after the other.
-    with ThreadPoolExecutor(1) as tester:
+    # The configurations are tested one after the other, and the project beside them.
+    with ThreadPoolExecutor(1) as tester, ThreadPoolExecutor(1) as project_tester:
         tests = []
         for step in steps:
             if step in CONFIGURATIONS:
@@ -174,7 +184,7 @@ def carry_out(steps: Sequence[str]) -> Tally:
                 if not compiled.failures:
                     tests.append(tester.submit(outcome_of, step, partial(test_configuration, step)))
             elif step == "project":
-                tests.append(tester.submit(outcome_of, step, project_tests))
+                tests.append(project_tester.submit(outcome_of, step, project_tests))
             else:
                 total.add(outcome_of(step, {"format": format_check, "tidy": tidy_check}[step]))
         for test in tests:

@@ -46,8 +46,10 @@ def count_catch2(report: Path, label: str) -> Tally:
     return tally
 
 
-def count_tests(build: Path) -> Tally:
+def count_tests(build: Path) -> tuple[Tally, set[str]]:
+    """Of all together, and the names of those that have passed without a failure."""
     tally = Tally()
+    succeeded_ones = set()
     reports = catch2_reports(build)
     for line in (build / "meson-logs" / "testlog.json").read_text().splitlines():
         test = json.loads(line)
@@ -59,6 +61,8 @@ def count_tests(build: Path) -> Tally:
             if not of_test.failures and (not succeeded or of_test.passed + of_test.skipped == 0):
                 of_test.failures.append(f"{label}: {test['result']} without a failed test case")
             tally.add(of_test)
+            if not of_test.failures:
+                succeeded_ones.add(name)
         elif succeeded:
             tally.passed += 1
         elif test["result"] == "SKIP":
@@ -70,7 +74,7 @@ def count_tests(build: Path) -> Tally:
                 print(f"{label}: {line.removeprefix('measured: ')}", flush=True)
         if not succeeded and test["result"] != "SKIP":
             print_output(label, test)
-    return tally
+    return tally, succeeded_ones
 
 
 def print_output(label: str, test: dict) -> None:
