@@ -19,8 +19,8 @@ namespace {
 bool fit(const socket_kind& kind, const datagram_options& asked) noexcept {
     constexpr unsigned most_descriptors = 253; // Linux's SCM_MAX_FD
     constexpr std::uint32_t most_blocks = 32'768;
-    const bool of_udp =
-        asked.packet_info || asked.traffic_class || asked.hardware_timestamps || asked.gro || asked.broadcast;
+    const bool of_udp = asked.packet_info || asked.traffic_class || asked.hardware_timestamps ||
+                        asked.overflows || asked.gro || asked.broadcast;
     const bool of_unix = asked.credentials || asked.descriptors != 0;
     const std::uint32_t most_bytes = kind.local ? 16U << 20U : 65'535;
     return !(kind.local ? of_udp : of_unix) && asked.descriptors <= most_descriptors &&
@@ -151,7 +151,7 @@ bound_socket::parts_for(executor& home, int family, const datagram_options& opti
     parts found{
         .family = family,
         .layout = {.name = name_room(family), .control = control_room(options, family)},
-        .with_descriptors = options.descriptors != 0};
+        .descriptors = {.come = family == AF_UNIX, .most = options.descriptors}};
     constexpr std::uint32_t most_bytes = 65'535;
     constexpr std::uint32_t least_bytes = 1500;
     const std::uint32_t by_default = options.gro ? most_bytes : least_bytes;
@@ -175,7 +175,7 @@ bound_socket::bound_socket(executor& home, int descriptor, const parts& of, make
     , path_(std::move(path))
     , file_(path_.empty() ? file_identity{} : home.behind().identify_file(path_.c_str()))
     , own_pool_(of.own_pool)
-    , receiver_(*this, of.own_pool != nullptr ? *of.own_pool : home.buffers(), of.layout, of.with_descriptors)
+    , receiver_(*this, of.own_pool != nullptr ? *of.own_pool : home.buffers(), of.layout, of.descriptors)
     , sender_(*this, framing::datagrams) {
     if (family_ == AF_UNIX) sender_.set_sends_to_anybody();
 }

@@ -19,7 +19,7 @@ struct datagram_options {
     bool timestamps = false;    // when the kernel had it
     // UDP: when the network card did, if that tells; who sets cards up is not chainring.
     bool hardware_timestamps = false;
-    bool overflows = false;   // how many found no room; with `gro` those that come as one count as one
+    bool overflows = false;   // UDP: how many found no room; with `gro` those that come as one count as one
     bool credentials = false; // of senders on unix sockets
     // That may come with one on a unix socket, 253 at most; others are closed. Who receives into a msghdr asks by its control memory.
     unsigned descriptors = 0;
@@ -70,7 +70,7 @@ class bound_socket final : public socket {
         int family;
         datagram_layout layout;
         buffer_pool* own_pool = nullptr; // if it has one
-        bool with_descriptors;
+        descriptors_allowed descriptors;
     };
     static result<parts> parts_for(executor& home, int family, const datagram_options& options);
 

@@ -44,7 +44,9 @@ class control_messages {
         : bytes_(bytes) {}
     // Of one that was received into.
     explicit control_messages(const msghdr& header) noexcept
-        : bytes_(static_cast<const std::byte*>(header.msg_control), header.msg_controllen) {}
+        : bytes_(
+              static_cast<const std::byte*>(header.msg_control),
+              header.msg_control != nullptr ? header.msg_controllen : 0) {}
 
     // Bytes of each datagram of the sender's, but for the last one, where several came as one (datagram_options::gro).
     std::optional<std::uint16_t> segment_size() const noexcept;

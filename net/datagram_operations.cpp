@@ -51,8 +51,11 @@ fault refusal_of(const msghdr& target) noexcept {
     if (target.msg_name != nullptr && target.msg_namelen > std::numeric_limits<int>::max())
         return fault::from_errno(EINVAL);
     if (target.msg_iov == nullptr && target.msg_iovlen != 0) return fault::from_errno(EFAULT);
-    for (const iovec& piece : std::span(target.msg_iov, target.msg_iovlen))
+    for (const iovec& piece : std::span(target.msg_iov, target.msg_iovlen)) {
+        if (piece.iov_len > static_cast<std::size_t>(std::numeric_limits<ssize_t>::max()))
+            return fault::from_errno(EINVAL);
         if (piece.iov_base == nullptr && piece.iov_len != 0) return fault::from_errno(EFAULT);
+    }
     return {};
 }
 
@@ -70,16 +73,18 @@ std::size_t place_payload(std::span<const std::byte> payload, std::span<const io
 // False: something had no room, and is cut off as the kernel does it; of descriptors as many come as have room. These are whose
 // memory it is.
 bool place_control(datagram& from, msghdr& into) noexcept {
-    const std::size_t asked = std::exchange(into.msg_controllen, 0);
-    const std::size_t room = into.msg_control != nullptr ? asked : 0;
+    const std::size_t room = std::exchange(into.msg_controllen, 0);
     auto* const memory = static_cast<std::byte*>(into.msg_control);
     auto next = from.descriptors.begin();
     bool whole = true;
     from.control().for_each([&](const control_message& each) {
         const std::size_t left = room - into.msg_controllen;
-        const bool passes = each.level == SOL_SOCKET && each.type == SCM_RIGHTS;
+        const bool passes = brings_descriptors(each);
         std::size_t size = std::min(each.data.size(), left - std::min(left, CMSG_LEN(0)));
-        if (passes) size -= size % sizeof(int);
+        if (passes) {
+            const auto to_come = static_cast<std::size_t>(from.descriptors.end() - next);
+            size = std::min(size / sizeof(int), to_come) * sizeof(int);
+        }
         whole = left >= CMSG_LEN(0) && size == each.data.size();
         if (left < CMSG_LEN(0) || (passes && size == 0)) return false;
         cmsghdr header{};
@@ -90,9 +95,7 @@ bool place_control(datagram& from, msghdr& into) noexcept {
         std::memcpy(place, &header, sizeof header);
         std::copy_n(each.data.begin(), size, place + CMSG_LEN(0));
         into.msg_controllen += std::min(left, CMSG_SPACE(size));
-        for (std::size_t come = passes ? size / sizeof(int) : 0; come != 0 && next != from.descriptors.end();
-             --come)
-            (next++)->take();
+        for (std::size_t come = passes ? size / sizeof(int) : 0; come != 0; --come) (next++)->take();
         return whole;
     });
     return whole;
@@ -127,6 +130,11 @@ bool datagram_receive_operation::start(executor&) noexcept {
 bool msghdr_reader::receive(msghdr& target, executor& home) noexcept {
     home_ = &home;
     target_ = &target;
+    // If nothing is received what is left of an earlier message must not look like one of this.
+    if (target.msg_control == nullptr)
+        target.msg_controllen = 0;
+    else
+        std::memset(target.msg_control, 0, target.msg_controllen);
     fault refused = from_ != nullptr ? refusal_of(target) : fault(errc::closed);
     if (!refused) refused = from_->admit(*this);
     if (refused) {
@@ -140,8 +148,6 @@ bool msghdr_reader::receive(msghdr& target, executor& home) noexcept {
     }
     name_room_ = target.msg_namelen;
     control_room_ = target.msg_controllen;
-    // If nothing is received the memory stays as it is, and must not look like control messages (end_unless_finished).
-    if (target.msg_control != nullptr) std::memset(target.msg_control, 0, control_room_);
     direct_ = true; // before it starts: it may complete at once
     from_->wait_directly(target);
     return true;
@@ -161,8 +167,11 @@ void msghdr_reader::cancel() noexcept {
 }
 
 result<std::size_t> msghdr_reader::finish() {
-    direct_ = false;
-    if (error_) return failure(error_);
+    const bool direct = std::exchange(direct_, false);
+    if (error_) {
+        if (direct) close_descriptors();
+        return failure(error_);
+    }
     if (from_ == nullptr) {
         std::size_t room = 0;
         for (const iovec& piece : std::span(target_->msg_iov, target_->msg_iovlen)) room += piece.iov_len;
@@ -174,14 +183,20 @@ result<std::size_t> msghdr_reader::finish() {
     return place(std::move(*taken), *target_);
 }
 
-// The kernel may be writing into the memory, and what nobody was told of is nobody's.
+// What nobody is told of is nobody's: an empty datagram may have come as the socket closed.
+void msghdr_reader::close_descriptors() noexcept {
+    take_descriptors(control_messages(*target_), home_->behind());
+    if (target_->msg_controllen != 0) std::memset(target_->msg_control, 0, target_->msg_controllen);
+}
+
+// The kernel may be writing into the memory.
 void msghdr_reader::end_unless_finished() noexcept {
     if (!direct_) return;
     if (datagram_receiver* const from = from_) {
         from->leave(*this);
         from->cancel_and_wait();
     }
-    take_descriptors(control_messages(*target_), home_->behind());
+    close_descriptors();
 }
 
 bool datagram_receive_into_operation::start(executor& home) {
@@ -190,7 +205,10 @@ bool datagram_receive_into_operation::start(executor& home) {
     header_.msg_iovlen = 1;
     header_.msg_name = &name_;
     header_.msg_namelen = sizeof name_;
-    if (from_ != nullptr) received_.control_bytes.resize(from_->layout().control);
+    if (from_ != nullptr) {
+        received_.control_bytes.resize(from_->layout().control);
+        most_descriptors_ = from_->most_descriptors();
+    }
     header_.msg_control = received_.control_bytes.data();
     header_.msg_controllen = received_.control_bytes.size();
     return receive(header_, home);
@@ -204,7 +222,8 @@ result<placed_datagram> datagram_receive_into_operation::await_resume() {
     received_.control_bytes.resize(control_messages(header_).bytes().size());
     received_.descriptors = take_descriptors(received_.control(), home_->behind());
     received_.truncated = (header_.msg_flags & MSG_TRUNC) != 0;
-    received_.control_truncated = (header_.msg_flags & MSG_CTRUNC) != 0;
+    received_.control_truncated =
+        keep_first(received_.descriptors, most_descriptors_) || (header_.msg_flags & MSG_CTRUNC) != 0;
     if (header_.msg_namelen >= sizeof(sa_family_t))
         received_.from =
             endpoint::from_native(reinterpret_cast<const sockaddr*>(&name_), header_.msg_namelen);

@@ -66,6 +66,7 @@ class msghdr_reader : public datagram_receiver::reader {
         if (result >= 0) sent_size_ = static_cast<std::size_t>(result);
     }
     void receive_again() noexcept override;
+    void close_descriptors() noexcept;
 
     msghdr* target_ = nullptr;
     socklen_t name_room_ = 0;
@@ -107,6 +108,7 @@ class [[nodiscard("co_await it")]] datagram_receive_into_operation
     iovec memory_{};
     msghdr header_{};
     sockaddr_un name_{}; // an internet address is no longer
+    unsigned most_descriptors_ = 0;
     placed_datagram received_;
 };
 

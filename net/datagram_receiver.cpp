@@ -15,11 +15,11 @@ bool is_mere_end(int result) noexcept {
 } // namespace
 
 datagram_receiver::datagram_receiver(
-    socket& of, buffer_pool& pool, const datagram_layout& layout, bool with_descriptors) noexcept
+    socket& of, buffer_pool& pool, const datagram_layout& layout, descriptors_allowed descriptors) noexcept
     : socket_(of)
     , pool_(pool)
     , layout_(layout)
-    , with_descriptors_(with_descriptors) {
+    , descriptors_(descriptors) {
     asked_.msg_namelen = layout.name;
     asked_.msg_controllen = layout.control;
 }
@@ -130,7 +130,7 @@ result<datagram> datagram_receiver::take(reader& taking) {
 
 datagram datagram_receiver::datagram_of(buffer block) const {
     datagram taken(std::move(block), layout_);
-    if (with_descriptors_) taken.descriptors = take_descriptors(taken.control(), home().behind());
+    if (descriptors_.come) taken.take_descriptors_that_came(descriptors_.most, home().behind());
     return taken;
 }
 
@@ -143,7 +143,7 @@ void datagram_receiver::dismiss(reader& waiting, fault error) noexcept {
 
 // Descriptors that came along are nobody's.
 void datagram_receiver::throw_away(std::uint16_t block, std::uint32_t size) noexcept {
-    if (with_descriptors_ && size != 0) {
+    if (descriptors_.come && size != 0) {
         const std::span<const std::byte> bytes(pool_.data_of(block), size);
         take_descriptors(control_messages(datagram_parts::of(bytes, layout_).control), home().behind());
     }
@@ -154,7 +154,7 @@ void datagram_receiver::close(fault why) noexcept {
     if (!closed_) closed_ = why;
     kept_ = false;
     starved_receiver::unlink();
-    if (with_descriptors_) {
+    if (descriptors_.come) {
         while (!received_.empty())
             if (const result<buffer> unwanted = received_.take(pool_))
                 take_descriptors(

@@ -11,6 +11,12 @@
 
 namespace chainring {
 
+// Whether descriptors may come with a datagram, and how many of them are for its receiver.
+struct descriptors_allowed {
+    bool come = false;
+    unsigned most = 0;
+};
+
 class datagram_receiver final : private completion, private starved_receiver {
   public:
     // Who waits for the next datagram, until it leaves. One at a time.
@@ -39,11 +45,13 @@ class datagram_receiver final : private completion, private starved_receiver {
 
     // The pool must be open as long as operations are in flight.
     datagram_receiver(
-        socket& of, buffer_pool& pool, const datagram_layout& layout, bool with_descriptors) noexcept;
+        socket& of, buffer_pool& pool, const datagram_layout& layout,
+        descriptors_allowed descriptors) noexcept;
 
     executor& home() const noexcept { return socket_.home(); }
     std::string socket_name() const { return socket_.name(); }
     const datagram_layout& layout() const noexcept { return layout_; }
+    unsigned most_descriptors() const noexcept { return descriptors_.most; }
 
     // Until it leaves, what is there is for this reader. errors: errc::closed; errc::busy for a second one
     fault admit(reader& entering) noexcept {
@@ -120,10 +128,10 @@ class datagram_receiver final : private completion, private starved_receiver {
     socket& socket_;
     buffer_pool& pool_;
     datagram_layout layout_;
+    descriptors_allowed descriptors_;
     msghdr asked_{}; // for the layout
     reader* reader_ = nullptr;
     receive_queue received_;
-    bool with_descriptors_;
     bool armed_ = false;  // a receive into the pool's blocks is in flight
     bool told_ = false;   // the reader is on its way, or runs
     bool direct_ = false; // the reader's own operation is in flight

@@ -32,22 +32,24 @@ class datagram_socket {
     // thread:         the executor's
     datagram_receive_operation receive() noexcept { return datagram_receive_operation(receiving()); }
 
-    // The same into the caller's memory, by a receive of its own, which needs no block: for one datagram now and then.
+    // The same into the caller's memory: by a receive of its own, which needs no block, for one datagram now and then; or out of its
+    // block, within whose limits it is then, while a `receive` before has left the kernel's receive armed.
     //
     // errors:         as of receive
     // cancellation:   waits for the kernel; what was received by then is the result
-    // ownership:      `target` is the caller's and must live until completion; destroying the operation waits
+    // ownership:      `target` is the caller's and must live until completion; destroying the operation waits, and loses what was
+    //                 received by then
     datagram_receive_into_operation receive_into(std::span<std::byte> target) noexcept {
         return {receiving(), target};
     }
     // The same as recvmsg(2) does it: the pieces, the address and the control messages go into the memory that `target` names,
     // and msg_namelen, msg_controllen and msg_flags say what came: MSG_TRUNC, MSG_CTRUNC, of a control message that is cut off
-    // too. control_messages(target) and datagram_segments read it. The value is the bytes that are in the pieces. The memory for
-    // control messages is all that limits them (not datagram_options::descriptors), unless `receive` was called before on this socket.
-    // It is cleared at first.
+    // too. control_messages(target) reads it. The value is the bytes that are in the pieces. The memory for control messages is all that
+    // limits them, and not datagram_options::descriptors, unless the kernel's receive is armed. It is cleared at first, and without
+    // memory its length is taken for 0.
     //
-    // errors:         as of receive. Of a `target` that is none, at once: std::errc::bad_address where a length has no memory,
-    //                 message_size for more than IOV_MAX pieces, invalid_argument for a msg_namelen above INT_MAX
+    // errors:         as of receive. Of a `target` that is none, at once: std::errc::bad_address for pieces without memory,
+    //                 message_size for more than IOV_MAX, invalid_argument for lengths that are negative to the kernel
     // cancellation:   as above
     // ownership:      `target` and its memory are the caller's and must live until completion; destroying the operation waits.
     //                 Descriptors that came are the caller's, open and with O_CLOEXEC, in the control messages

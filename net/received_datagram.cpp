@@ -4,6 +4,10 @@
 
 #include <cstring>
 
+#ifndef SCM_PIDFD
+#define SCM_PIDFD 0x04 // newer than the headers of some distributions
+#endif
+
 namespace chainring {
 
 static_assert(datagram_layout::header_size == sizeof(io_uring_recvmsg_out));
@@ -30,10 +34,14 @@ endpoint datagram::from() const noexcept {
     return endpoint::from_native(reinterpret_cast<const sockaddr*>(&room), static_cast<socklen_t>(size));
 }
 
+bool brings_descriptors(const control_message& each) noexcept {
+    return each.level == SOL_SOCKET && (each.type == SCM_RIGHTS || each.type == SCM_PIDFD);
+}
+
 std::vector<owned_descriptor> take_descriptors(const control_messages& from, kernel& behind) {
     std::vector<owned_descriptor> taken;
     from.for_each([&](const control_message& each) {
-        if (each.level != SOL_SOCKET || each.type != SCM_RIGHTS) return true;
+        if (!brings_descriptors(each)) return true;
         const std::size_t count = each.data.size() / sizeof(int);
         for (std::size_t at = 0; at < count; ++at) {
             int descriptor = -1;

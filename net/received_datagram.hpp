@@ -84,8 +84,16 @@ struct datagram_parts {
     static datagram_parts of(std::span<const std::byte> block, const datagram_layout& layout) noexcept;
 };
 
-// The descriptors that came with a datagram, which are the caller's from here.
-std::vector<owned_descriptor> take_descriptors(const control_messages& from, kernel& behind);
+// The kernel has opened descriptors for it, which are the receiver's: those that the sender passed, and his process's (SO_PASSPIDFD).
+bool brings_descriptors(const control_message& each) noexcept;
+// The descriptors that came with a datagram, in the kernel's order, which are the caller's from here. `behind`: what opened them.
+std::vector<owned_descriptor> take_descriptors(const control_messages& from, kernel& behind = linux_kernel());
+// Those beyond `most` close. True: there were some.
+inline bool keep_first(std::vector<owned_descriptor>& all, std::size_t most) noexcept {
+    if (all.size() <= most) return false;
+    all.erase(all.begin() + static_cast<std::ptrdiff_t>(most), all.end());
+    return true;
+}
 
 // Move-only: the lease on its block, and the descriptors that came along, which close unless they are taken.
 class datagram {
@@ -119,6 +127,12 @@ class datagram {
     std::size_t sent_size() const noexcept { return parts_.sent_size; }
     // Some control messages, or descriptors, found no room. What is there of them is whole, or left out.
     bool control_truncated() const noexcept { return (parts_.flags & MSG_CTRUNC) != 0; }
+
+    // Those beyond `most` are closed, and count as without room.
+    void take_descriptors_that_came(std::size_t most, kernel& behind) {
+        descriptors = take_descriptors(control(), behind);
+        if (keep_first(descriptors, most)) parts_.flags |= MSG_CTRUNC;
+    }
 
     // The payload's lease, to be sent or kept. What this datagram shows stays as it is until that lease ends.
     buffer take_payload() noexcept { return std::move(lease_); }

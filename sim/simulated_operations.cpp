@@ -186,7 +186,7 @@ simulated_ring::attempt simulated_ring::receive_message(request& tried, socket& 
         got.from.copy_to(static_cast<sockaddr*>(answered.msg_name), answered.msg_namelen);
     answered.msg_controllen = 0;
     const bool cut = got.copied < static_cast<std::size_t>(got.result);
-    answered.msg_flags = cut ? MSG_TRUNC : 0;
+    answered.msg_flags = static_cast<int>(tried.sqe.msg_flags & MSG_CMSG_CLOEXEC) | (cut ? MSG_TRUNC : 0);
     const bool whole = (tried.sqe.msg_flags & MSG_TRUNC) != 0;
     return end(tried, whole ? got.result : static_cast<int>(got.copied));
 }

@@ -43,6 +43,7 @@ TEST_CASE("what_does_not_fit_a_kind_of_datagrams_is_refused_before_there_is_a_so
         CHECK(error_of_udp({.descriptors = 1}) == refused);
         CHECK(error_of_unix({.packet_info = true}) == refused);
         CHECK(error_of_unix({.traffic_class = true}) == refused);
+        CHECK(error_of_unix({.overflows = true}) == refused);
         CHECK(error_of_unix({.hardware_timestamps = true}) == refused);
         CHECK(error_of_unix({.gro = true}) == refused);
         CHECK(error_of_unix({.broadcast = true}) == refused);
