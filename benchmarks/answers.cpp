@@ -23,7 +23,7 @@ void compute(std::chrono::microseconds time) {
 cr::task<> answer(cr::tcp_stream peer, std::chrono::microseconds work) {
     cr::framed link(peer, cr::length_prefixed<std::uint32_t>{.limit = 1 << 20});
     for (;;) {
-        const auto message = co_await link.receive();
+        const auto message = co_await cr::until_shutdown(link.receive());
         if (!message || !*message) co_return;
         compute(work);
         const cr::byte_span payload = **message;
@@ -37,7 +37,7 @@ cr::task<> answer_datagrams(cr::endpoint at, std::chrono::microseconds work) {
     if (!bound) throw std::system_error(bound.error(), "UDP");
     cr::udp_socket socket = std::move(*bound);
     for (;;) {
-        const auto datagram = co_await socket.receive();
+        const auto datagram = co_await cr::until_shutdown(socket.receive());
         if (!datagram) co_return;
         compute(work);
         const std::string_view text = datagram->text();
