@@ -115,14 +115,18 @@ int main(int argc, char** argv) {
         constexpr int count = 1'000;
         const std::vector<cr::duration> delays = random_delays(armed_timers);
         const auto idle = std::make_unique<idle_timer[]>(armed_timers);
-        const cr::time_point now = home.behind().now();
+        // Of their own: what is measured later would pay for the timers too.
+        cr::executor with_timers;
+        asio_micro::context asio_with_timers;
+        const cr::time_point now = with_timers.behind().now();
         for (int at = 0; at < armed_timers; ++at)
-            home.timers().arm(idle[static_cast<std::size_t>(at)], now + delays[static_cast<std::size_t>(at)]);
-        asio.keep_armed(delays);
+            with_timers.timers().arm(
+                idle[static_cast<std::size_t>(at)], now + delays[static_cast<std::size_t>(at)]);
+        asio_with_timers.keep_armed(delays);
         compare(
             "arm and cancel a timer, 200,000 armed", {.count = count},
-            [&] { check(home.run(arm_many(count, delays)) == count); },
-            [&] { check(asio.arm_many(count, delays) == count); }, asio_micro::available);
+            [&] { check(with_timers.run(arm_many(count, delays)) == count); },
+            [&] { check(asio_with_timers.arm_many(count, delays) == count); }, asio_micro::available);
     }
     compare_shared(home, asio);
     compare_posts(home);

@@ -1,16 +1,18 @@
 #include "asio_micro.hpp"
 
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/basic_waitable_timer.hpp>
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/experimental/channel.hpp>
-#include <boost/asio/experimental/concurrent_channel.hpp>
+#include <boost/asio/experimental/as_tuple.hpp>
+#include <boost/asio/experimental/basic_channel.hpp>
+#include <boost/asio/experimental/basic_concurrent_channel.hpp>
+#include <boost/asio/experimental/channel_traits.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <time.h>
@@ -24,10 +26,23 @@ namespace asio = boost::asio;
 
 namespace asio_micro {
 
+namespace {
+
+// As in the contestants (asio_server.hpp): the concrete executor, errors as values.
+using executor = asio::io_context::executor_type;
+using timer = asio::basic_waitable_timer<
+    std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>, executor>;
+template <class Value = void> using awaitable = asio::awaitable<Value, executor>;
+
+constexpr asio::use_awaitable_t<executor> awaiting;
+constexpr auto as_result = asio::experimental::as_tuple(awaiting);
+
+} // namespace
+
 class context::state {
   public:
-    asio::io_context io{1};
-    std::deque<asio::steady_timer> armed;
+    asio::io_context io{BOOST_ASIO_CONCURRENCY_HINT_UNSAFE}; // of one thread
+    std::deque<timer> armed;
 
     // What is armed does not keep it from returning.
     void run() {
@@ -43,37 +58,43 @@ context::~context() = default;
 
 namespace {
 
-asio::awaitable<int> completes_at_once(int value) {
+awaitable<int> completes_at_once(int value) {
     co_return value;
 }
 
-asio::awaitable<void> await_all(int count, long& sum) {
+awaitable<> await_all(int count, long& sum) {
     for (int at = 0; at < count; ++at) sum += co_await completes_at_once(at);
 }
 
-asio::awaitable<void> nothing(int& ran) {
+awaitable<> nothing(int& ran) {
     ++ran;
     co_return;
 }
 
 using signature = void(boost::system::error_code, int);
+using channel = asio::experimental::basic_channel<executor, asio::experimental::channel_traits<>, signature>;
+using concurrent_channel =
+    asio::experimental::basic_concurrent_channel<executor, asio::experimental::channel_traits<>, signature>;
 
-template <class Channel> asio::awaitable<void> send_all(Channel& to, int count) {
+template <class Channel> awaitable<> send_all(Channel& to, int count) {
     for (int value = 0; value < count; ++value)
-        co_await to.async_send(boost::system::error_code(), value, asio::use_awaitable);
+        (void)co_await to.async_send(boost::system::error_code(), value, as_result);
 }
 
-template <class Channel> asio::awaitable<void> receive_all(Channel& from, int count, long& sum) {
-    for (int at = 0; at < count; ++at) sum += co_await from.async_receive(asio::use_awaitable);
+template <class Channel> awaitable<> receive_all(Channel& from, int count, long& sum) {
+    for (int at = 0; at < count; ++at) {
+        const auto [error, value] = co_await from.async_receive(as_result);
+        if (!error) sum += value;
+    }
 }
 
-using strand = asio::strand<asio::io_context::executor_type>;
+using strand = asio::strand<executor>;
 
-asio::awaitable<void> enter_often(strand& guard, asio::io_context& own, int times, long& counted) {
+awaitable<> enter_often(strand& guard, asio::io_context& own, int times, long& counted) {
     for (int at = 0; at < times; ++at) {
-        co_await asio::dispatch(asio::bind_executor(guard, asio::use_awaitable));
+        co_await asio::dispatch(asio::bind_executor(guard, awaiting));
         ++counted;
-        co_await asio::dispatch(asio::bind_executor(own, asio::use_awaitable));
+        co_await asio::dispatch(asio::bind_executor(own, awaiting));
     }
 }
 
@@ -106,7 +127,7 @@ int context::post_many(int count) {
 
 long context::channel_many(int count, std::size_t capacity) {
     long sum = 0;
-    asio::experimental::channel<signature> values(state_->io, capacity);
+    channel values(state_->io.get_executor(), capacity);
     asio::co_spawn(state_->io, send_all(values, count), asio::detached);
     asio::co_spawn(state_->io, receive_all(values, count, sum), asio::detached);
     state_->run();
@@ -117,7 +138,7 @@ long context::channel_across(int count, std::size_t capacity) {
     long sum = 0;
     asio::io_context here{1};
     asio::io_context there{1};
-    asio::experimental::concurrent_channel<signature> values(here, capacity);
+    concurrent_channel values(here.get_executor(), capacity);
     asio::co_spawn(here, send_all(values, count), asio::detached);
     asio::co_spawn(there, receive_all(values, count, sum), asio::detached);
     {
@@ -149,13 +170,13 @@ void context::keep_armed(const std::vector<std::chrono::nanoseconds>& delays) {
 
 int context::arm_many(int count, const std::vector<std::chrono::nanoseconds>& delays) {
     int ended = 0;
-    asio::steady_timer timer(state_->io);
+    timer one(state_->io);
     for (int at = 0; at < count; ++at) {
-        timer.expires_after(delays[static_cast<std::size_t>(at)]);
-        timer.async_wait([&ended](const boost::system::error_code& error) {
+        one.expires_after(delays[static_cast<std::size_t>(at)]);
+        one.async_wait([&ended](const boost::system::error_code& error) {
             if (error == asio::error::operation_aborted) ++ended;
         });
-        timer.cancel();
+        one.cancel();
     }
     state_->run();
     return ended;
@@ -163,8 +184,8 @@ int context::arm_many(int count, const std::vector<std::chrono::nanoseconds>& de
 
 class other_thread::state {
   public:
-    asio::io_context io; // with the locks that two threads need
-    asio::executor_work_guard<asio::io_context::executor_type> work = asio::make_work_guard(io);
+    asio::io_context io{1}; // one thread runs it, and with a lock, since another posts
+    asio::executor_work_guard<executor> work = asio::make_work_guard(io);
     std::jthread thread{[this] { io.run(); }};
 };
 
