@@ -26,10 +26,11 @@ struct connection {
 
 class echo_server {
   public:
-    explicit echo_server(int listener)
+    echo_server(int listener, std::size_t buffer)
         : listener_(listener)
         , termination_(peers::termination_descriptor())
-        , epoll_(peers::checked(epoll_create1(EPOLL_CLOEXEC), "epoll_create1")) {
+        , epoll_(peers::checked(epoll_create1(EPOLL_CLOEXEC), "epoll_create1"))
+        , buffer_(buffer) {
         watch(listener_, EPOLLIN, &listener_);
         watch(termination_, EPOLLIN, &termination_);
     }
@@ -156,7 +157,7 @@ class echo_server {
     int listener_;
     int termination_;
     int epoll_;
-    std::array<char, peers::buffer_size> buffer_;
+    std::vector<char> buffer_;
     std::unordered_map<int, std::unique_ptr<connection>> connections_;
     std::vector<connection*> ready_;
     std::vector<connection*> turn_;
@@ -169,15 +170,17 @@ class echo_server {
 
 int main(int argc, char** argv) {
     std::string listen = "127.0.0.1:0";
+    std::size_t buffer = peers::buffer_size;
     command_line arguments("epoll_loop: the hand-written epoll echo server");
     arguments.option("--listen", listen, "IPv4 address and port; port 0 picks a free one");
+    arguments.option("--buffer", buffer, peers::buffer_option).between(1, peers::largest_buffer);
     if (const auto status = arguments.parse(argc, argv)) return *status;
 
     try {
         peers::raise_descriptor_limit();
         const int listener = peers::listen_on(listen);
         peers::checked(fcntl(listener, F_SETFL, O_NONBLOCK), "O_NONBLOCK");
-        echo_server server(listener);
+        echo_server server(listener, buffer);
         peers::announce(listener);
         server.run();
         server.print_counters();

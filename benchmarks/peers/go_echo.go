@@ -12,11 +12,9 @@ import (
 	"syscall"
 )
 
-const bufferSize = 4096 // the same in all contestants
-
 var messages, bytes atomic.Uint64
 
-func echo(peer net.Conn) {
+func echo(peer net.Conn, bufferSize int) {
 	defer peer.Close()
 	buffer := make([]byte, bufferSize)
 	for {
@@ -34,6 +32,7 @@ func echo(peer net.Conn) {
 
 func main() {
 	listen := flag.String("listen", "127.0.0.1:0", "IPv4 address and port; port 0 picks a free one")
+	bufferSize := flag.Int("buffer", 4096, "bytes that one receive may yield")
 	flag.Parse()
 
 	// Accepted connections have TCP_NODELAY, which is the package's default.
@@ -48,7 +47,7 @@ func main() {
 		for {
 			peer, err := listener.Accept()
 			if err == nil {
-				go echo(peer)
+				go echo(peer, *bufferSize)
 			}
 		}
 	}()

@@ -6,7 +6,6 @@
 #include <uv.h>
 
 #include <algorithm>
-#include <array>
 #include <memory>
 #include <vector>
 
@@ -27,7 +26,8 @@ struct connection {
 
 class echo_server {
   public:
-    explicit echo_server(int listener) {
+    echo_server(int listener, std::size_t buffer)
+        : buffer_(buffer) {
         check(uv_loop_init(&loop_), "uv_loop_init");
         loop_.data = this;
         check(uv_tcp_init(&loop_, &listener_), "uv_tcp_init");
@@ -63,7 +63,7 @@ class echo_server {
 
     static void lend(uv_handle_t* handle, std::size_t, uv_buf_t* buffer) {
         auto& buffers = static_cast<echo_server*>(handle->loop->data)->buffer_;
-        *buffer = uv_buf_init(buffers.data(), buffers.size());
+        *buffer = uv_buf_init(buffers.data(), static_cast<unsigned>(buffers.size()));
     }
 
     static void received(uv_stream_t* stream, ssize_t count, const uv_buf_t* buffer) {
@@ -99,7 +99,7 @@ class echo_server {
     uv_loop_t loop_;
     uv_tcp_t listener_;
     uv_poll_t termination_;
-    std::array<char, peers::buffer_size> buffer_;
+    std::vector<char> buffer_;
     unsigned long long messages_ = 0;
     unsigned long long bytes_ = 0;
 };
@@ -108,15 +108,17 @@ class echo_server {
 
 int main(int argc, char** argv) {
     std::string listen = "127.0.0.1:0";
+    std::size_t buffer = peers::buffer_size;
     command_line arguments("libuv_echo: the echo server on libuv");
     arguments.option("--listen", listen, "IPv4 address and port; port 0 picks a free one");
+    arguments.option("--buffer", buffer, peers::buffer_option).between(1, peers::largest_buffer);
     if (const auto status = arguments.parse(argc, argv)) return *status;
 
     try {
         peers::raise_descriptor_limit();
         const int listener = peers::listen_on(listen);
         peers::announce(listener);
-        echo_server server(listener);
+        echo_server server(listener, buffer);
         server.run();
         server.print_counters();
     } catch (const std::exception& failure) {

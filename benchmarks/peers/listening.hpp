@@ -21,8 +21,10 @@
 
 namespace peers {
 
-// The size of one receive buffer, the same in all contestants.
+// The size of one receive buffer, the same in all contestants of a shape. The echo servers take another one as --buffer.
 inline constexpr std::size_t buffer_size = 4096;
+inline constexpr const char* buffer_option = "bytes that one receive may yield";
+inline constexpr std::size_t largest_buffer = std::size_t{1} << 20;
 
 inline int checked(int outcome, const char* what) {
     if (outcome < 0) throw std::system_error(errno, std::system_category(), what);

@@ -7,8 +7,9 @@ namespace {
 
 class echo_server final : public peers::uring_relay {
   public:
-    echo_server(int listener, peers::receive_kind kind, unsigned buffers, peers::task_work runs)
-        : uring_relay(listener, kind, buffers, peers::buffer_size, runs) {}
+    echo_server(
+        int listener, peers::receive_kind kind, unsigned buffers, std::size_t size, peers::task_work runs)
+        : uring_relay(listener, kind, buffers, static_cast<unsigned>(size), runs) {}
 
   private:
     void opened(int descriptor) override { start(*new peers::direction(descriptor, descriptor)); }
@@ -22,11 +23,13 @@ class echo_server final : public peers::uring_relay {
 
 int main(int argc, char** argv) {
     std::string listen = "127.0.0.1:0";
+    std::size_t buffer = peers::buffer_size;
     auto kind = peers::receive_kind::multishot;
     auto runs = peers::task_work::deferred;
     unsigned buffers = 1024;
     command_line arguments("uring_loop: the hand-written liburing echo server");
     arguments.option("--listen", listen, "IPv4 address and port; port 0 picks a free one");
+    arguments.option("--buffer", buffer, peers::buffer_option).between(1, peers::largest_buffer);
     arguments.option(
         "--receive", kind, "multishot (the faster one) or oneshot",
         {{"multishot", peers::receive_kind::multishot}, {"oneshot", peers::receive_kind::oneshot}});
@@ -34,14 +37,14 @@ int main(int argc, char** argv) {
         "--task-work", runs, "deferred (DEFER_TASKRUN, the faster one) or cooperative (COOP_TASKRUN)",
         {{"deferred", peers::task_work::deferred}, {"cooperative", peers::task_work::cooperative}});
     arguments
-        .option("--buffers", buffers, "receive buffers of 4 KiB shared by all connections; a power of two")
+        .option("--buffers", buffers, "receive buffers that are shared by all connections; a power of two")
         .between(1, 32768);
     if (const auto status = arguments.parse(argc, argv)) return *status;
 
     try {
         peers::raise_descriptor_limit();
         const int listener = peers::listen_on(listen);
-        echo_server server(listener, kind, buffers, runs);
+        echo_server server(listener, kind, buffers, buffer, runs);
         peers::announce(listener);
         server.run();
         server.print_counters();
