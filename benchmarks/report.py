@@ -207,7 +207,7 @@ def _promises(measured):
     counts = ", ".join(f"{verdicts.count(word)} {word}" for word in dict.fromkeys(verdicts))
     yield "## What was promised\n"
     yield (
-        f"{counts}. A promise is met or missed if its figure is so by more than the noise, which is how far the same program was from "
+        f"{counts}. A promise is met or missed if its figure is so in every round, and by more than the noise, which is how far the same program was from "
         f"itself in this shape (its worst round, of five or more the one before), or, where nothing runs twice, how far single "
         f"rounds were from their median. Else it is a tie.\n"
     )

@@ -90,7 +90,7 @@ class Verdict:
 
 
 def judge(promise, results):
-    """A promise is met or missed if that is so beyond the noise; else it is a tie."""
+    """A promise is met or missed if that is so in every round and beyond the noise; else it is a tie."""
     result = results.get(promise.shape)
     if result is None:
         return Verdict("not measured")
@@ -118,9 +118,9 @@ def judge(promise, results):
     margin = noise(result, figure) if theirs and not promise.difference else None
     if margin is None:
         margin = _largest(abs(value - measured) / abs(limit) for value in by_round)
-    kept = measured >= limit if promise.least is not None else measured <= limit
-    tie = abs(measured - limit) <= margin * abs(limit)
-    return Verdict("tie" if tie else "met" if kept else "MISSED", measured, by_round, margin, note)
+    kept = {value >= limit if promise.least is not None else value <= limit for value in by_round}
+    tie = len(kept) > 1 or abs(measured - limit) <= margin * abs(limit)
+    return Verdict("tie" if tie else "met" if True in kept else "MISSED", measured, by_round, margin, note)
 
 
 @dataclasses.dataclass(frozen=True)
