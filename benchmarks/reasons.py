@@ -1,19 +1,21 @@
 """Why chainring loses where it does: what is known of it, and how."""
 
-CONFIRMED = (
-    "the echo sample waits for the confirmation of each block of 4 KiB before it takes the next, which is an SQE for each block; "
-    "the loop sends what has come meanwhile in one go. So does chainring where a program says `write` in place of `send` "
-    "(`replies --blocks`), with a sixteenth of the SQEs and 0.96 (0.94..0.99) times the loop's CPU time"
+SMALL_BLOCKS = (
+    "chainring's echo receives into blocks of 4 KiB of the pool that all connections share, the peers into 64 KiB: sixteen CQEs for a "
+    "message, and an SQE for each of them, since the echo awaits the `send` of a block before it takes the next. `write` in place of `send` "
+    "(`write per block`) sends what has come meanwhile in one go. Who streams has larger blocks (`executor_options::buffers.block_size`), or "
+    "uses `receive_into` with memory of its own (`into own memory`)"
 )
+BLOCKS_OF_POOL = "it receives into blocks of 4 KiB of the pool that all connections share, the peers into 64 KiB: sixteen CQEs for a message"
 STARVED = (
     "in this mode an enter brings whatever has arrived, here hundreds of messages at once, and the kernel has at most 256 blocks to put "
-    "them in. The others end their receives with ENOBUFS (0.03 to 1.0 for a message, the counter `no_buffers`), which are armed again: up "
-    "to two SQEs for a message. With 4096 blocks the same server needs 1.04, and from 1.41 times the loop's CPU time it came down to 1.11; the "
-    "loop in the same mode (`uring_loop --task-work cooperative`) takes 1.16"
+    "them in. The others end their receives with ENOBUFS (the counter `no_buffers`), which are armed again: up to two SQEs for a message. In "
+    "another run the same server had 1.11 times the loop's CPU time with 256 blocks and 1.04 with 4096, and the loop in the same mode "
+    "(`uring_loop --task-work cooperative`) 1.16"
 )
 PER_REPLY = (
-    "16 requests are cut out of a block, awaited and copied into the send queue one by one: 0.02 µs more of user time for each; the loop "
-    "sends the block back as it came"
+    "16 requests are cut out of a block, awaited and copied into the send queue one by one (0.02 µs more of user time for each in another "
+    "run); the loop sends the block back as it came"
 )
 IDLE = "a loop by hand keeps one small struct; here it is a task's frame, a stream and its two queues"
 ONE_THREAD = (
@@ -24,28 +26,44 @@ HANDED_OVER = (
     "a mutex goes to whoever has asked first, which on another executor is a wake-up; a strand runs all that waits for it on one thread"
 )
 COROUTINE = (
-    "each message resumes a coroutine twice, after the receive and after its send: 0.05 to 0.1 µs of user time, with a thousand "
-    "connections and their cold frames 0.3, which the loop spends on a switch"
+    "each message resumes a coroutine twice, after the receive and after its send, where the loop has a switch: in another run 0.05 to "
+    "0.1 µs of user time, with a thousand connections and their cold frames 0.3"
 )
 ALONE = (
     "with one connection both processors sleep between messages, and waking one is most of the time and of the CPU time. It has two levels on "
-    "this machine, of 50 and 70 µs a round trip, and which of them a program gets changes from run to run, the hand-written loop's too"
+    "such a machine (50 and 70 µs a round trip in another run), and which of them a program gets changes from run to run, the hand-written "
+    "loop's too"
 )
 CHURN = (
-    "half of it is user time: each connection is a task, whose frame, stream and queues are made and given back (2.5 µs), where the loop has "
+    "half of it is user time: each connection is a task, whose frame, stream and queues are made and given back (2.5 µs in another run), where the loop has "
     "an entry of a table; the other half is not known"
 )
 LATE = (
-    "not found out: four later comparisons, on a busy machine, had medians from 0.4 to 2.0 times the loop's without a tendency. Turns are "
+    "not found out: four other runs, on a busy machine, had medians from 0.4 to 2.0 times the loop's without a tendency. Turns are "
     "larger here (SQEs per enter), which saves system calls, and who comes late for one waits for all of it"
+)
+
+LIBRARIES = (
+    "most of it is code that is mapped from files: in another run the process had 5.3 MiB before the first connection, 4.9 of them from files, "
+    "where the epoll loop had 3.8 and 3.6. The rest are blocks of the pool that were filled, more of them where turns are larger"
+)
+LARGE_POOL = "the sample may use 1024 blocks of 64 KiB, for all connections together; a peer has 1024 of 4 KiB, or one of 64 KiB for each direction"
+TWO_EXECUTORS = (
+    "three threads, the client's among them, share two processors, which in a virtual machine may be two hyperthreads of one core; and each "
+    "executor has half of the connections, so that its turns are half as long and each message pays more of an enter. The hand-written loop "
+    "in two processes on one port took 1.06 (0.90..1.12) in another run"
 )
 
 # Beginnings of the shape's name, of chainring's contestant or the table's row, and of the peer's name; the figure, or any.
 REASONS = (
-    ("streaming", "chainring throughput", "liburing", "", CONFIRMED),
-    ("streaming", "chainring latency", "liburing", "", CONFIRMED),
+    ("proxy", "chainring", "", "peak_mib", LARGE_POOL),
+    ("", "chainring", "", "peak_mib", LIBRARIES),
+    ("streaming", "chainring throughput", "", "", SMALL_BLOCKS),
+    ("streaming", "chainring latency", "", "", SMALL_BLOCKS),
+    ("streaming", "chainring write per block", "", "", BLOCKS_OF_POOL),
     ("echo-1000", "chainring latency", "", "", STARVED),
     ("echo-1x", "chainring", "", "cpu_us", ALONE),
+    ("echo-1x", "chainring", "", "p50_us", ALONE),
     ("churn", "chainring", "liburing", "", CHURN),
     ("pipelined", "chainring write per reply", "", "", PER_REPLY),
     ("pipelined", "chainring", "liburing", "cpu_us", COROUTINE),
@@ -54,6 +72,7 @@ REASONS = (
     ("echo", "chainring", "liburing", "per_second", COROUTINE),
     ("paced", "chainring", "liburing", "cpu_us", COROUTINE),
     ("echo", "chainring", "", "p99_us", LATE),
+    ("threads", "chainring 2 threads", "chainring", "", TWO_EXECUTORS),
     ("idle", "chainring", "", "", IDLE),
     ("micro", "lock a free mutex (std::mutex), one thread", "", "", ONE_THREAD),
     ("micro", "lock a mutex (strand)", "", "", HANDED_OVER),

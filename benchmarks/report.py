@@ -1,73 +1,14 @@
 """Shows what was measured: medians and ranges of the rounds, ratios round by round, promises and losses."""
 
 import json
-import statistics
 
+import losses
 import results
+from figures import FIGURES, many, markdown_table, print_table, spread, title
 from plots import charts
 from promises import PROMISES
-from reasons import reason
 from results import comparisons, judge, median, values
 from shapes import AGAIN, Shape
-
-# How each figure is called, and with how many places it is shown. "{unit}" is what the shape counts, "{units}" many of them.
-FIGURES = {
-    "per_second": ("{units}/s", 0),
-    "per_cpu_second": ("{units} per CPU second", 0),
-    "cpu_us": ("CPU µs per {unit}", 2),
-    "user_us": ("of it user", 3),
-    "p50_us": ("p50 µs", 0),
-    "p90_us": ("p90 µs", 0),
-    "p99_us": ("p99 µs", 0),
-    "p999_us": ("p99.9 µs", 0),
-    "worst_p99_us": ("worst p99 µs", 0),
-    "system_calls": ("calls per {unit}", 2),
-    "sqes_per_enter": ("SQEs per enter", 1),
-    "turns_per_wake_up": ("turns per wake-up", 1),
-    "lost_percent": ("% lost", 1),
-    "bytes_per_connection": ("bytes per connection", 0),
-    "idle_cpu_percent": ("idle, % of a core", 4),
-    "peak_mib": ("peak MiB", 1),
-}
-COMPARED = ("per_second", "cpu_us", "p99_us")
-COMPARED_ELSE = ("per_cpu_second", "bytes_per_connection")
-
-
-def spread(numbers, places):
-    """Median and range of the rounds."""
-    if not numbers:
-        return None
-    middle = statistics.median(numbers)
-    if len(numbers) == 1:
-        return f"{middle:,.{places}f}"
-    return f"{middle:,.{places}f} ({min(numbers):,.{places}f}..{max(numbers):,.{places}f})"
-
-
-def print_table(header, rows):
-    """The first column is text; the others are numbers, and None is a dash."""
-    cells = [list(header)] + [["-" if cell is None else str(cell) for cell in row] for row in rows]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
-    for first, *others in cells:
-        aligned = [cell.rjust(width) for cell, width in zip(others, widths[1:])]
-        print("  ".join([first.ljust(widths[0]), *aligned]))
-
-
-def _markdown_table(header, rows, words=()):
-    """The first column, and those that are named in `words`, are text."""
-    yield "| " + " | ".join(header) + " |"
-    yield "|" + "".join(" --- |" if name in (header[0], *words) else " ---: |" for name in header)
-    for row in rows:
-        yield "| " + " | ".join("" if cell is None else str(cell).replace("|", "\\|") for cell in row) + " |"
-    yield ""
-
-
-def _many(unit):
-    return unit[:-1] + "ies" if unit.endswith("y") else unit + "s"
-
-
-def _title(figure, unit):
-    return FIGURES[figure][0].format(unit=unit, units=_many(unit)) if figure in FIGURES else figure
-
 
 def _figures_of(result):
     """Header and rows of what was measured. A figure that nobody has is left out."""
@@ -94,7 +35,7 @@ def _figures_of(result):
             row.append(f"{busy:.0%}" + (" *" if results.waited(rounds) else ""))
         rows.append(row)
     busy = ["busy"] if any("busy" in round_ for rounds in runs.values() for round_ in rounds) else []
-    return ["median (range)", *(_title(figure, result["unit"]) for figure in shown), *busy], rows
+    return ["median (range)", *(title(figure, result["unit"]) for figure in shown), *busy], rows
 
 
 def _ratios_of(result):
@@ -103,7 +44,7 @@ def _ratios_of(result):
     if "columns" in result or len(runs) < 2:
         return None
     has = {figure for rounds in runs.values() for round_ in rounds for figure in round_}
-    figures = [figure for figure in result.get("compared", COMPARED) if figure in has] or [figure for figure in COMPARED_ELSE if figure in has]
+    figures = [figure for figure in result.get("compared", results.COMPARED) if figure in has] or [figure for figure in results.COMPARED_ELSE if figure in has]
     rows = []
     twice = result["twice"]
     if twice + AGAIN in runs:
@@ -115,7 +56,7 @@ def _ratios_of(result):
         found.setdefault((each.ours, each.peer), {})[each.figure] = spread(each.by_round, 3) + mark
     for (ours, peer), cells in found.items():
         rows.append([f"{ours} / {peer}", *(cells.get(figure) for figure in figures)])
-    return ["ratio by round", *(_title(figure, result["unit"]) for figure in figures)], rows
+    return ["ratio by round", *(title(figure, result["unit"]) for figure in figures)], rows
 
 
 def _notes_of(result):
@@ -124,7 +65,7 @@ def _notes_of(result):
         yield f"Left out, not built: {', '.join(result['left_out'])}."
     if any(results.waited(rounds) for rounds in runs.values()):
         share = f"{results.BUSY_ENOUGH:.0%}"
-        yield f"\\* below {share} busy: the client or the load was the limit, so CPU time counts, and not {_many(result['unit'])}/s."
+        yield f"\\* below {share} busy: the client or the load was the limit, so CPU time counts, and not {many(result['unit'])}/s."
     late = sum("late" in round_ for rounds in runs.values() for round_ in rounds)
     if late:
         yield f"{late} runs were read late, since the machine was too busy: their CPU time per {result['unit']} is off."
@@ -189,7 +130,7 @@ def _what(promise, result):
     if result and "columns" in result:
         return promise.ours + ("" if promise.figure == "chainring" else f": {promise.figure}")
     unit = result["unit"] if result else "message"
-    return f"{promise.ours}: {_title(promise.figure, unit)}".replace("of it user", f"user CPU time per {unit}")
+    return f"{promise.ours}: {title(promise.figure, unit)}".replace("of it user", f"user CPU time per {unit}")
 
 
 def _promises(measured):
@@ -211,32 +152,7 @@ def _promises(measured):
         f"itself in this shape (its worst round, of five or more the one before), or, where nothing runs twice, how far single "
         f"rounds were from their median. Else it is a tie.\n"
     )
-    yield from _markdown_table(["where", "what", "promised", "median (range)", "noise", "verdict"], rows, words=("what", "promised", "verdict"))
-
-
-def _losses(measured):
-    yield "## Where chainring loses\n"
-    yield "In every round and by more than the noise, to any peer, with the reason where it is known.\n"
-    rows = []
-    for name, result in measured["results"].items():
-        if "columns" in result:
-            for row, rounds in result["runs"].items():
-                if not result["columns"] or result["columns"][0] != "chainring":
-                    continue
-                by_round = results.paired(rounds, rounds, *result["columns"])
-                if by_round and min(by_round) > 1:
-                    rows.append([f"{name}: {row}", "Asio" if "(" not in row else row.split("(")[1].split(")")[0], "ns", spread(by_round, 2), reason(name, row, "", "")])
-            continue
-        for each in comparisons(result, (*COMPARED, *COMPARED_ELSE)):
-            if results.is_ours(each.peer) or each.figure == "per_cpu_second" and "cpu_us" in result["runs"][each.ours][0]:
-                continue
-            if each.outcome == "worse":
-                title = _title(each.figure, result["unit"])
-                rows.append([f"{name}: {each.ours}", each.peer, title, spread(each.by_round, 2), reason(name, each.ours, each.peer, each.figure)])
-    if rows:
-        yield from _markdown_table(["where", "to", "in", "ratio", "why"], rows, words=("to", "in", "why"))
-    else:
-        yield "Nowhere in this run.\n"
+    yield from markdown_table(["where", "what", "promised", "median (range)", "noise", "verdict"], rows, words=("what", "promised", "verdict"))
 
 
 def _charts(measured, folder):
@@ -245,9 +161,9 @@ def _charts(measured, folder):
     if drawn:
         yield "## At a glance\n"
         yield "Medians; whiskers are the range of the rounds. The vertical axes are logarithmic.\n"
-    for file, title, drawing in drawn:
+    for file, name, drawing in drawn:
         (folder / file).write_text(drawing)
-        yield f"![{title}]({file})\n"
+        yield f"![{name}]({file})\n"
 
 
 def _shape(name, result):
@@ -255,9 +171,9 @@ def _shape(name, result):
     yield f"{result['title']}. {result['rounds']} round{'s' if result['rounds'] > 1 else ''}" + (
         f" of {result['seconds']:g} s each" if result["rounds"] > 1 and "seconds" in result else ""
     ) + f", begun {result['at']}.\n"
-    yield from _markdown_table(*_figures_of(result))
+    yield from markdown_table(*_figures_of(result))
     if ratios := _ratios_of(result):
-        yield from _markdown_table(*ratios)
+        yield from markdown_table(*ratios)
     for note in _notes_of(result):
         yield note + "\n"
 
@@ -306,7 +222,7 @@ def write(measured, folder):
     lines.append(f"{run}It took {measured['took']:.0f} s.\n")
     lines += [f"- {line}" for line in measured["environment"]] + [""]
     lines += _promises(measured)
-    lines += _losses(measured)
+    lines += losses.section(measured)
     lines += _charts(measured, folder)
     lines.append("## All figures\n")
     lines.append(
@@ -331,8 +247,8 @@ def print_differences(measured, other):
     for name, result in measured["results"].items():
         if "columns" in result or name not in other["results"]:
             continue
-        theirs = {(c.ours, c.peer, c.figure): c for c in comparisons(other["results"][name], (*COMPARED, *COMPARED_ELSE))}
-        for each in comparisons(result, (*COMPARED, *COMPARED_ELSE)):
+        theirs = {(c.ours, c.peer, c.figure): c for c in comparisons(other["results"][name], losses.LOOKED_AT)}
+        for each in comparisons(result, losses.LOOKED_AT):
             there = theirs.get((each.ours, each.peer, each.figure))
             if there is None:
                 continue

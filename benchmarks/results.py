@@ -15,6 +15,9 @@ BUSY_ENOUGH = 0.85
 ROUNDS_WITH_AN_OUTLIER = 5
 # What is better the larger it is.
 LARGER_IS_BETTER = ("per_second", "per_cpu_second")
+# What the tables of ratios show, and where a shape has none of these.
+COMPARED = ("per_second", "cpu_us", "p99_us")
+COMPARED_ELSE = ("per_cpu_second", "bytes_per_connection")
 
 
 def values(rounds, figure):
