@@ -4,13 +4,19 @@ import json
 import os
 import pathlib
 import platform
+import re
+import subprocess
 
 import harness
+import redis_benchmark
 from mode_sampler import ModeSampler
 
 
 def environment(build):
     """Lines that say what was measured on what."""
+    commit = _output("git", "-C", pathlib.Path(__file__).parent, "describe", "--always", "--dirty")
+    if commit:
+        yield f"chainring {commit}"
     cores = len(os.sched_getaffinity(0))
     yield f"kernel {platform.release()}, {cores} cores, {_processor()}"
     versions = _versions(build)
@@ -51,5 +57,21 @@ def _versions(build):
     except OSError:
         return None
     settings = {option["name"]: option["value"] for option in options}
-    wanted = [f"{found['name']} {found['version']}" for found in dependencies if found["name"] in ("liburing", "boost")]
-    return ", ".join([f"{compiled_by} -O{settings.get('optimization')}", *wanted])
+    wanted = [f"{found['name']} {found['version']}" for found in dependencies if found["name"] in ("liburing", "boost", "libuv")]
+    return ", ".join([f"{compiled_by} -O{settings.get('optimization')}", *wanted, *_redis_version()])
+
+
+def _redis_version():
+    program = redis_benchmark.real_server()
+    said = _output("redis-server", "--version", executable=program) if program else None
+    found = re.search(r"\bv=(\S+)", said or "")
+    return [f"redis-server {found[1]}"] if found else []
+
+
+def _output(*command, executable=None):
+    """What a program says, or None where it is not there or fails."""
+    try:
+        ran = subprocess.run(command, executable=executable, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return ran.stdout.strip()
