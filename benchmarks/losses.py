@@ -33,7 +33,9 @@ def section(measured):
                 add(f"{name}: {row}", "ns", f"{peer} {spread(ratios, 2)}", reason(name, row, "", ""))
             continue
         found = {}
-        for each in _lost_comparisons(result):
+        for each in comparisons(result):
+            if each.outcome != "worse" or results.is_ours(each.peer):
+                continue
             why = reason(name, each.ours, each.peer, each.figure)
             if each.figure == OF_ALL_SHAPES:
                 memory.setdefault((each.ours, why), {}).setdefault(each.peer, {})[name] = each.ratio
@@ -67,11 +69,10 @@ def _lost_rows(result):
             yield row, ratios
 
 
-def _lost_comparisons(result):
+def comparisons(result):
+    """By the figures that are looked at. Messages per CPU second are the CPU time of a message once more, where both are there."""
     for each in results.comparisons(result, LOOKED_AT):
-        if results.is_ours(each.peer) or each.figure == "per_cpu_second" and "cpu_us" in result["runs"][each.ours][0]:
-            continue
-        if each.outcome == "worse":
+        if each.figure != "per_cpu_second" or "cpu_us" not in result["runs"][each.ours][0]:
             yield each
 
 

@@ -3,7 +3,7 @@
 import statistics
 
 import svg
-from results import is_ours, values
+from results import is_ours, values, waited
 from shapes import AGAIN
 
 CONNECTIONS = (1, 64, 1000)
@@ -25,6 +25,9 @@ def _series(columns):
 
 def _by_connections(results, size, figure, y_label):
     measured = [(count, results[f"echo-{count}x{size}"]["runs"]) for count in CONNECTIONS if f"echo-{count}x{size}" in results]
+    if figure == "per_second":
+        measured = [(count, {name: rounds for name, rounds in runs.items() if not waited(rounds)}) for count, runs in measured]
+        measured = [(count, runs) for count, runs in measured if runs]
     categories = tuple(str(count) for count, _ in measured)
     series = _series([(runs, figure) for _, runs in measured])
     return svg.Panel(f"echo of {SIZES[size]}", "connections", y_label, categories, series) if series else None

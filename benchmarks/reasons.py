@@ -47,7 +47,7 @@ LIBRARIES = (
     "most of it is code that is mapped from files: in another run the process had 5.3 MiB before the first connection, 4.9 of them from files, "
     "where the epoll loop had 3.8 and 3.6. The rest are blocks of the pool that were filled, more of them where turns are larger"
 )
-LARGE_POOL = "the sample may use 1024 blocks of 64 KiB, for all connections together; a peer has 1024 of 4 KiB, or one of 64 KiB for each direction"
+LARGE_POOL = "the sample's pool may have 1024 blocks of 64 KiB for all connections; the loop has 64, and Asio one for each direction"
 TWO_EXECUTORS = (
     "three threads, the client's among them, share two processors, which in a virtual machine may be two hyperthreads of one core; and each "
     "executor has half of the connections, so that its turns are half as long and each message pays more of an enter. The hand-written loop "

@@ -71,8 +71,12 @@ def _notes_of(result):
         yield f"{late} runs were read late, since the machine was too busy: their CPU time per {result['unit']} is off."
 
 
+def _rounds(count):
+    return f"{count} round{'s' if count > 1 else ''}"
+
+
 def print_result(result):
-    print(f"\n{result['title']}; {result['rounds']} rounds\n")
+    print(f"\n{result['title']}; {_rounds(result['rounds'])}\n")
     print_table(*_figures_of(result))
     if ratios := _ratios_of(result):
         print()
@@ -148,8 +152,8 @@ def _promises(measured):
     counts = ", ".join(f"{verdicts.count(word)} {word}" for word in dict.fromkeys(verdicts))
     yield "## What was promised\n"
     yield (
-        f"{counts}. A promise is met or missed if its figure is so in every round, and by more than the noise, which is how far the same program was from "
-        f"itself in this shape (its worst round, of five or more the one before), or, where nothing runs twice, how far single "
+        f"{counts}. A promise is met or missed if its figure is so in every round, and by more than the noise, which is how far the same "
+        f"program was from itself in this shape (its worst round, of five or more the one before), or, where nothing runs twice, how far single "
         f"rounds were from their median. Else it is a tie.\n"
     )
     yield from markdown_table(["where", "what", "promised", "median (range)", "noise", "verdict"], rows, words=("what", "promised", "verdict"))
@@ -160,7 +164,10 @@ def _charts(measured, folder):
     drawn = list(charts(measured["results"]))
     if drawn:
         yield "## At a glance\n"
-        yield "Medians; whiskers are the range of the rounds. The vertical axes are logarithmic.\n"
+        yield (
+            "Medians; whiskers are the range of the rounds. Vertical axes are logarithmic, and bars begin at zero. The rate of a server that "
+            "waited for its client is not drawn.\n"
+        )
     for file, name, drawing in drawn:
         (folder / file).write_text(drawing)
         yield f"![{name}]({file})\n"
@@ -168,7 +175,7 @@ def _charts(measured, folder):
 
 def _shape(name, result):
     yield f"### {name}\n"
-    yield f"{result['title']}. {result['rounds']} round{'s' if result['rounds'] > 1 else ''}" + (
+    yield f"{result['title']}. {_rounds(result['rounds'])}" + (
         f" of {result['seconds']:g} s each" if result["rounds"] > 1 and "seconds" in result else ""
     ) + f", begun {result['at']}.\n"
     yield from markdown_table(*_figures_of(result))
@@ -203,12 +210,15 @@ It builds the contestants, and leaves out those whose library or compiler is not
   count. One contestant runs twice in every round: how far it is from itself is the noise. What lies within it is a tie, and so is what
   the rounds do not agree about.
 - The clients are the same for all servers, connect before they measure, warm up, and compare every byte of every answer. A wrong one
-  ends the run. Only redis-benchmark compares none: there all keys are set before it begins, and read when it has ended.
+  ends the run. There are two exceptions. redis-benchmark compares no answer: all keys are set before it begins, and read when it has
+  ended; and it does not warm up: the CPU time has what its connections cost. Datagrams to a sink have no answer: they are counted, and
+  what was sent was either received or counted by the kernel as one that found no room.
 - A server that was busy less than 85 % of the time waited for its client: then its CPU time per message counts, and not its rate.
 - CPU time is that of all the server's threads (schedstat), its user part sampled 4000 times a second. System calls and SQEs are what the
   servers count themselves. Latencies come from a histogram that is at most 1/64 off.
 - At a fixed rate a latency counts from the moment at which the message should have been sent, also if the client was late.
-- All servers have the same socket options and buffers of 4 KiB. The peers' sources are in `benchmarks/peers`, one small file each. The load of
+- All servers have the same socket options, and buffers of 4 KiB, but 64 KiB where messages have as much: all in `proxy`, and in `streaming` all
+  peers, and of chainring's only `into own memory`. The peers' sources are in `benchmarks/peers`, one small file each. The load of
   the echo shapes is `samples/echo_load`, which is written with chainring; the other clients are epoll or liburing by hand.
 - All of it is loopback: nothing here shows what a network card does, or sends without a copy, or busy polling.
 - The two cores are those of a virtual machine, whose neighbours are not known: absolute figures differ from day to day by more than ratios.
@@ -219,7 +229,8 @@ def write(measured, folder):
     """README.md in the folder, and its charts."""
     lines = [HEAD]
     run = QUICK if measured["quick"] else ""
-    lines.append(f"{run}It took {measured['took']:.0f} s.\n")
+    rounds = max(result["rounds"] for result in measured["results"].values())
+    lines.append(f"{run}It has {_rounds(rounds)} of each shape, where it does not say otherwise, and took {measured['took']:.0f} s.\n")
     lines += [f"- {line}" for line in measured["environment"]] + [""]
     lines += _promises(measured)
     lines += losses.section(measured)
@@ -233,30 +244,3 @@ def write(measured, folder):
         lines += _shape(name, result)
     lines.append(METHOD)
     (folder / "README.md").write_text("\n".join(lines))
-
-
-def print_differences(measured, other):
-    """Promises whose verdict is the opposite in the other run, and comparisons with the opposite outcome or ranges that do not overlap."""
-    differ = 0
-    for promise in PROMISES:
-        words = [judge(promise, each["results"]).word for each in (measured, other)]
-        if set(words) == {"met", "MISSED"}:
-            differ += 1
-            print(f"{promise.shape}: {promise.ours}: {promise.figure}: {words[0]}, there {words[1]}")
-    compared = apart = 0
-    for name, result in measured["results"].items():
-        if "columns" in result or name not in other["results"]:
-            continue
-        theirs = {(c.ours, c.peer, c.figure): c for c in comparisons(other["results"][name], losses.LOOKED_AT)}
-        for each in comparisons(result, losses.LOOKED_AT):
-            there = theirs.get((each.ours, each.peer, each.figure))
-            if there is None:
-                continue
-            compared += 1
-            opposite = {each.outcome, there.outcome} == {"better", "worse"}
-            overlap = min(each.by_round) <= max(there.by_round) and min(there.by_round) <= max(each.by_round)
-            apart += not overlap
-            if opposite:
-                differ += 1
-                print(f"{name}: {each.ours} / {each.peer}: {each.figure}: {each.ratio:.2f}, there {there.ratio:.2f}")
-    print(f"{differ} conclusions are the opposite; of {compared} ratios the ranges of {apart} do not overlap")
