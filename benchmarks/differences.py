@@ -22,8 +22,10 @@ def show(measured, other):
         if {here.outcome, there.outcome} == {"better", "worse"}:
             differ += 1
             print(f"{name}: {here.ours} / {here.peer}: {here.figure}: {here.outcome}, there {there.outcome}")
-    apart = sorted((each for each in pairs if _distance(*each[1:]) > 1), key=lambda each: _distance(*each[1:]), reverse=True)
-    print(f"{differ} conclusions are the opposite; of {len(pairs)} ratios the ranges of {len(apart)} do not overlap" + (":" if apart else ""))
+    apart = [each for each in pairs if _distance(*each[1:]) > 1]
+    apart.sort(key=lambda each: _distance(*each[1:]), reverse=True)
+    end = ":" if apart else ""
+    print(f"{differ} conclusions are the opposite; of {len(pairs)} ratios the ranges of {len(apart)} do not overlap{end}")
     for name, here, there in apart[:MOST_SHOWN]:
         print(f"  {name}: {here.ours} / {here.peer}: {here.figure}: {spread(here.by_round, 2)}, there {spread(there.by_round, 2)}")
     if len(apart) > MOST_SHOWN:

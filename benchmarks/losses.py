@@ -10,9 +10,10 @@ LOOKED_AT = ("per_second", "cpu_us", "p50_us", "p99_us", "peak_mib", *results.CO
 OF_ALL_SHAPES = "peak_mib"
 
 HEAD = """\
-In every round and by more than the noise, to any peer, with the reason where it is known. Looked at are messages/s (of servers that did not
-wait), CPU time per message, p50, p99, peak MiB, bytes per idle connection, and the times that Asio has in `micro`. User time is left out,
-since it is part of the CPU time, and so are p90 and p99.9, which stand in the tables below. What chainring has missed beside itself is here too.
+In every round and by more than the noise, to any peer, with the reason where it is known. Looked at are messages/s (of servers that did
+not wait), CPU time per message, p50, p99, peak MiB, bytes per idle connection, and the times that Asio has in `micro`. User time is left out,
+since it is part of the CPU time, and so are p90 and p99.9, which stand in the tables below. What chainring has missed beside itself is here
+too.
 """
 
 
@@ -49,7 +50,8 @@ def section(measured):
     for promise, verdict in _missed_beside_itself(measured["results"]):
         unit = measured["results"][promise.shape]["unit"]
         why = reason(promise.shape, promise.ours, promise.peer, promise.figure)
-        add(f"{promise.shape}: {promise.ours}", title(promise.figure, unit), f"{promise.peer} {spread([*verdict.by_round], 2)}", why)
+        to = f"{promise.peer} {spread([*verdict.by_round], 2)}"
+        add(f"{promise.shape}: {promise.ours}", title(promise.figure, unit), to, why)
     if not rows:
         yield "Nowhere in this run.\n"
         return

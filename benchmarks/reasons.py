@@ -31,12 +31,12 @@ COROUTINE = (
 )
 ALONE = (
     "with one connection both processors sleep between messages, and waking one is most of the time and of the CPU time. It has two levels on "
-    "such a machine (50 and 70 µs a round trip in another run), and which of them a program gets changes from run to run, the hand-written "
-    "loop's too"
+    "such a machine (50 and 70 µs a round trip in another run), and which of them a program gets changes from run to run, the "
+    "hand-written loop's too"
 )
 CHURN = (
-    "half of it is user time: each connection is a task, whose frame, stream and queues are made and given back (2.5 µs in another run), where the loop has "
-    "an entry of a table; the other half is not known"
+    "half of it is user time: each connection is a task, whose frame, stream and queues are made and given back (2.5 µs in another run), where "
+    "the loop has an entry of a table; the other half is not known"
 )
 LATE = (
     "not found out: four other runs, on a busy machine, had medians from 0.4 to 2.0 times the loop's without a tendency. Turns are "

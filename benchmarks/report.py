@@ -10,6 +10,7 @@ from promises import PROMISES
 from results import comparisons, judge, median, values
 from shapes import AGAIN, Shape
 
+
 def _figures_of(result):
     """Header and rows of what was measured. A figure that nobody has is left out."""
     runs = result["runs"]
@@ -44,7 +45,8 @@ def _ratios_of(result):
     if "columns" in result or len(runs) < 2:
         return None
     has = {figure for rounds in runs.values() for round_ in rounds for figure in round_}
-    figures = [figure for figure in result.get("compared", results.COMPARED) if figure in has] or [figure for figure in results.COMPARED_ELSE if figure in has]
+    figures = [figure for figure in result.get("compared", results.COMPARED) if figure in has]
+    figures = figures or [figure for figure in results.COMPARED_ELSE if figure in has]
     rows = []
     twice = result["twice"]
     if twice + AGAIN in runs:
