@@ -220,7 +220,8 @@ It builds the contestants, and leaves out those whose library or compiler is not
   servers count themselves. Latencies come from a histogram that is at most 1/64 off.
 - At a fixed rate a latency counts from the moment at which the message should have been sent, also if the client was late.
 - All servers have the same socket options, and buffers of 4 KiB, but 64 KiB where messages have as much: all in `proxy`, and in `streaming` all
-  peers, and of chainring's only `into own memory`. The peers' sources are in `benchmarks/peers`, one small file each. The load of
+  peers, and of chainring's only `into own memory`; where messages have 4 KiB the epoll loop and libuv, which have one buffer for all
+  connections, have 8: they receive again after one that fills it. The peers' sources are in `benchmarks/peers`, one small file each. The load of
   the echo shapes is `samples/echo_load`, which is written with chainring; the other clients are epoll or liburing by hand.
 - All of it is loopback: nothing here shows what a network card does, or sends without a copy, or busy polling.
 - The two cores are those of a virtual machine, whose neighbours are not known: absolute figures differ from day to day by more than ratios.
