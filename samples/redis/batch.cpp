@@ -12,7 +12,7 @@ namespace redis {
 namespace {
 
 constexpr std::size_t most_requests = 1024;
-// Of a shard's answers: when there are more, they are sent first.
+// Of a shard's answers that wait, and of what is to be sent: when there are more, they are sent first.
 constexpr std::size_t most_bytes = std::size_t{64} << 10;
 
 // What is between the kind of a reply and its line's end.
@@ -28,8 +28,7 @@ batch::batch(const shards& all, std::size_t here)
     , parts_(all.count()) {}
 
 bool batch::full() const {
-    return requests_.size() >= most_requests || direct_.size() >= most_bytes ||
-           parts_[here_].answers.size() >= most_bytes;
+    return requests_.size() >= most_requests || direct_.size() >= most_bytes || parts_[here_].is_full();
 }
 
 void batch::add(const command& which, arguments given) {
@@ -62,18 +61,11 @@ void batch::add_piece(std::size_t owner, const command& which, arguments words) 
 chainring::task<chainring::result<void>> batch::carry_out(replies& to) {
     std::vector<chainring::task<chainring::result<void>>> calls;
     for (std::size_t owner = 0; owner < parts_.size(); ++owner)
-        if (parts_[owner].has_work()) calls.push_back(run_there(all_.at(owner), parts_[owner]));
+        if (parts_[owner].goes_on()) calls.push_back(run_there(all_.at(owner), parts_[owner]));
     const auto called = co_await chainring::when_all(std::move(calls));
     for (const auto& each : called)
         if (!each) co_return std::unexpected(each.error());
-    while (answered_ < requests_.size() && is_answered(requests_[answered_])) {
-        join(requests_[answered_], to);
-        const std::size_t begin = requests_[answered_++].direct_begin;
-        const std::size_t end =
-            answered_ < requests_.size() ? requests_[answered_].direct_begin : direct_.size();
-        to.append(std::string_view(direct_.text()).substr(begin, end - begin));
-    }
-    if (answered_ == requests_.size()) clear();
+    join_all(to);
     co_return chainring::result<void>();
 }
 
@@ -83,56 +75,72 @@ chainring::task<chainring::result<void>> batch::run_there(const shards::place& w
     co_return ran;
 }
 
+bool batch::part::is_full() const {
+    return answers.size() >= most_bytes;
+}
+
 void batch::part::run(shard& on) {
-    const std::size_t before = answers.size();
-    while (has_work() && answers.size() - before < most_bytes) {
-        const piece& next = pieces[ends.size()];
+    while (goes_on()) {
+        const piece& next = pieces[ran++];
         next.which->run(on, std::span(words).subspan(next.first, next.count), answers);
         ends.push_back(answers.size());
     }
 }
 
-std::string_view batch::part::take_answer() {
-    const std::size_t begin = joined == 0 ? 0 : ends[joined - 1];
-    const std::size_t end = ends[joined++];
-    return std::string_view(answers.text()).substr(begin, end - begin);
+std::string_view batch::part::answer() const {
+    const std::size_t begin = answer_begin();
+    return std::string_view(answers.text()).substr(begin, ends[joined] - begin);
 }
 
-bool batch::is_answered(const request& asked) const {
-    if (asked.count == 1) {
-        const part& only = parts_[owners_[asked.first]];
-        return only.joined < only.ends.size();
+void batch::part::end_answer() {
+    if (++joined != ends.size()) return;
+    answers.clear();
+    ends.clear();
+    joined = 0;
+}
+
+void batch::join_all(replies& to) {
+    while (to.size() < most_bytes) {
+        const bool at_end = answered_ == requests_.size();
+        const std::size_t behind = at_end ? direct_.size() : requests_[answered_].direct_begin;
+        if (joined_direct_ < behind) direct_.move(std::exchange(joined_direct_, behind), behind, to);
+        if (at_end) return clear();
+        if (!join(requests_[answered_], to)) return;
+        ++answered_;
     }
-    // Those of a shard run in order: the last one of each tells of all.
-    std::vector<std::size_t> needed(parts_.size());
-    for (std::size_t at = asked.first; at < asked.first + asked.count; ++at) ++needed[owners_[at]];
-    for (std::size_t owner = 0; owner < parts_.size(); ++owner)
-        if (parts_[owner].joined + needed[owner] > parts_[owner].ends.size()) return false;
+}
+
+// The first piece of all whose answer is missing is the next of a shard that has room: that shard goes on.
+bool batch::join(const request& asked, replies& to) {
+    for (; joined_ < asked.first + asked.count; ++joined_) {
+        part& of = parts_[owners_[joined_]];
+        if (!of.has_answer() || to.size() >= most_bytes) return false;
+        join_piece(asked, of, to);
+        of.end_answer();
+    }
+    if (asked.which->joined == joined_by::sum) to.integer(std::exchange(sum_, 0));
     return true;
 }
 
-void batch::join(const request& asked, replies& to) {
-    long long sum = 0;
-    if (asked.which->joined == joined_by::elements) to.array(asked.count);
-    for (std::size_t at = asked.first; at < asked.first + asked.count; ++at) {
-        const std::string_view answer = parts_[owners_[at]].take_answer();
-        switch (asked.which->joined) {
-        case joined_by::nothing: to.append(answer); break;
-        case joined_by::sum: sum += parse_integer(value_of(answer)).value_or(0); break;
-        case joined_by::first:
-            if (at == asked.first) to.append(answer);
-            break;
-        case joined_by::elements:
-            to.append(answer.substr(answer.find('\n') + 1));
-            break; // of an array of one
-        }
+void batch::join_piece(const request& asked, part& of, replies& to) {
+    const bool is_first = joined_ == asked.first;
+    switch (asked.which->joined) {
+    case joined_by::nothing: of.move_answer(to); break;
+    case joined_by::sum: sum_ += parse_integer(value_of(of.answer())).value_or(0); break;
+    case joined_by::first:
+        if (is_first) of.move_answer(to);
+        break;
+    case joined_by::elements:
+        if (is_first) to.array(asked.count);
+        to.append(of.answer().substr(of.answer().find('\n') + 1)); // of an array of one
+        break;
     }
-    if (asked.which->joined == joined_by::sum) to.integer(sum);
 }
 
 void batch::part::clear() {
     words.clear();
     pieces.clear();
+    ran = 0;
     answers.clear();
     ends.clear();
     joined = 0;
@@ -143,7 +151,7 @@ void batch::clear() {
     requests_.clear();
     owners_.clear();
     direct_.clear();
-    answered_ = 0;
+    answered_ = joined_ = joined_direct_ = 0;
 }
 
 } // namespace redis

@@ -3,6 +3,8 @@
 //
 // What belongs to this executor's shard runs when it is added. So every shard sees a client's commands in their order; a command of
 // several keys is divided by shards, and is not done at one moment as it would be by one.
+//
+// What waits here to be sent is bounded, however much there is to answer: a shard goes on only when there is room for its answers.
 #pragma once
 
 #include "commands.hpp"
@@ -32,7 +34,7 @@ class batch {
     // For what is answered at once, behind all that was added.
     replies& behind_last() { return direct_; }
 
-    // Some of the requests or all: there is a limit to what may wait to be sent.
+    // Some of it or all: when there is much to send it is for the caller to send it, and to call again until the batch is empty.
     //
     // errors: errc::cancelled; errc::executor_ended
     chainring::task<chainring::result<void>> carry_out(replies& to);
@@ -44,17 +46,24 @@ class batch {
         std::size_t first; // of its words
         std::size_t count;
     };
-    // What one shard has to do, and has done.
+    // What one shard has to do, and its answers of which no client's reply was made yet.
     struct part {
         std::vector<std::string_view> words;
         std::vector<piece> pieces;
+        std::size_t ran = 0; // pieces
         replies answers;
         std::vector<std::size_t> ends; // of each answer
-        std::size_t joined = 0;        // answers that a client's reply was made of
+        std::size_t joined = 0;        // answers, that are still there because others are
 
-        bool has_work() const { return ends.size() < pieces.size(); }
+        bool is_full() const;
+        bool goes_on() const { return ran < pieces.size() && !is_full(); }
         void run(shard& on);
-        std::string_view take_answer();
+
+        bool has_answer() const { return joined < ends.size(); }
+        std::size_t answer_begin() const { return joined == 0 ? 0 : ends[joined - 1]; }
+        std::string_view answer() const;
+        void move_answer(replies& to) { answers.move(answer_begin(), ends[joined], to); }
+        void end_answer();
         void clear();
     };
     struct request {
@@ -66,8 +75,10 @@ class batch {
 
     void add_piece(std::size_t owner, const command& which, arguments words);
     static chainring::task<chainring::result<void>> run_there(const shards::place& where, part& work);
-    bool is_answered(const request& asked) const;
-    void join(const request& asked, replies& to);
+    void join_all(replies& to);
+    // False: some is missing yet, or there is enough to send.
+    bool join(const request& asked, replies& to);
+    void join_piece(const request& asked, part& of, replies& to);
     void clear();
 
     const shards& all_;
@@ -76,7 +87,12 @@ class batch {
     std::vector<request> requests_;
     std::vector<std::uint32_t> owners_; // of the requests' pieces
     replies direct_;
-    std::size_t answered_ = 0; // requests
+
+    // What the client's replies were made of.
+    std::size_t answered_ = 0;      // requests
+    std::size_t joined_ = 0;        // pieces
+    std::size_t joined_direct_ = 0; // bytes
+    long long sum_ = 0;             // of the request whose pieces are being joined
 };
 
 } // namespace redis

@@ -26,6 +26,13 @@ class replies {
     void array(std::size_t count) { number('*', static_cast<long long>(count)); }
     // That were written before.
     void append(std::string_view written) { put(written); }
+    // Those bytes of it go behind `to`. If they are all of it, and `to` is empty, they are not copied, and nothing is left here.
+    void move(std::size_t begin, std::size_t end, replies& to) {
+        if (to.empty() && begin == 0 && end == text_.size())
+            text_.swap(to.text_);
+        else
+            to.append(std::string_view(text_).substr(begin, end - begin));
+    }
 
     const std::string& text() const { return text_; }
     std::string take() { return std::exchange(text_, {}); }
