@@ -17,6 +17,12 @@ struct expire_conditions {
     bool earlier = false; // LT
 };
 
+// The line ends at an error's end Redis leaves out.
+std::string shown_at_end(std::string_view word) {
+    const std::string_view seen = word.substr(0, word.find('\0'));
+    return shown(seen.substr(0, seen.find_last_not_of("\r\n") + 1), seen.size());
+}
+
 // False: they make no sense, or not together, and `to` says so.
 bool parse_conditions(arguments words, expire_conditions& found, replies& to) {
     for (const std::string_view word : words) {
@@ -29,7 +35,7 @@ bool parse_conditions(arguments words, expire_conditions& found, replies& to) {
         else if (is_word(word, "lt"))
             found.earlier = true;
         else
-            return to.error("ERR Unsupported option " + shown(word, word.size())), false;
+            return to.error("ERR Unsupported option " + shown_at_end(word)), false;
     }
     if (found.absent && (found.present || found.later || found.earlier))
         return to.error("ERR NX and XX, GT or LT options at the same time are not compatible"), false;

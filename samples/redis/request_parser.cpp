@@ -168,7 +168,8 @@ request_parser::step request_parser::parse_length(std::string_view command) {
 
 request_parser::step request_parser::refuse_kind(std::string_view line) {
     std::string complaint = "expected '$', got '";
-    // Redis's own text ends at a zero, and has no line ends. The line's end is what is there if the line is empty.
+    // Redis's text has no line ends; the line's end is what is there if the line is empty. For a zero it has none: its search for
+    // the line's end stops there, and it waits until the line is too long.
     const char instead = line.empty() ? '\r' : line.front();
     if (instead == '\0') return refuse(std::move(complaint));
     complaint += instead == '\r' || instead == '\n' ? ' ' : instead;

@@ -87,9 +87,11 @@ void run_command(shard&, arguments given, replies& to) {
     if (given.size() == 1 || (given.size() == 2 && is_word(given[1], "info"))) {
         to.array(all.size());
         for (const command& each : all) describe(each, to);
-    } else if (is_word(given[1], "count") && given.size() == 2) {
+    } else if (is_word(given[1], "count")) {
+        if (given.size() != 2) return reply_wrong_count("command|count", to);
         to.integer(static_cast<long long>(all.size()));
-    } else if (is_word(given[1], "list") && given.size() == 2) {
+    } else if (is_word(given[1], "list")) {
+        if (given.size() != 2) return to.error(syntax_error);
         to.array(all.size());
         for (const command& each : all) to.bulk(each.name);
     } else if (is_word(given[1], "info")) {
