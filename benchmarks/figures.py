@@ -21,6 +21,8 @@ FIGURES = {
     "idle_cpu_percent": ("idle, % of a core", 4),
     "peak_mib": ("peak MiB", 1),
 }
+
+
 def spread(numbers, places):
     """Median and range of the rounds."""
     if not numbers:
