@@ -53,7 +53,8 @@ def count_tests(build: Path) -> tuple[Tally, set[str]]:
     reports = catch2_reports(build)
     for line in (build / "meson-logs" / "testlog.json").read_text().splitlines():
         test = json.loads(line)
-        name, succeeded = test["name"], test["result"] in ("OK", "EXPECTEDFAIL")
+        name = test["name"].rpartition(" / ")[2]  # behind its suite
+        succeeded = test["result"] in ("OK", "EXPECTEDFAIL")
         label = f"{build.name}: {name}"
         if name in reports:
             of_test = count_catch2(reports[name], label)
