@@ -23,7 +23,7 @@ inline executor_options smallest_options() {
 constexpr unsigned up_to(unsigned faults) noexcept {
     return optimized ? faults : 1;
 }
-inline constexpr std::uint64_t first_worlds = with_sanitizer ? 100 : 300;
+inline constexpr std::uint64_t first_worlds = 300;
 
 // How many there were, for all tests of a program.
 class world_count {
