@@ -174,8 +174,8 @@ def outcome_of(name: str, part: Callable[[], Tally]) -> Tally:
 
 def carry_out(steps: Sequence[str]) -> Tally:
     total = Tally()
-    # The configurations are tested one after the other, and the project beside them.
-    with ThreadPoolExecutor(1) as tester, ThreadPoolExecutor(1) as project_tester:
+    # Its tests are run one after the other.
+    with ThreadPoolExecutor(1) as tester:
         tests = []
         for step in steps:
             if step in CONFIGURATIONS:
@@ -184,7 +184,7 @@ def carry_out(steps: Sequence[str]) -> Tally:
                 if not compiled.failures:
                     tests.append(tester.submit(outcome_of, step, partial(test_configuration, step)))
             elif step == "project":
-                tests.append(project_tester.submit(outcome_of, step, project_tests))
+                tests.append(tester.submit(outcome_of, step, project_tests))
             else:
                 total.add(outcome_of(step, {"format": format_check, "tidy": tidy_check}[step]))
         for test in tests:
