@@ -128,12 +128,6 @@ class datagram {
     // Some control messages, or descriptors, found no room. What is there of them is whole, or left out.
     bool control_truncated() const noexcept { return (parts_.flags & MSG_CTRUNC) != 0; }
 
-    // Those beyond `most` are closed, and count as without room.
-    void take_descriptors_that_came(std::size_t most, kernel& behind) {
-        descriptors = take_descriptors(control(), behind);
-        if (keep_first(descriptors, most)) parts_.flags |= MSG_CTRUNC;
-    }
-
     // The payload's lease, to be sent or kept. What this datagram shows stays as it is until that lease ends.
     buffer take_payload() noexcept { return std::move(lease_); }
 
@@ -141,6 +135,14 @@ class datagram {
     std::vector<owned_descriptor> descriptors;
 
   private:
+    friend class datagram_receiver;
+
+    // Those beyond `most` are closed, and count as without room.
+    void take_descriptors_that_came(std::size_t most, kernel& behind) {
+        descriptors = take_descriptors(control(), behind);
+        if (keep_first(descriptors, most)) parts_.flags |= MSG_CTRUNC;
+    }
+
     datagram_parts parts_;
     buffer lease_;
 };

@@ -2,11 +2,12 @@
 
 A run on the simulated kernel is a function of its program: the same program comes to the same end. So where one of the suite
 "simulated" has passed, it is not carried out again as long as its program, the libraries that it is linked with, its arguments
-and its environment are what they were. The build directory remembers it, so a fresh clone carries all of them out.
+and what the environment says to chainring are what they were. The build directory remembers it, so a fresh clone carries all of them out.
 """
 
 import hashlib
 import json
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -25,7 +26,8 @@ def programs_of(build: Path) -> dict[str, dict]:
 def state_of(test: dict) -> str:
     program = test["cmd"][0]
     linked = subprocess.run(["ldd", program], check=True, stdout=subprocess.PIPE, text=True).stdout
-    digest = hashlib.sha256(json.dumps([test["cmd"], sorted(test["env"].items())]).encode())
+    ours = {name: value for name, value in os.environ.items() if name.startswith("CHAINRING_")}
+    digest = hashlib.sha256(json.dumps([test["cmd"], sorted(test["env"].items()), sorted(ours.items())]).encode())
     for path in (program, *sorted(re.findall(r"(/\S+) \(0x", linked))):
         digest.update(Path(path).read_bytes())
     return digest.hexdigest()

@@ -1,6 +1,10 @@
 // Descriptors that come with datagrams: whose they are, whatever becomes of the receive.
 #include "pieces_of_memory.hpp"
 
+#ifndef SO_PASSPIDFD
+#define SO_PASSPIDFD 76 // newer than the headers of some distributions
+#endif
+
 using namespace chainring;
 using namespace chainring::test;
 
@@ -140,11 +144,6 @@ TEST_CASE("a_task_that_is_destroyed_before_it_hears_of_its_datagram_keeps_no_des
     });
     CHECK(open_descriptors() == before);
 }
-
-// Linux answers what a socket may be asked with a process's descriptor, whether its headers know the name or not.
-#ifndef SO_PASSPIDFD
-#define SO_PASSPIDFD 76
-#endif
 
 TEST_CASE("descriptors_that_were_not_asked_for_are_closed_wherever_there_is_room_for_them", "[linux]") {
     const std::size_t before = open_descriptors();
