@@ -51,7 +51,9 @@ session::~session() {
 }
 
 chainring::task<> session::serve() {
-    const auto ended = co_await converse();
+    chainring::result<void> ended = co_await converse();
+    // What a client has asked for is sent however slowly it reads; a close would give it five seconds.
+    if (ended) ended = co_await chainring::until_shutdown(client_.flush());
     // Neither the peer of a broken connection nor one that did not read until the deadline is waited for.
     if (!ended && !chainring::this_executor().shutting_down()) client_.abort();
 }
