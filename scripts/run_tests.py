@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+from compiler_environment import compiler_environment
 from repeatable import Repeatable
 from test_results import Tally, catch2_reports, count_catch2, count_tests
 from tidy import tidy
@@ -57,17 +58,6 @@ def show_failure(what: str, output: str, log: Path | None = None) -> None:
     lines = output.splitlines()
     first = f"--- {what}" + (f" (its end; all of it: {log.relative_to(ROOT)})" if log and len(lines) > 150 else "")
     say("\n".join([first, *(lines[-150:] if log else lines), f"--- end of {what}"]))
-
-
-def compiler_environment() -> dict[str, str]:
-    environment = dict(os.environ)
-    # What a source includes is known from the compiler: no second preprocessing for each miss.
-    environment["CCACHE_DEPEND"] = "true"
-    if environment.get("CI"):
-        # Each clone lies elsewhere. Without this no clone would profit from the compilations of another.
-        environment["CCACHE_NOHASHDIR"] = "true"
-        environment["CCACHE_BASEDIR"] = str(ROOT)
-    return environment
 
 
 def compile_configuration(name: str) -> Tally:

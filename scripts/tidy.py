@@ -24,6 +24,8 @@ import sys
 import time
 from pathlib import Path
 
+from compiler_environment import compiler_environment
+
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "chainring" / "tidy"
 # Peers and clients are written in the manner of other libraries, whose headers take long. Tests would be half of the time, for
@@ -142,6 +144,7 @@ def check(clang_tidy: str, build: Path, command: str, group: list[Path]) -> str 
     done = subprocess.run(
         ["nice", clang_tidy, *options],  # to the tests, which run at the same time
         cwd=build,
+        env=compiler_environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
