@@ -140,8 +140,8 @@ def project_tests() -> Tally:
         return path, run(str(path), "build"), str(timer)
 
     tally = Tally()
-    # One more than there are processors: some of them watch others do nothing.
-    with ThreadPoolExecutor(JOBS + 1) as some_at_a_time:
+    # Two more than there are processors: some of them watch others do nothing.
+    with ThreadPoolExecutor(JOBS + 2) as some_at_a_time:
         all_done = list(some_at_a_time.map(carried_out, programs))
     for path, done, timer in all_done:
         if done.returncode == 0:
