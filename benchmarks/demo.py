@@ -7,10 +7,11 @@ import argparse
 import sys
 
 import harness
+from contestants import BenchmarkError, is_built
 from machine import environment
+from programs import Programs, echo_load
 from report import print_table
 from results import BUSY_ENOUGH
-from shapes import Programs, echo_load
 
 SHOWN = ("chainring throughput", "liburing loop", "Asio coroutines")
 LOAD = echo_load(connections=64, size=64)
@@ -27,8 +28,8 @@ def main():
     options = parser.parse_args()
 
     servers = [server for server in Programs(options.build).echo() if server.name in SHOWN]
-    if not harness.is_built(servers[0]):
-        raise harness.BenchmarkError(f"{servers[0].command[0]} is missing: build the samples first")
+    if not is_built(servers[0]):
+        raise BenchmarkError(f"{servers[0].command[0]} is missing: build the samples first")
 
     for line in environment(options.build):
         print(line)
@@ -37,7 +38,7 @@ def main():
     rows = []
     idle = late = traced = False
     for server in servers:
-        if not harness.is_built(server):
+        if not is_built(server):
             rows.append([server.name + " (not built)"] + [None] * 7)
             continue
         run = harness.measure(server, LOAD, options.build, options.seconds, warmup=0.5)
@@ -73,7 +74,7 @@ def main():
 if __name__ == "__main__":
     try:
         main()
-    except harness.BenchmarkError as failure:
+    except BenchmarkError as failure:
         sys.exit(f"demo: {failure}")
     except KeyboardInterrupt:
         sys.exit(130)

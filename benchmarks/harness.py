@@ -1,17 +1,14 @@
 """Runs a contestant once, and takes its figures.
 
-The server is pinned to core 0 and the client to core 1. Figures are a dict of numbers; one that does not apply, or that the
-system does not tell, is not in it. Standard library only.
+Figures are a dict of numbers; one that does not apply, or that the system does not tell, is not in it. Standard library only.
 """
 
 import contextlib
-import dataclasses
 import json
 import os
 import pathlib
 import re
 import resource
-import select
 import shutil
 import signal
 import socket
@@ -20,11 +17,9 @@ import tempfile
 import threading
 import time
 
-from mode_sampler import ModeSampler
+from contestants import BenchmarkError, serving, settle
+from meter import Meter, cpu_time, status_kib
 
-SERVER_CORE = 0
-CLIENT_CORE = 1
-START_SECONDS = 10
 # The server's CPU time is read when the client says so, some milliseconds late, and scaled to the client's window. If the two differ
 # by more than this share the run is repeated.
 LATE_SHARE = 0.05
@@ -36,35 +31,6 @@ SETTLE_SECONDS = 0.2
 MOST_JOINED = 64
 
 
-class BenchmarkError(Exception):
-    """Something the user can act on: a program that is missing, does not start or answers wrongly."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Load:
-    """What a client does. It gets --connect, --seconds, --warmup and --json besides."""
-
-    text: str
-    client: str  # the program, in the build directory
-    options: tuple[str, ...]
-    size: int  # bytes of a message
-
-
-@dataclasses.dataclass(frozen=True)
-class Contestant:
-    name: str
-    command: tuple[str, ...]  # --listen is added
-    listen: str = "127.0.0.1:0"
-    cores: tuple[int, ...] = (SERVER_CORE,)
-    client_cores: tuple[int, ...] = (CLIENT_CORE,)
-    load: Load | None = None  # another one than its shape's
-    runs: str | None = None  # the program that is needed, where the command is a script that starts it
-
-
-def is_built(contestant):
-    return shutil.which(contestant.runs or contestant.command[0]) is not None
-
-
 def measure(contestant, load, build, seconds, warmup):
     """Of a server that answers: what a client saw, and what the server used meanwhile."""
     client = client_program(build, load)
@@ -72,7 +38,7 @@ def measure(contestant, load, build, seconds, warmup):
     for _ in range(ATTEMPTS):
         with serving(contestant) as server:
             result, window = _run_client(client, server, load, seconds, warmup)
-            peak = _status_kib(server.process.pid, "VmHWM")
+            peak = status_kib(server.process.pid, "VmHWM")
             server.stop()
         late = abs(window.wall_ns / 1e9 / result["seconds"] - 1) >= LATE_SHARE
         if not late:
@@ -110,7 +76,7 @@ def measure_sink(contestant, load, build, seconds, warmup):  # pylint: disable=u
     the kernel counts all as one that it drops."""
     client = client_program(build, load)
     with serving(contestant) as server:
-        begun, _ = _cpu_time(server.process.pid)
+        begun, _ = cpu_time(server.process.pid)
         sent, _ = _run_client(client, server, load, seconds, warmup=0)
         time.sleep(SETTLE_SECONDS)  # for what is still in the socket
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -149,15 +115,15 @@ def measure_idle(contestant, load, build, seconds, warmup):  # pylint: disable=u
             for connected in crowd:
                 _receive_exactly(connected, 60_000)
         open_ones.close()
-        before = _status_kib(server.process.pid, "RssAnon")
+        before = status_kib(server.process.pid, "RssAnon")
         for _ in range(count):
             connected = connect()
             connected.sendall(b"x" * load.size)
             _receive_exactly(connected, load.size)
-        grown = _status_kib(server.process.pid, "RssAnon") - before
-        cpu, _ = _cpu_time(server.process.pid)
+        grown = status_kib(server.process.pid, "RssAnon") - before
+        cpu, _ = cpu_time(server.process.pid)
         time.sleep(seconds)
-        used = _cpu_time(server.process.pid)[0] - cpu
+        used = cpu_time(server.process.pid)[0] - cpu
         open_ones.close()
         server.stop()
     return {"bytes_per_connection": grown * 1024 / count, "idle_cpu_percent": used / seconds / 1e7}
@@ -220,78 +186,6 @@ def traced_system_calls(contestant, load, build, seconds=1):
     return int(totals[0][3]) / result["messages"]
 
 
-@dataclasses.dataclass
-class _Window:
-    """What the server used while the client measured."""
-
-    cpu_ns: int
-    wall_ns: int
-    user_share: float | None
-
-
-class _Server:
-    def __init__(self, contestant, process, errors):
-        self.name = contestant.name
-        self.client_cores = contestant.client_cores
-        self.process = process
-        self._errors = errors
-        self.address = None
-        self.counters = {}
-        self._lines = b""
-
-    def wait_until_listening(self):
-        # Read without a buffered layer, which would hide lines from poll.
-        descriptor = self.process.stdout.fileno()
-        deadline = time.monotonic() + START_SECONDS
-        while b"listening on " not in self._lines or not self._lines.endswith(b"\n"):
-            ready, _, _ = select.select([descriptor], [], [], max(0, deadline - time.monotonic()))
-            chunk = os.read(descriptor, 4096) if ready else b""
-            if not chunk:
-                raise BenchmarkError(f"{self.name} does not listen: {self._complaint() if ready else 'timed out'}")
-            self._lines += chunk
-        self.address = self._lines.split(b"listening on ")[1].split()[0].decode()
-
-    def stop(self):
-        """Ends the server the polite way and reads its counters."""
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            output, _ = self.process.communicate(timeout=10)
-        except subprocess.TimeoutExpired:
-            raise BenchmarkError(f"{self.name} did not end within 10 s of SIGTERM") from None
-        if self.process.returncode not in (0, -signal.SIGTERM):  # a program without a handler dies of it
-            raise BenchmarkError(f"{self.name} ended with {self.process.returncode} after SIGTERM")
-        self.counters = {key: int(value) for key, value in re.findall(r"\b(\w+)=(\d+)\b", output.decode())}
-
-    def _complaint(self):
-        self.process.wait(timeout=10)
-        self._errors.seek(0)
-        last = self._errors.read().decode(errors="replace").strip().splitlines()[-1:]
-        return last[0] if last else f"it ended with {self.process.returncode}"
-
-
-@contextlib.contextmanager
-def serving(contestant):
-    if not is_built(contestant):
-        raise BenchmarkError(f"{contestant.command[0]} is missing: build it first")
-    # A file, not a pipe: nobody reads what the server logs while it is measured.
-    with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(
-            [*contestant.command, "--listen", contestant.listen],
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            preexec_fn=lambda: settle(contestant.cores),
-        )
-        try:
-            server = _Server(contestant, process, errors)
-            server.wait_until_listening()
-            yield server
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-            process.stdout.close()
-
-
 def _run_client(program, server, load, seconds, warmup):
     client = subprocess.Popen(
         [
@@ -338,70 +232,12 @@ def _wait_for(client, marker, complaints):
         complaints.append(line.strip())
 
 
-class Meter:
-    """The CPU time of a process over a window of time."""
-
-    def __init__(self, pid):
-        self._pid = pid
-        try:
-            self._sampler = ModeSampler(pid)
-        except OSError:
-            self._sampler = None
-        self._wall = time.monotonic_ns()
-        self._cpu, self._ticks = _cpu_time(pid)
-
-    def stop(self):
-        cpu, ticks = _cpu_time(self._pid)
-        wall = time.monotonic_ns()
-        user, system = self._sampler.stop() if self._sampler else (now - then for now, then in zip(ticks, self._ticks))
-        share = user / (user + system) if user + system else None
-        return _Window(cpu - self._cpu, wall - self._wall, share)
-
-
-def _cpu_time(pid):
-    """(nanoseconds of all threads, (user ticks, system ticks))."""
-    try:
-        # Reading stat first makes the kernel bring the running threads' schedstat up to date.
-        stat = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        threads = pathlib.Path(f"/proc/{pid}/task").iterdir()
-        total = sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads)
-    except FileNotFoundError:
-        raise BenchmarkError(f"the server (pid {pid}) is gone: it crashed, or /proc/PID/schedstat is not there") from None
-    return total, (int(stat[11]), int(stat[12]))
-
-
 def _receive_exactly(connected, size):
     while size > 0:
         part = connected.recv(min(size, 65536))
         if not part:
             raise BenchmarkError("the server closed a connection")
         size -= len(part)
-
-
-def _status_kib(pid, key):
-    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith(key + ":"):
-            return int(line.split()[1])
-    return 0
-
-
-def may_pin():
-    return {SERVER_CORE, CLIENT_CORE} <= os.sched_getaffinity(0)
-
-
-def settle(cores):
-    """In the child: its cores, and precedence over whatever else the machine does, where that is allowed.
-
-    A session of its own matters where the scheduler shares the CPU among sessions first (autogroup): there a nice
-    value counts only inside the session.
-    """
-    os.setsid()
-    if may_pin():
-        os.sched_setaffinity(0, cores)
-    with contextlib.suppress(OSError):
-        pathlib.Path("/proc/self/autogroup").write_text("-20")
-    with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, 0, -20)
 
 
 def _be_punctual():

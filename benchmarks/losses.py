@@ -35,7 +35,7 @@ def section(measured):
             continue
         found = {}
         for each in comparisons(result):
-            if each.outcome != "worse" or results.is_ours(each.peer):
+            if each.outcome != "worse" or not results.is_ours(each.ours) or results.is_ours(each.peer):
                 continue
             why = reason(name, each.ours, each.peer, each.figure)
             if each.figure == OF_ALL_SHAPES:

@@ -7,8 +7,8 @@ import platform
 import re
 import subprocess
 
-import harness
 import redis_benchmark
+from contestants import CLIENT_CORE, SERVER_CORE, may_pin
 from mode_sampler import ModeSampler
 
 
@@ -22,8 +22,8 @@ def environment(build):
     versions = _versions(build)
     if versions:
         yield versions
-    if not harness.may_pin():
-        yield f"not pinned: cores {harness.SERVER_CORE} and {harness.CLIENT_CORE} are not both available"
+    if not may_pin():
+        yield f"not pinned: cores {SERVER_CORE} and {CLIENT_CORE} are not both available"
     yield "user share: " + _user_share_source()
     yield f"load average {os.getloadavg()[0]:.2f} at the start"
 

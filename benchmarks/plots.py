@@ -4,7 +4,7 @@ import statistics
 
 import svg
 from results import is_ours, values, waited
-from shapes import AGAIN
+from shape import AGAIN
 
 CONNECTIONS = (1, 64, 1000)
 SIZES = {64: "64 B", 4096: "4 KiB"}

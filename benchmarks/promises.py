@@ -23,6 +23,10 @@ PROMISES = (
     Promise(
         "echo server", "echo-64x64", THROUGHPUT, "user_us", peer="liburing loop", most=150, difference=True, unit="ns", scale=1000
     ),
+    *(
+        Promise("echo server", "counted", shape, "allocations", most=0, unit="a message")
+        for shape in ("echo, 1 connection", "echo, 64 connections")
+    ),
     _micro("echo server", "await a task that completes at once", 10),
     Promise("echo server", "idle", THROUGHPUT, "bytes_per_connection", most=1024, unit="B"),
     _micro("scopes and timers", "spawn and join a task that does nothing", 60),

@@ -13,7 +13,8 @@ import subprocess
 import threading
 
 import harness
-from harness import BenchmarkError, Load
+from contestants import BenchmarkError, Load, serving, settle
+from meter import Meter
 
 PROGRAM = "redis-benchmark"
 KEYS = 100_000
@@ -39,19 +40,19 @@ def measure(contestant, load, build, seconds, warmup):  # pylint: disable=unused
     """What redis-benchmark saw, and what the server used meanwhile."""
     alone = load.options[load.options.index("-P") + 1] == "1"
     requests = int(seconds * (PER_SECOND_ALONE if alone else PER_SECOND_PIPELINED))
-    with harness.serving(contestant) as server:
+    with serving(contestant) as server:
         host, port = server.address.rsplit(":", 1)
         with socket.create_connection((host, int(port)), harness.GRACE_SECONDS) as connected:
             set_all, get_all = _requests()
             if _exchange(contestant, connected, set_all, len(OK)) != {OK: KEYS}:
                 raise BenchmarkError(f"{contestant.name}: wrong replies to SET")
-            meter = harness.Meter(server.process.pid)
+            meter = Meter(server.process.pid)
             ran = subprocess.run(
                 [PROGRAM, "-h", host, "-p", port, "-n", str(requests), *load.options],
                 capture_output=True,
                 text=True,
                 timeout=seconds + harness.GRACE_SECONDS,
-                preexec_fn=lambda: harness.settle(server.client_cores),
+                preexec_fn=lambda: settle(server.client_cores),
                 check=False,
             )
             window = meter.stop()

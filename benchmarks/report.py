@@ -8,7 +8,7 @@ from figures import FIGURES, many, markdown_table, print_table, spread, title
 from plots import charts
 from promises import PROMISES
 from results import comparisons, judge, median, values
-from shapes import AGAIN, Shape
+from shape import AGAIN, Shape
 
 
 def _figures_of(result):

@@ -7,7 +7,7 @@ by contestant (of a table: by row).
 import dataclasses
 import statistics
 
-from shapes import AGAIN
+from shape import AGAIN
 
 # Below this share of its core a server waited for its client: what it got done says nothing about it.
 BUSY_ENOUGH = 0.85
@@ -120,7 +120,7 @@ def judge(promise, results):
     limit = promise.least if promise.least is not None else promise.most
     margin = noise(result, figure) if theirs and not promise.difference else None
     if margin is None:
-        margin = _largest(abs(value - measured) / abs(limit) for value in by_round)
+        margin = _largest(abs(value - measured) / (abs(limit) or 1) for value in by_round)
     kept = {value >= limit if promise.least is not None else value <= limit for value in by_round}
     tie = len(kept) > 1 or abs(measured - limit) <= margin * abs(limit)
     return Verdict("tie" if tie else "met" if True in kept else "MISSED", measured, by_round, margin, note)
@@ -152,17 +152,24 @@ def is_ours(name):
     return name.startswith("chainring")
 
 
-def comparisons(result, figures):
-    """Of each of chainring's contestants with each that is not, in a shape's result. Where all are chainring's the one that runs
-    twice is the peer."""
-    runs = result["runs"]
-    once = [name for name in runs if not name.endswith(AGAIN)]
+def compared_pairs(result):
+    """Each of chainring's contestants with each that is not, in a shape's result, if the shape says nothing else. Where all are
+    chainring's the one that runs twice is the peer."""
+    if "beside" in result:
+        return result["beside"]
+    once = [name for name in result["runs"] if not name.endswith(AGAIN)]
     peers = [name for name in once if not is_ours(name)] or [result["twice"]]
-    for ours in (name for name in once if is_ours(name) and name not in peers):
-        for peer in (name for name in peers if name in runs):
-            for figure in figures:
-                if figure == "per_second" and (waited(runs[ours]) or waited(runs[peer])):
-                    continue
-                by_round = paired(runs[ours], runs[peer], figure)
-                if by_round:
-                    yield Comparison(ours, peer, figure, tuple(by_round), noise(result, figure))
+    return [(ours, peer) for ours in once if is_ours(ours) and ours not in peers for peer in peers]
+
+
+def comparisons(result, figures):
+    runs = result["runs"]
+    for ours, peer in compared_pairs(result):
+        if ours not in runs or peer not in runs:
+            continue
+        for figure in figures:
+            if figure == "per_second" and (waited(runs[ours]) or waited(runs[peer])):
+                continue
+            by_round = paired(runs[ours], runs[peer], figure)
+            if by_round:
+                yield Comparison(ours, peer, figure, tuple(by_round), noise(result, figure))

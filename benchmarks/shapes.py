@@ -8,103 +8,16 @@ import os
 import pathlib
 import shutil
 import socket
-import typing
 
 import harness
 import redis_benchmark
-from harness import Contestant, Load
+from contestants import CLIENT_CORE, SERVER_CORE, Contestant, Load
+from programs import Programs, echo_load, paced_load
+from shape import Shape, Table
 
-AGAIN = " again"
 # They are left out where there is little time.
 FURTHER_PEERS = ("Asio callbacks", "libuv", "Go")
 MODES_DIFFER_IN = ("per_second", "p50_us", "p99_us", "cpu_us")
-
-
-@dataclasses.dataclass(frozen=True)
-class Measured:
-    """What both kinds of shapes have."""
-
-    name: str
-    title: str
-    _: dataclasses.KW_ONLY
-    unit: str = "message"  # of what is counted
-    rounds: int | None = None  # of a figure without noise
-    skipped_when_quick: bool = False
-    compared: tuple[str, ...] | None = None  # figures whose ratios are shown, where it is not those of most shapes
-
-
-@dataclasses.dataclass(frozen=True)
-class Shape(Measured):
-    """Contestants under a load, interleaved. One of them runs twice in every round: how far it is from itself is the noise."""
-
-    load: Load
-    contestants: tuple[Contestant, ...]
-    twice: str
-    measure: typing.Callable = harness.measure
-    warmup: float = 0  # seconds at least: until what grows with the load has grown
-    not_when_quick: tuple[str, ...] = ()  # contestants
-
-
-@dataclasses.dataclass(frozen=True)
-class Table(Measured):
-    """A program that compares within itself, and prints a table."""
-
-    command: tuple[str, ...]
-    quick_options: tuple[str, ...] = ()
-    columns: tuple[str, str] | None = None  # the ratio of these two is shown
-
-
-def _count_of(connections):
-    return "1 connection" if connections == 1 else f"{connections} connections"
-
-
-def echo_load(connections, size, depth=1):
-    flow = "ping-pong" if depth == 1 else f"{depth} in flight on each"
-    options = ("--connections", str(connections), "--size", str(size), "--depth", str(depth))
-    return Load(f"{_count_of(connections)} x {size} B, {flow}", "samples/echo_load", options, size)
-
-
-def paced_load(connections, rate, fast=0, *, datagrams=False):
-    what = "datagrams" if datagrams else "messages"
-    beside = f", beside one that sends {what} of {fast} B as fast as it can" if fast else ""
-    options = ("--connections", str(connections), "--rate", str(rate), "--fast", str(fast))
-    return Load(
-        f"{_count_of(connections)}, {rate} messages/s of 64 B in all at fixed times{beside}",
-        "benchmarks/paced_load",
-        options + (("--datagrams",) if datagrams else ()),
-        64,
-    )
-
-
-class Programs:
-    """Contestants made of programs of a build directory."""
-
-    def __init__(self, build):
-        self.build = pathlib.Path(build)
-
-    def sample(self, name, program, *arguments, **more):
-        return Contestant(name, (str(self.build / "samples" / program), *arguments), **more)
-
-    def benchmark(self, name, program, *arguments, **more):
-        return Contestant(name, (str(self.build / "benchmarks" / program), *arguments), **more)
-
-    def chainring_echo(self):
-        return tuple(self.sample(f"chainring {mode}", "echo", "--mode", mode) for mode in ("throughput", "latency"))
-
-    def echo_peers(self, *arguments, loop=(), shared=()):
-        """`loop` are options of the loop on liburing alone, `shared` of those that have one buffer for all connections."""
-        return (
-            self.benchmark("liburing loop", "uring_loop", *arguments, *loop),
-            self.benchmark("epoll loop", "epoll_loop", *arguments, *shared),
-            self.benchmark("Asio coroutines", "asio_epoll", *arguments),
-            self.benchmark("Asio on io_uring", "asio_uring", *arguments),
-            self.benchmark("Asio callbacks", "asio_callbacks", *arguments),
-            self.benchmark("libuv", "libuv_echo", *arguments, *shared),
-            self.benchmark("Go", "go_echo", *arguments),
-        )
-
-    def echo(self):
-        return self.chainring_echo() + self.echo_peers()
 
 
 def shapes(build, liburing_proxy=None):
@@ -176,9 +89,10 @@ def _send_shapes(programs, liburing_proxy):
         Load("", "benchmarks/records_load", ("--connections", "64"), 256),
         (
             programs.benchmark("chainring", "records", listen=records),
+            programs.benchmark("epoll loop", "epoll_records", listen=records),
             programs.benchmark("Asio coroutines", "asio_records", listen=records),
         ),
-        "Asio coroutines",
+        "epoll loop",
         unit="record",
     )
     yield Shape(
@@ -187,10 +101,11 @@ def _send_shapes(programs, liburing_proxy):
         Load("", "benchmarks/fan_out_load", ("--connections", "1000", "--depth", "8"), 256),
         (
             programs.benchmark("chainring", "fan_out"),
+            programs.benchmark("epoll loop", "epoll_fan_out"),
             programs.benchmark("Asio callbacks", "asio_fan_out"),
             programs.benchmark("Asio callbacks gathering", "asio_fan_out", "--gather"),
         ),
-        "Asio callbacks",
+        "epoll loop",
         unit="delivery",
         not_when_quick=("Asio callbacks gathering",),
     )
@@ -226,19 +141,23 @@ def _liburing_example(program, sink):
 
 
 def _datagram_shapes(programs):
-    def sinks(*chainring):
-        return (*chainring, programs.benchmark("Asio one at a time", "asio_udp_sink"))
+    def sinks(*chainring, by_hand=()):
+        return (
+            *chainring,
+            programs.benchmark("recvmmsg loop", "epoll_udp_sink", *by_hand),
+            programs.benchmark("Asio one at a time", "asio_udp_sink"),
+        )
 
     alone = programs.sample("chainring", "udp_sink")
     into = programs.sample("chainring into memory", "udp_sink", "--into")
     joined = programs.sample("chainring with GRO", "udp_sink", "--gro")
     for name, title, contestants, options in (
         ("datagrams", "Datagrams of 1200 B, sent one by one", sinks(alone, into), ()),
-        ("datagrams-gso", "Datagrams of 1200 B, sent with GSO", sinks(joined, alone), ("--gso",)),
+        ("datagrams-gso", "Datagrams of 1200 B, sent with GSO", sinks(joined, alone, by_hand=("--gro",)), ("--gso",)),
     ):
         load = Load("", "benchmarks/udp_load", ("--size", "1200", *options), 1200)
         yield Shape(
-            name, title, load, contestants, "Asio one at a time", unit="datagram", measure=harness.measure_sink
+            name, title, load, contestants, "recvmmsg loop", unit="datagram", measure=harness.measure_sink
         )
 
 
@@ -302,7 +221,7 @@ def _placement_shapes(programs):
             "chainring alone",
             skipped_when_quick=mode == "latency",
         )
-    cores = {"cores": (harness.SERVER_CORE, harness.CLIENT_CORE), "client_cores": (harness.SERVER_CORE, harness.CLIENT_CORE)}
+    cores = {"cores": (SERVER_CORE, CLIENT_CORE), "client_cores": (SERVER_CORE, CLIENT_CORE)}
     for name, load in (("threads", load), ("threads-1000", echo_load(1000, 64))):
         yield Shape(
             name,
@@ -311,8 +230,11 @@ def _placement_shapes(programs):
             (
                 programs.sample("chainring 2 threads", "echo", "--threads", "2", **cores),
                 programs.sample("chainring 1 thread", "echo", "--threads", "1", **cores),
+                programs.benchmark("liburing loop, 2 threads", "uring_loop", "--threads", "2", **cores),
+                programs.benchmark("liburing loop, 1 thread", "uring_loop", **cores),
             ),
             "chainring 1 thread",
+            beside=(("chainring 2 threads", "chainring 1 thread"), ("liburing loop, 2 threads", "liburing loop, 1 thread")),
             warmup=0.4,
             skipped_when_quick=name != "threads",
         )
@@ -395,6 +317,13 @@ def _tables(programs):
         columns=("gathered", "chain"),
     )
     yield Table("wake-ups", "How one ring's thread wakes another", program("wake_ups"), unit="ns", skipped_when_quick=True)
+    yield Table(
+        "counted",
+        "What a message costs, both ends of it together, counted on the simulated kernel: it is the same in every run",
+        program("guard"),
+        unit="for a message",
+        rounds=1,
+    )
     yield Table(
         "sleepers",
         "A million tasks asleep, which wake up within one second beside an echo connection",

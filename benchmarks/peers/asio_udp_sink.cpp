@@ -2,8 +2,7 @@
 // samples/udp_sink prints.
 #include "asio_server.hpp"
 #include "command_line.hpp"
-
-#include <linux/sock_diag.h>
+#include "datagram_sink.hpp"
 
 #include <array>
 
@@ -32,11 +31,7 @@ int main(int argc, char** argv) {
     if (const auto status = arguments.parse(argc, argv)) return *status;
 
     try {
-        const sockaddr_in address = peers::parse_address(listen);
-        const int bound = peers::checked(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), "socket");
-        const int room = 4 * 1024 * 1024;
-        peers::checked(setsockopt(bound, SOL_SOCKET, SO_RCVBUF, &room, sizeof room), "SO_RCVBUF");
-        peers::checked(bind(bound, reinterpret_cast<const sockaddr*>(&address), sizeof address), "bind");
+        const int bound = peers::bind_sink(listen);
         peers::announce(bound);
 
         peers::counters counted;
@@ -49,12 +44,7 @@ int main(int argc, char** argv) {
         asio::co_spawn(context.get_executor(), receive_all(from, counted), asio::detached);
         context.run();
 
-        std::uint32_t all[SK_MEMINFO_VARS] = {};
-        socklen_t size = sizeof all;
-        peers::checked(getsockopt(bound, SOL_SOCKET, SO_MEMINFO, all, &size), "SO_MEMINFO");
-        std::printf(
-            "datagrams=%llu bytes=%llu receives=%llu drops=%u\n", counted.messages, counted.bytes,
-            counted.messages, all[SK_MEMINFO_DROPS]);
+        peers::print_received(bound, counted.messages, counted.bytes, counted.messages);
         return 0;
     } catch (const std::exception& failure) {
         std::fprintf(stderr, "asio_udp_sink: %s\n", failure.what());

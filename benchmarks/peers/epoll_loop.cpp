@@ -1,13 +1,11 @@
 // The hand-written epoll echo server: edge-triggered, one registration per connection for its whole life, and
 // no receive that is known to find nothing.
 #include "command_line.hpp"
-#include "listening.hpp"
+#include "epoll_set.hpp"
 
 #include <fcntl.h>
-#include <sys/epoll.h>
 #include <unistd.h>
 
-#include <array>
 #include <memory>
 #include <unordered_map>
 #include <vector>
@@ -29,25 +27,21 @@ class echo_server {
     echo_server(int listener, std::size_t buffer)
         : listener_(listener)
         , termination_(peers::termination_descriptor())
-        , epoll_(peers::checked(epoll_create1(EPOLL_CLOEXEC), "epoll_create1"))
         , buffer_(buffer) {
-        watch(listener_, EPOLLIN, &listener_);
-        watch(termination_, EPOLLIN, &termination_);
+        events_.watch(listener_, EPOLLIN, &listener_);
+        events_.watch(termination_, EPOLLIN, &termination_);
     }
 
     void run() {
-        std::array<epoll_event, 512> events;
-        for (;;) {
-            ++system_calls_;
-            const int count = epoll_wait(epoll_, events.data(), events.size(), ready_.empty() ? -1 : 0);
-            if (count < 0 && errno != EINTR) peers::checked(count, "epoll_wait");
-            for (int i = 0; i < count; ++i) {
-                if (events[i].data.ptr == &termination_) return;
-                if (events[i].data.ptr == &listener_)
+        for (bool ended = false; !ended;) {
+            events_.wait(!ready_.empty(), [&](void* owner, std::uint32_t events) {
+                if (owner == &termination_)
+                    ended = true;
+                else if (owner == &listener_)
                     accept_all();
                 else
-                    note(*static_cast<connection*>(events[i].data.ptr), events[i].events);
-            }
+                    note(*static_cast<connection*>(owner), events);
+            });
             turn_.swap(ready_);
             for (connection* ready : turn_) serve(*ready);
             turn_.clear();
@@ -56,16 +50,11 @@ class echo_server {
 
     void print_counters() const {
         std::printf(
-            "counters: messages=%llu bytes=%llu system_calls=%llu\n", messages_, bytes_, system_calls_);
+            "counters: messages=%llu bytes=%llu system_calls=%llu\n", messages_, bytes_,
+            system_calls_ + events_.system_calls());
     }
 
   private:
-    void watch(int descriptor, std::uint32_t interest, void* owner) {
-        epoll_event event{.events = interest, .data = {.ptr = owner}};
-        ++system_calls_;
-        peers::checked(epoll_ctl(epoll_, EPOLL_CTL_ADD, descriptor, &event), "epoll_ctl");
-    }
-
     // One connection per event: the listener is level-triggered, and EMFILE then costs a retry per turn, not
     // the listener.
     void accept_all() {
@@ -74,7 +63,7 @@ class echo_server {
             const int descriptor = accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
             if (descriptor < 0) return;
             auto peer = std::make_unique<connection>(descriptor);
-            watch(descriptor, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, peer.get());
+            events_.watch(descriptor, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, peer.get());
             connections_.emplace(descriptor, std::move(peer));
         }
     }
@@ -156,7 +145,7 @@ class echo_server {
 
     int listener_;
     int termination_;
-    int epoll_;
+    peers::epoll_set events_;
     std::vector<char> buffer_;
     std::unordered_map<int, std::unique_ptr<connection>> connections_;
     std::vector<connection*> ready_;

@@ -46,12 +46,17 @@ inline sockaddr_in parse_address(const std::string& text) {
     return address;
 }
 
+// A port of one listener, or of several, among which the kernel divides the connections.
+enum class port_of { one, several };
+
 // Accepted sockets inherit TCP_NODELAY, so no contestant pays a system call per connection for it.
-inline int listen_on(const std::string& text) {
+inline int listen_on(const std::string& text, port_of listeners = port_of::one) {
     const auto address = parse_address(text);
     const int listener = checked(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket");
     const int on = 1;
     checked(setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), "SO_REUSEADDR");
+    if (listeners == port_of::several)
+        checked(setsockopt(listener, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on), "SO_REUSEPORT");
     checked(setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on), "TCP_NODELAY");
     checked(
         bind(listener, reinterpret_cast<const sockaddr*>(&address), sizeof address),
@@ -60,14 +65,18 @@ inline int listen_on(const std::string& text) {
     return listener;
 }
 
-// The harness waits for this line; it is the only way it learns a port the kernel chose.
-inline void announce(int listener) {
+inline std::string local_address(int listener) {
     sockaddr_in address{};
     socklen_t length = sizeof address;
     checked(getsockname(listener, reinterpret_cast<sockaddr*>(&address), &length), "getsockname");
     char name[INET_ADDRSTRLEN];
     inet_ntop(AF_INET, &address.sin_addr, name, sizeof name);
-    std::printf("listening on %s:%d\n", name, ntohs(address.sin_port));
+    return std::string(name) + ':' + std::to_string(ntohs(address.sin_port));
+}
+
+// The harness waits for this line; it is the only way it learns a port the kernel chose.
+inline void announce(int listener) {
+    std::printf("listening on %s\n", local_address(listener).c_str());
     std::fflush(stdout);
 }
 

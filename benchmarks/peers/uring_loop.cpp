@@ -3,6 +3,9 @@
 #include "command_line.hpp"
 #include "uring_relay.hpp"
 
+#include <thread>
+#include <vector>
+
 namespace {
 
 class echo_server final : public peers::uring_relay {
@@ -27,6 +30,7 @@ int main(int argc, char** argv) {
     auto kind = peers::receive_kind::multishot;
     auto runs = peers::task_work::deferred;
     unsigned buffers = 1024;
+    unsigned threads = 1;
     command_line arguments("uring_loop: the hand-written liburing echo server");
     arguments.option("--listen", listen, "IPv4 address and port; port 0 picks a free one");
     arguments.option("--buffer", buffer, peers::buffer_option).between(1, peers::largest_buffer);
@@ -39,15 +43,29 @@ int main(int argc, char** argv) {
     arguments
         .option("--buffers", buffers, "receive buffers that are shared by all connections; a power of two")
         .between(1, 32768);
+    arguments.option("--threads", threads, "each has a ring and a listener of its own").between(1, 64);
     if (const auto status = arguments.parse(argc, argv)) return *status;
 
     try {
         peers::raise_descriptor_limit();
-        const int listener = peers::listen_on(listen);
+        const auto port = threads > 1 ? peers::port_of::several : peers::port_of::one;
+        const int listener = peers::listen_on(listen, port);
         echo_server server(listener, kind, buffers, buffer, runs);
+        std::vector<peers::relay_counters> counted(threads);
+        std::vector<std::jthread> others;
+        for (unsigned number = 1; number < threads; ++number)
+            others.emplace_back(
+                [&, number, further = peers::listen_on(peers::local_address(listener), port)] {
+                    echo_server one(further, kind, buffers, buffer, runs);
+                    one.run();
+                    counted[number] = one.counters();
+                });
         peers::announce(listener);
         server.run();
-        server.print_counters();
+        others.clear();
+        peers::relay_counters total = server.counters();
+        for (const peers::relay_counters& each : counted) total += each;
+        total.print();
     } catch (const std::exception& failure) {
         std::fprintf(stderr, "uring_loop: %s\n", failure.what());
         return 1;

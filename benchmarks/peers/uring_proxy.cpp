@@ -79,7 +79,7 @@ int main(int argc, char** argv) {
         proxy relaying(listener, peers::parse_address(connect), buffers, size);
         peers::announce(listener);
         relaying.run();
-        relaying.print_counters();
+        relaying.counters().print();
     } catch (const std::exception& failure) {
         std::fprintf(stderr, "uring_proxy: %s\n", failure.what());
         return 1;

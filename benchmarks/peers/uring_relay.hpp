@@ -53,6 +53,28 @@ inline constexpr std::uint64_t accept_operation = 1 << 2;
 inline constexpr std::uint64_t accept_pause = 2 << 2;
 inline constexpr std::uint64_t termination = 3 << 2;
 
+struct relay_counters {
+    unsigned long long messages = 0;
+    unsigned long long bytes = 0;
+    unsigned long long enters = 0;
+    unsigned long long sqes = 0;
+    unsigned long long cqes = 0;
+
+    relay_counters& operator+=(const relay_counters& more) {
+        messages += more.messages;
+        bytes += more.bytes;
+        enters += more.enters;
+        sqes += more.sqes;
+        cqes += more.cqes;
+        return *this;
+    }
+    void print() const {
+        std::printf(
+            "counters: messages=%llu bytes=%llu enters=%llu sqes=%llu cqes=%llu\n", messages, bytes, enters,
+            sqes, cqes);
+    }
+};
+
 class uring_relay {
   public:
     uring_relay(
@@ -84,10 +106,8 @@ class uring_relay {
         }
     }
 
-    void print_counters() const {
-        std::printf(
-            "counters: messages=%llu bytes=%llu enters=%llu sqes=%llu cqes=%llu\n", messages_, bytes_,
-            ring_.enters(), ring_.submitted(), completions_);
+    relay_counters counters() const {
+        return {messages_, bytes_, ring_.enters(), ring_.submitted(), completions_};
     }
 
   protected:

@@ -22,12 +22,13 @@ bool is_for_subscribers(const command& which) {
 }
 
 chainring::send_marks marks_of_subscriber(std::uint32_t limit) {
-    // Short messages take memory too, with which they are counted: 64 bytes each at least.
+    // A message that waits takes some hundred bytes beside its text, so that short ones count as long ones.
+    constexpr std::uint32_t least = 128;
     return {
         .high_bytes = limit,
         .low_bytes = limit / 2,
-        .high_messages = limit / 64,
-        .low_messages = limit / 128};
+        .high_messages = limit / least,
+        .low_messages = limit / least / 2};
 }
 
 } // namespace
