@@ -2,11 +2,9 @@
 
 SMALL_BLOCKS = (
     "chainring's echo receives into blocks of 4 KiB of the pool that all connections share, the peers into 64 KiB: sixteen CQEs for a "
-    "message, and an SQE for each of them, since the echo awaits the `send` of a block before it takes the next. `write` in place of `send` "
-    "(`write per block`) sends what has come meanwhile in one go. Who streams has larger blocks (`executor_options::buffers.block_size`), or "
-    "uses `receive_into` with memory of its own (`into own memory`)"
+    "message. Who streams has larger blocks (`executor_options::buffers.block_size`), or uses `receive_into` with memory of its own "
+    "(`into own memory`)"
 )
-BLOCKS_OF_POOL = "it receives into blocks of 4 KiB of the pool that all connections share, the peers into 64 KiB: sixteen CQEs for a message"
 STARVED = (
     "in this mode an enter brings whatever has arrived, here hundreds of messages at once, and the kernel has at most 256 blocks to put "
     "them in. The others end their receives with ENOBUFS (the counter `no_buffers`), which are armed again: up to two SQEs for a message. In "
@@ -26,7 +24,7 @@ HANDED_OVER = (
     "a mutex goes to whoever has asked first, which on another executor is a wake-up; a strand runs all that waits for it on one thread"
 )
 COROUTINE = (
-    "each message resumes a coroutine twice, after the receive and after its send, where the loop has a switch: in another run 0.05 to "
+    "each message resumes a coroutine and is an entry of its connection's queue, where the loop has a switch: in another run 0.05 to "
     "0.1 µs of user time, with a thousand connections and their cold frames 0.3"
 )
 ALONE = (
@@ -60,7 +58,6 @@ REASONS = (
     ("", "chainring", "", "peak_mib", LIBRARIES),
     ("streaming", "chainring throughput", "", "", SMALL_BLOCKS),
     ("streaming", "chainring latency", "", "", SMALL_BLOCKS),
-    ("streaming", "chainring write per block", "", "", BLOCKS_OF_POOL),
     ("echo-1000", "chainring latency", "", "", STARVED),
     ("echo-1x", "chainring", "", "cpu_us", ALONE),
     ("echo-1x", "chainring", "", "p50_us", ALONE),

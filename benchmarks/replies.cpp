@@ -1,6 +1,5 @@
 // Answers each request with its own bytes, by a `write` for each: nothing in this code knows of batches, and the
-// send queue makes one of all the replies to a chunk. Or sends back what it has received, whatever it holds: each block of the pool,
-// or what was received into memory of its own.
+// send queue makes one of all the replies to a chunk. Or sends back what it has received into memory of its own, whatever it holds.
 #include "command_line.hpp"
 #include "requests.hpp"
 #include "serving.hpp"
@@ -24,15 +23,7 @@ cr::task<> answer(cr::tcp_stream peer, std::size_t size) {
     }
 }
 
-cr::task<> send_back(cr::tcp_stream peer) {
-    while (auto block = co_await peer.receive()) {
-        if (block->empty()) break;
-        const auto written = co_await peer.write(std::move(*block)); // the next is received meanwhile
-        if (!written) co_return;
-    }
-}
-
-cr::task<> send_back_from_own(cr::tcp_stream peer, std::size_t size) {
+cr::task<> send_back(cr::tcp_stream peer, std::size_t size) {
     const auto memory = std::make_unique_for_overwrite<std::byte[]>(size);
     const std::span<std::byte> target(memory.get(), size);
     for (;;) {
@@ -48,12 +39,10 @@ cr::task<> send_back_from_own(cr::tcp_stream peer, std::size_t size) {
 int main(int argc, char** argv) {
     std::string listen = "127.0.0.1:0";
     std::size_t size = 64;
-    bool whole = false;
     std::size_t own = 0;
     command_line arguments("replies: a server that answers each request by one write");
     arguments.option("--listen", listen, "address and port; port 0 picks a free one");
     arguments.option("--size", size, "bytes of a request").between(1, 1 << 20);
-    arguments.flag("--blocks", whole, "write back each block that was received, in place of requests");
     arguments
         .option(
             "--own", own,
@@ -61,7 +50,6 @@ int main(int argc, char** argv) {
         .between(0, 1 << 20);
     if (const auto status = arguments.parse(argc, argv)) return *status;
     return serving::serve<cr::tcp_stream>("replies", listen, [=](cr::tcp_stream peer) {
-        if (own != 0) return send_back_from_own(std::move(peer), own);
-        return whole ? send_back(std::move(peer)) : answer(std::move(peer), size);
+        return own != 0 ? send_back(std::move(peer), own) : answer(std::move(peer), size);
     });
 }

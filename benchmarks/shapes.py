@@ -48,11 +48,10 @@ def _echo_shapes(programs):
                 not_when_quick=FURTHER_PEERS,
             )
     load = echo_load(16, 65536)
-    # chainring's echo and `write per block` receive into blocks of the pool, of 4 KiB; all others into as much as a message has. The
-    # loop by hand is at its best with buffers that stay in the cache.
+    # chainring's echo receives into blocks of the pool, of 4 KiB; all others into as much as a message has. The loop by hand is at its
+    # best with buffers that stay in the cache.
     contestants = (
         programs.benchmark("chainring into own memory", "replies", "--own", "65536"),
-        programs.benchmark("chainring write per block", "replies", "--blocks"),
         *programs.chainring_echo(),
         *programs.echo_peers("--buffer", "65536", loop=("--buffers", "128")),
     )

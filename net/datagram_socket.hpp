@@ -94,8 +94,8 @@ class datagram_socket {
     // that was written since the last flush and failed
     task<result<void>> flush();
 
-    // Where `write` stops and where it goes on.
-    void set_send_marks(const send_marks& marks) noexcept {
+    // Where `write` stops and where it goes on. Throws std::bad_alloc.
+    void set_send_marks(const send_marks& marks) {
         if (socket_ != nullptr) socket_->sending().set_marks(marks);
     }
     // Bytes that were given to send and write and not taken by the kernel.

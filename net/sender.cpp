@@ -67,8 +67,9 @@ class sender::bundled_send final : public completion {
     send_bundle bundle_;
 };
 
-// Of zero copies and of bundles.
 struct sender::seldom_used {
+    send_marks marks;
+    // Of zero copies and of bundles.
     std::shared_ptr<const void> given_up; // the bytes of the first message
     std::unique_ptr<bundled_send> bundle;
 };
@@ -161,10 +162,23 @@ void sender::cancel_in_flight() noexcept {
     if (room_ != nullptr) room_->cancel();
 }
 
+sender::seldom_used& sender::options() {
+    if (options_ == nullptr) options_ = std::make_unique<seldom_used>();
+    return *options_;
+}
+
+void sender::set_marks(const send_marks& marks) {
+    options().marks = marks;
+}
+
+const send_marks& sender::own_marks() const noexcept {
+    return options_->marks;
+}
+
 void sender::set_zero_copy(std::size_t from) noexcept {
     // A short string does not leave its bytes where they are when it moves.
     constexpr std::size_t least = 1024;
-    if (options_ == nullptr) options_ = std::make_unique<seldom_used>();
+    options();
     queue_.set_zero_copy(
         from == 0 ? send_queue::never
                   : static_cast<std::uint32_t>(std::clamp<std::size_t>(from, least, send_queue::never - 1U)));
@@ -222,8 +236,7 @@ fault sender::set_path(send_path path) {
     if (path == send_path::bundled && (options_ == nullptr || options_->bundle == nullptr)) {
         auto made = std::make_unique<bundled_send>(*this);
         if (const fault refused = made->bundle().open()) return refused;
-        if (options_ == nullptr) options_ = std::make_unique<seldom_used>();
-        options_->bundle = std::move(made);
+        options().bundle = std::move(made);
     }
     path_ = path;
     return {};

@@ -74,13 +74,13 @@ class sender final : private completion {
     // or nullptr if that is not possible.
     std::byte* join_last(std::size_t size) noexcept {
         if (!is_stream() || state_ != state::open || queue_.failed()) return nullptr;
-        if (queue_.unsent() + size > marks_.high_bytes || queue_.messages() >= marks_.high_messages)
+        if (queue_.unsent() + size > marks().high_bytes || queue_.messages() >= marks().high_messages)
             return nullptr;
         return queue_.join_last(size);
     }
     bool is_stream() const noexcept { return framing_ == framing::bytes; }
     bool above_high_water() const noexcept {
-        return queue_.unsent() > marks_.high_bytes || queue_.messages() > marks_.high_messages;
+        return queue_.unsent() > marks().high_bytes || queue_.messages() > marks().high_messages;
     }
     void wait_for_room(writer& waiting) noexcept { writers_.push_back(waiting); }
     void stop_waiting(writer& waiting) noexcept {
@@ -90,7 +90,7 @@ class sender final : private completion {
     // This side has ended; the queue is empty, and stays so.
     void end() noexcept { state_ = state::ended; }
     bool has_ended() const noexcept { return state_ == state::ended; }
-    void set_marks(const send_marks& marks) noexcept { marks_ = marks; }
+    void set_marks(const send_marks& marks);
     // Of datagrams that wait for room at their receiver: also to others than the peer.
     void set_sends_to_anybody() noexcept { sends_to_anybody_ = true; }
     // Of a stream. From how many bytes on; 0: never.
@@ -163,6 +163,7 @@ class sender final : private completion {
   private:
     enum class state : std::uint8_t { open, ended, draining, closed };
 
+    static constexpr send_marks most_keep{};
     // Of one batch of a stream: half a megabyte. Its senders wait for all of it.
     static constexpr unsigned most_parts = 4;
 
@@ -186,8 +187,11 @@ class sender final : private completion {
     bool may_send() noexcept;
     int zero_copy_result(int result) noexcept;
     void release_given_up() noexcept;
+    seldom_used& options();
+    const send_marks& own_marks() const noexcept;
+    const send_marks& marks() const noexcept { return options_ == nullptr ? most_keep : own_marks(); }
     bool below_low_water() const noexcept {
-        return queue_.unsent() <= marks_.low_bytes && queue_.messages() <= marks_.low_messages;
+        return queue_.unsent() <= marks().low_bytes && queue_.messages() <= marks().low_messages;
     }
     void release_writers(fault error) noexcept;
 
@@ -201,7 +205,6 @@ class sender final : private completion {
     send_path path_ = send_path::gathered;
     send_queue queue_;
     operation_id operation_; // the batch
-    send_marks marks_;
     intrusive_list<writer, writer_tag> writers_;
     std::unique_ptr<room_watch> room_;     // once the socket was full
     std::unique_ptr<seldom_used> options_; // once one was asked for: an idle connection is small

@@ -165,8 +165,8 @@ class stream {
     // Completes when everything queued before it has been sent. errors: as those of write
     task<result<void>> flush();
 
-    // Where `write` stops and where it goes on.
-    void set_send_marks(const send_marks& marks) noexcept {
+    // Where `write` stops and where it goes on. Throws std::bad_alloc.
+    void set_send_marks(const send_marks& marks) {
         if (connection_ != nullptr) connection_->sending().set_marks(marks);
     }
     // Sends a message of at least that many bytes without copying it, if the message owns them: a lease, a string,

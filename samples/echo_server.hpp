@@ -11,12 +11,19 @@
 #include <string>
 #include <utility>
 
+// What waits in the queue goes out before the stream closes, however slowly the peer reads. A task of its own, so that an idle
+// connection has no memory for it.
+template <class Stream> chainring::task<> send_the_rest(Stream& to) {
+    (void)co_await chainring::until_shutdown(to.flush());
+}
+
 template <class Stream> chainring::task<> echo(Stream peer) {
     while (auto chunk = co_await chainring::until_shutdown(peer.receive())) {
-        if (chunk->empty()) break; // end of stream
-        const auto sent = co_await peer.send(std::move(*chunk));
-        if (!sent) break;
+        if (chunk->empty()) break;                                   // end of stream
+        const auto written = co_await peer.write(std::move(*chunk)); // the next chunk is received meanwhile
+        if (!written) break;
     }
+    co_await send_the_rest(peer);
 }
 
 inline void say_where(const std::string& listening) {
