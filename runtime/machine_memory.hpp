@@ -31,7 +31,7 @@ struct machine_memory {
     // What no other thread has that lives now.
     static const void* this_thread() noexcept { return &mark_; }
 
-    // At what another thread is about to change, before a sleep: about a microsecond.
+    // At what another thread is about to change, before a sleep: a microsecond or two.
     static constexpr int most_looks = 100;
     static void pause() noexcept { CHAINRING_PAUSE(); }
     // For what takes another thread some instructions, if it runs.

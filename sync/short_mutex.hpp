@@ -69,10 +69,11 @@ template <class Memory> class short_mutex_over {
     }
     bool taken_soon() noexcept {
         if (single_threaded()) return false;
-        for (int look = 0; look < Memory::most_looks; ++look) {
+        // Ever more rarely: each look takes the memory away from who is inside, and may be inside again before the next.
+        for (int pauses = 1; pauses < Memory::most_looks; pauses *= 2) {
             if (mutex_.try_lock()) [[likely]]
                 return true;
-            Memory::pause();
+            for (int count = 0; count < pauses; ++count) Memory::pause();
         }
         return false;
     }
