@@ -291,6 +291,7 @@ void executor::submit_and_reap(sleeping allowed) noexcept {
 }
 
 bool executor::prepare_to_sleep() noexcept {
+    if (ring_.unsubmitted() == 0 && inbox_.comes_soon()) return false;
     const std::uint64_t reaped = counters_.cqes;
     wake_up_.arm();
     inbox_.about_to_sleep();

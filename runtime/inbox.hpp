@@ -66,6 +66,22 @@ template <class Memory> class inbox_over {
         append(&work, &work.next_);
     }
 
+    // Before a sleep, if another thread has posted since the last one: whether it posts again within some microseconds, which a
+    // wake-up takes too. Where that came to nothing again and again it is tried only now and then.
+    bool comes_soon() noexcept {
+        if (!std::exchange(heard_, false)) return false;
+        if (patience_ == 0 && ++unasked_ % tried_again_after != 0) return false;
+        for (int look = 0; look < most_looks; ++look) {
+            if (!empty()) {
+                patience_ = most_patience;
+                return true;
+            }
+            Memory::pause();
+        }
+        if (patience_ != 0) --patience_;
+        return false;
+    }
+
     // From here on posts signal the event. The caller must look at `empty` once more before it sleeps:
     // whoever posted before saw nobody asleep.
     void about_to_sleep() noexcept { asleep_.store(true, std::memory_order_seq_cst); }
@@ -94,6 +110,10 @@ template <class Memory> class inbox_over {
     }
 
   private:
+    static constexpr int most_looks = 4 * Memory::most_looks;
+    static constexpr unsigned most_patience = 8;
+    static constexpr unsigned tried_again_after = 32;
+
     void append(posted_work* first, posted_work** end) noexcept {
         *end_ = first;
         end_ = end;
@@ -115,6 +135,7 @@ template <class Memory> class inbox_over {
     // Appends what other threads have posted.
     void take() noexcept {
         if (head_.load(std::memory_order_relaxed) == nullptr) return;
+        heard_ = true;
         posted_work* newest = head_.exchange(nullptr, std::memory_order_acquire);
         posted_work** const end = &newest->next_;
         posted_work* oldest = nullptr;
@@ -131,7 +152,10 @@ template <class Memory> class inbox_over {
     int event_;
     posted_work* waiting_ = nullptr; // in the order of posting
     posted_work** end_ = &waiting_;
-    posted_work* running_ = nullptr; // those that the current call has still to run
+    posted_work* running_ = nullptr;    // those that the current call has still to run
+    bool heard_ = false;                // of another thread, since the last sleep
+    unsigned patience_ = most_patience; // looks that may yet come to nothing
+    unsigned unasked_ = 0;              // sleeps without a look
     alignas(64) typename Memory::template atomic<posted_work*> head_ = nullptr;
     typename Memory::template atomic<bool> asleep_ = false;
 };

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <semaphore>
 #include <thread>
@@ -19,6 +20,21 @@ namespace {
 task<> wait_for(gate& opened) {
     co_await opened;
 }
+
+// Each look at the inbox lets another thread go on, as it were.
+struct watched_memory : machine_memory {
+    static void pause() {
+        ++looks;
+        if (other_thread) other_thread();
+    }
+    static inline int looks = 0;
+    static inline std::function<void()> other_thread;
+};
+
+struct counted_work final : posted_work {
+    void run() noexcept override { ++ran; }
+    int ran = 0;
+};
 
 } // namespace
 
@@ -234,4 +250,54 @@ TEST_CASE("a_post_can_be_withdrawn_by_one_that_runs_before_it") {
     CHECK(work[0].runs == 1);
     CHECK(work[1].runs == 0);
     CHECK(work[2].runs == 1);
+}
+
+TEST_CASE("before_a_sleep_the_inbox_is_looked_at_while_another_thread_keeps_posting", "[linux]") {
+    inbox_over<watched_memory> box(test_kernel());
+    counted_work work;
+    const auto looks_of = [](auto&& call) {
+        watched_memory::looks = 0;
+        call();
+        return watched_memory::looks;
+    };
+
+    // Nobody has posted; or the executor itself.
+    CHECK(looks_of([&] { CHECK_FALSE(box.comes_soon()); }) == 0);
+    box.post_here(work);
+    box.run_all();
+    CHECK(looks_of([&] { CHECK_FALSE(box.comes_soon()); }) == 0);
+
+    // Another one has, and does again at the third look.
+    box.post(work);
+    box.run_all();
+    watched_memory::other_thread = [&] {
+        if (watched_memory::looks == 3) box.post(work);
+    };
+    CHECK(looks_of([&] { CHECK(box.comes_soon()); }) == 3);
+    box.run_all();
+    CHECK(work.ran == 3);
+    watched_memory::other_thread = nullptr;
+
+    // It posts and does not post again: after a few times only some sleeps are put off, and one that was worth it brings all back.
+    const auto sleeps_put_off = [&](int posts) {
+        int put_off = 0;
+        for (int at = 0; at < posts; ++at) {
+            box.post(work);
+            box.run_all();
+            if (looks_of([&] { CHECK_FALSE(box.comes_soon()); }) != 0) ++put_off;
+        }
+        return put_off;
+    };
+    CHECK(sleeps_put_off(8) == 8);
+    CHECK(sleeps_put_off(320) == 10);
+    box.post(work);
+    box.run_all();
+    watched_memory::other_thread = [&] { box.post(work); };
+    while (!box.comes_soon()) {
+        box.post(work);
+        box.run_all();
+    }
+    watched_memory::other_thread = nullptr;
+    box.run_all();
+    CHECK(sleeps_put_off(8) == 8);
 }
