@@ -122,7 +122,8 @@ def judge(promise, results):
     if margin is None:
         margin = _largest(abs(value - measured) / (abs(limit) or 1) for value in by_round)
     kept = {value >= limit if promise.least is not None else value <= limit for value in by_round}
-    tie = len(kept) > 1 or abs(measured - limit) <= margin * abs(limit)
+    exact = margin == 0 and True in kept  # a figure without noise that is the limit keeps it
+    tie = len(kept) > 1 or not exact and abs(measured - limit) <= margin * (abs(limit) or 1)
     return Verdict("tie" if tie else "met" if True in kept else "MISSED", measured, by_round, margin, note)
 
 

@@ -25,7 +25,11 @@ class [[nodiscard("co_await it")]] datagram_receive_operation
     }
     void cancel() noexcept override { from_->dismiss(*this, errc::cancelled); }
     // For until_shutdown.
+    using stopped_alone = datagram_receive_operation;
     bool has_arrived() const noexcept { return from_ != nullptr && from_->has_arrived(); }
+    void stop_unless_arrived() noexcept {
+        if (from_ != nullptr && !from_->has_arrived()) cancel();
+    }
     void describe(task_tree& to) const override { to.waits("receive on", from_->socket_name()); }
     result<datagram> await_resume() {
         if (error_) [[unlikely]]

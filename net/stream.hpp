@@ -34,7 +34,11 @@ class [[nodiscard("co_await it")]] receive_operation : public operation<receive_
     }
     void cancel() noexcept override;
     // For until_shutdown.
+    using stopped_alone = receive_operation;
     bool has_arrived() const noexcept { return from_ != nullptr && from_->has_arrived(); }
+    void stop_unless_arrived() noexcept {
+        if (from_ != nullptr && !from_->has_arrived()) cancel();
+    }
     void describe(task_tree& to) const override { to.waits("receive on", from_->socket_name()); }
     result<buffer> await_resume() noexcept {
         if (error_) [[unlikely]]
@@ -137,7 +141,8 @@ class stream {
     // errors:         the error that the connection's sending side has failed with; errc::closed; errc::cancelled
     // cancellation:   of a writer that waits: a message that is still whole in the queue leaves it, and nothing of
     //                 it is sent; otherwise the write has succeeded
-    // ownership:      bytes, text and pieces are copied; a lease, a string, a vector and a share move into the queue
+    // ownership:      bytes, text and pieces are copied, and a lease of less than 2 KiB, whose block goes home; other leases,
+    //                 strings, vectors and shares move into the queue
     // thread:         the executor's
     write_operation<buffer> write(buffer&& lease) noexcept { return {sending(), std::move(lease)}; }
     write_operation<byte_span> write(byte_span bytes) noexcept { return {sending(), byte_span(bytes)}; }

@@ -118,9 +118,14 @@ template <class Payload> class [[nodiscard("co_await it")]] write_operation : pu
         return begin(caller.promise().site().at(caller, where), caller.promise().scope());
     }
     bool begin(wait_site& caller, cancel_scope& scope) {
+        // The common case, in few instructions.
         if constexpr (std::is_same_v<Payload, byte_span>) {
-            // The common case, in few instructions.
             if (!scope.cancelled() && joined(payload_)) return completed_at_once(caller, scope.home());
+        } else if constexpr (std::is_same_v<Payload, buffer>) {
+            if (is_copied() && !scope.cancelled() && joined(payload_.bytes())) {
+                payload_.reset();
+                return completed_at_once(caller, scope.home());
+            }
         }
         return write_waiter::begin(caller, scope);
     }
@@ -136,12 +141,28 @@ template <class Payload> class [[nodiscard("co_await it")]] write_operation : pu
         return total;
     }
     buffered_message* make() override {
-        if constexpr (std::is_same_v<Payload, byte_span> || std::is_same_v<Payload, byte_spans>)
+        if constexpr (std::is_same_v<Payload, byte_span> || std::is_same_v<Payload, byte_spans>) {
             return buffered_message::copy_of(payload_, room_behind());
-        else
+        } else {
+            if constexpr (std::is_same_v<Payload, buffer>) {
+                if (is_copied()) {
+                    buffered_message* const copy =
+                        buffered_message::copy_of(byte_span(payload_.bytes()), room_behind());
+                    payload_.reset();
+                    return copy;
+                }
+            }
             return buffered_message::holding(std::move(payload_));
+        }
+    }
+    // A block that holds little goes home at once: a queue keeps no more memory than twice what it counts.
+    bool is_copied() const noexcept
+        requires std::is_same_v<Payload, buffer>
+    {
+        return payload_.size() < worth_a_block;
     }
 
+    static constexpr std::size_t worth_a_block = 2048; // bytes
     Payload payload_;
 };
 

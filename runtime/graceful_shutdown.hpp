@@ -91,6 +91,44 @@ template <class Awaiter> class holds_shutdown_scope {
     std::optional<shutdown_scope<Awaiter>> scope_;
 };
 
+// An operation that ends by itself when it is told to, and needs no scope for that: what a server waits for with each message.
+template <class Awaiter>
+concept stopped_alone = std::same_as<typename Awaiter::stopped_alone, Awaiter>;
+
+template <stopped_alone Operation>
+class [[nodiscard("co_await it")]] operation_until_shutdown : public Operation, private intake {
+  public:
+    explicit operation_until_shutdown(Operation&& awaited) noexcept
+        : Operation(std::move(awaited)) {}
+    operation_until_shutdown(operation_until_shutdown&& other) noexcept // before it is awaited
+        : Operation(static_cast<Operation&&>(other)) {}
+
+    template <class Promise>
+    bool await_suspend(
+        std::coroutine_handle<Promise> caller, std::source_location where = std::source_location::current()) {
+        return begin(caller.promise().site().at(caller, where), caller.promise().scope());
+    }
+    bool begin(wait_site& caller, cancel_scope& scope) {
+        executor& home = scope.home();
+        if (home.shutting_down() && !this->has_arrived()) {
+            this->refuse(errc::cancelled);
+            return this->completed_at_once(caller, home);
+        }
+        if (!Operation::begin(caller, scope)) return false;
+        if (!home.shutting_down()) home.add(static_cast<intake&>(*this));
+        return true;
+    }
+
+    // It has ended, though it may stay: a shutdown has nothing to stop.
+    auto await_resume() noexcept(noexcept(std::declval<Operation&>().await_resume())) {
+        static_cast<intake&>(*this).unlink();
+        return Operation::await_resume();
+    }
+
+  private:
+    void stop() noexcept override { this->stop_unless_arrived(); }
+};
+
 } // namespace detail
 
 // Awaits an operation or a task, and cancels it when a shutdown begins: for what waits for new work, such as the next
@@ -103,8 +141,11 @@ template <class Awaiter> class holds_shutdown_scope {
 // thread:         the executor's
 template <detail::awaitable Awaitable> auto until_shutdown(Awaitable awaited) noexcept {
     using awaiter = detail::waiter_for<Awaitable>;
-    return detail::scoped_awaiter<detail::holds_shutdown_scope<awaiter>, awaiter>(
-        {}, detail::waiter_of(std::move(awaited)));
+    if constexpr (detail::stopped_alone<awaiter>)
+        return detail::operation_until_shutdown<awaiter>(detail::waiter_of(std::move(awaited)));
+    else
+        return detail::scoped_awaiter<detail::holds_shutdown_scope<awaiter>, awaiter>(
+            {}, detail::waiter_of(std::move(awaited)));
 }
 
 } // namespace chainring

@@ -70,9 +70,10 @@ template <class Memory> class inbox_over {
     // wake-up takes too. Where that came to nothing again and again it is tried only now and then.
     bool comes_soon() noexcept {
         if (!std::exchange(heard_, false)) return false;
+        if (waiting_ != nullptr) return true; // the executor's own
         if (patience_ == 0 && ++unasked_ % tried_again_after != 0) return false;
         for (int look = 0; look < most_looks; ++look) {
-            if (!empty()) {
+            if (head_.load(std::memory_order_seq_cst) != nullptr) {
                 patience_ = most_patience;
                 return true;
             }

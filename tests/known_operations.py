@@ -51,6 +51,7 @@ MADE_IN = {
     "detail::named_waiter": "named",
     "detail::body_waiter": "task",
     "detail::carried_task_operation": "resume_on",
+    "detail::operation_until_shutdown": "until_shutdown",
     "detail::scoped_awaiter": "shield",
     "detail::timed_awaiter": "timeout",
     "detail::try_awaiter": "try_",

@@ -3,6 +3,7 @@
 #include "command_line.hpp"
 #include "uring_relay.hpp"
 
+#include <cstdlib>
 #include <thread>
 #include <vector>
 
@@ -56,9 +57,14 @@ int main(int argc, char** argv) {
         for (unsigned number = 1; number < threads; ++number)
             others.emplace_back(
                 [&, number, further = peers::listen_on(peers::local_address(listener), port)] {
-                    echo_server one(further, kind, buffers, buffer, runs);
-                    one.run();
-                    counted[number] = one.counters();
+                    try {
+                        echo_server one(further, kind, buffers, buffer, runs);
+                        one.run();
+                        counted[number] = one.counters();
+                    } catch (const std::exception& failure) {
+                        std::fprintf(stderr, "uring_loop: %s\n", failure.what());
+                        std::_Exit(1);
+                    }
                 });
         peers::announce(listener);
         server.run();

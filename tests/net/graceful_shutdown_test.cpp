@@ -91,6 +91,57 @@ TRANSPORT_TEST_CASE("a_shutdown_closes_listeners_and_lets_what_has_begun_finish"
     });
 }
 
+namespace {
+
+// The awaitable outlives its await, and a shutdown begins meanwhile.
+task<> receive_and_shut_down(stream_and_peer<over_any>& pair, graceful_shutdown& shutdown) {
+    auto receiving = until_shutdown(pair.stream.receive());
+    const buffer got = must(co_await std::move(receiving));
+    CHECK(got.text() == "text");
+    shutdown.begin();
+    co_await settle();
+}
+
+} // namespace
+
+TRANSPORT_TEST_CASE("a_receive_until_shutdown_that_has_ended_does_not_hear_of_one") {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        graceful_shutdown shutdown(*executor::current(), in_an_hour);
+        auto pair = co_await connected_to_plain<over_any>();
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn(receive_and_shut_down(pair, shutdown));
+            co_await settle(); // it waits
+            CHECK(pair.peer.send("text"));
+        });
+        CHECK(executor::current()->stats().second_resumptions == 0);
+    });
+}
+
+TRANSPORT_TEST_CASE("a_receive_until_shutdown_may_have_a_deadline_and_be_cancelled_around_it") {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        graceful_shutdown shutdown(*executor::current(), in_an_hour);
+        auto pair = co_await connected_to_plain<over_any>();
+        const auto late = co_await timeout(1ms, until_shutdown(pair.stream.receive()));
+        CHECK(error_of(late) == errc::timed_out);
+        std::stop_source stop;
+        outcome told;
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn([](stream_and_peer<over_any>& from, std::stop_token token, outcome& to) -> task<> {
+                const auto got = co_await cancel_on(token, until_shutdown(from.stream.receive()));
+                to.error = error_of(got);
+                to.done = true;
+            }(pair, stop.get_token(), told));
+            co_await settle();
+            CHECK_FALSE(told.done);
+            stop.request_stop();
+        });
+        CHECK(told.error == errc::cancelled);
+        CHECK(pair.peer.send("text")); // which the next one gets
+        const buffer got = must(co_await until_shutdown(pair.stream.receive()));
+        CHECK(got.text() == "text");
+    });
+}
+
 TEST_CASE("until_shutdown_passes_results_on_and_cancels_from_the_shutdown_on") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         graceful_shutdown shutdown(*executor::current(), in_an_hour);

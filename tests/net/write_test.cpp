@@ -51,6 +51,30 @@ TRANSPORT_TEST_CASE("everything_that_can_be_written_arrives_in_the_order_of_the_
     });
 }
 
+TRANSPORT_TEST_CASE("a_lease_of_few_bytes_that_is_written_goes_home_before_they_are_sent") {
+    on_executor(GENERATE(both_modes()), []() -> task<> {
+        auto pair = co_await connected_to_plain<over_any>(4096);
+        const std::size_t before = co_await congest(pair);
+        std::string expected;
+        for (const std::size_t size : {1U, 100U, 2047U, 2048U, 4096U}) {
+            expected.append(size, static_cast<char>('a' + expected.size() % 26));
+            CHECK(pair.peer.send(std::string_view(expected).substr(expected.size() - size)));
+            for (std::size_t got = 0; got < size;) {
+                buffer lease = must(co_await pair.stream.receive());
+                got += lease.size();
+                const std::uint32_t leased = executor::current()->stats().buffers_leased;
+                const bool is_copied = lease.size() < 2048;
+                must(co_await pair.stream.write(std::move(lease)));
+                CHECK(executor::current()->stats().buffers_leased == leased - (is_copied ? 1 : 0));
+            }
+        }
+        std::string all = co_await read_plain(pair.peer, before + expected.size());
+        CHECK(all.substr(before) == expected);
+        must(co_await pair.stream.flush());
+        CHECK(executor::current()->stats().buffers_leased == 0);
+    });
+}
+
 TRANSPORT_TEST_CASE("everything_that_can_be_sent_arrives_and_is_counted") {
     on_executor(GENERATE(both_modes()), []() -> task<> {
         auto pair = co_await connected_to_plain<over_any>();

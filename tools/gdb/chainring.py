@@ -308,7 +308,7 @@ class TaskTree:
                 child = child["next_"]
 
     def operation(self, waiter):
-        kind = re.sub(r"chainring::|detail::|try_awaiter<|scoped_awaiter<[^,]*,|timed_awaiter<", "", waiter.type.name)
+        kind = re.sub(r"chainring::|detail::|operation_until_shutdown<|try_awaiter<|scoped_awaiter<[^,]*,|timed_awaiter<", "", waiter.type.name)
         kind = re.sub(r"<.*|>.*", "", kind).strip()
         text = re.sub(r"_(operation|waiter|awaiter)$", "", kind.split("::")[-1])
         text = WORDS.get(text, text)
