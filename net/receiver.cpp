@@ -30,7 +30,10 @@ void receiver::wait_directly(msghdr& target) noexcept {
 
 void receiver::adjust() noexcept {
     if (armed_) {
-        if (received_.full()) cancel();
+        if (received_.full() || (after_a_burst_ && received_.empty())) {
+            after_a_burst_ = false;
+            cancel();
+        }
     } else if (wants_data() && received_.empty() && !starved_receiver::linked()) {
         arm();
     }
@@ -39,6 +42,7 @@ void receiver::adjust() noexcept {
 void receiver::arm() noexcept {
     armed_ = true;
     went_ahead_ = true;
+    after_a_burst_ = false;
     operation_ = socket_.start(*this, [this](io_uring_sqe& sqe) {
         // A multishot takes up to 32 blocks at a go, whatever the queue is told to hold.
         if (home().buffers().in_shortage()) [[unlikely]]
@@ -57,6 +61,7 @@ inline void receiver::received(const io_uring_cqe& cqe) noexcept {
         if (cqe.res > 0 && keeps_what_comes()) [[likely]] {
             pool.came_from(block, socket_.descriptor(), home().now());
             received_.push(pool, block, static_cast<std::uint32_t>(cqe.res));
+            after_a_burst_ |= received_.blocks() > 1;
         } else {
             pool.put_back(block);
             unwanted_ |= cqe.res > 0;

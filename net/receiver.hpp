@@ -76,7 +76,7 @@ class receiver final : private completion, private starved_receiver {
     // The reader is resumed when there is something to take.
     void wait() noexcept {
         in_a_row_ = 0;
-        if (!armed_ && !starved_receiver::linked()) socket_.ask_for_turn_end();
+        if (armed_ ? after_a_burst_ : !starved_receiver::linked()) socket_.ask_for_turn_end();
     }
     // The same, straight into memory that must stay until the operation has ended. Nothing is armed.
     void wait_directly(std::span<std::byte> target) noexcept;
@@ -121,7 +121,7 @@ class receiver final : private completion, private starved_receiver {
     void at_turn_end() noexcept {
         if (again_) [[unlikely]]
             reader_->receive_again();
-        else if (wants_data() ? !armed_ : received_.full())
+        else if (wants_data() ? !armed_ || after_a_burst_ : received_.full())
             adjust();
     }
 
@@ -183,7 +183,10 @@ class receiver final : private completion, private starved_receiver {
     bool unwanted_ = false;   // data has been thrown away
     bool discarding_ = false; // all that still comes is
     bool kept_ = false;       // in spite of `closed_`, what comes is
-    fault closed_;            // why
+    // The kernel may have been told so often meanwhile that it has lost the last of it: data, or the end of the stream. A receive that
+    // is armed anew finds that.
+    bool after_a_burst_ = false;
+    fault closed_; // why
     operation_id operation_;
 };
 

@@ -438,3 +438,32 @@ TRANSPORT_TEST_CASE("what_an_unread_connection_holds_is_bounded_however_much_is_
         }
     });
 }
+
+// A kernel that is told of many arrivals while it hands out others may lose the last of them.
+TRANSPORT_TEST_CASE("who_waits_after_a_burst_waits_in_a_receive_that_is_armed_anew") {
+    executor_options options = options_for(GENERATE(both_modes()));
+    options.buffers.block_size = 64;
+    on_executor(options, []() -> task<> {
+        auto pair = co_await connected_to_plain<over_any>();
+        std::string got;
+        co_await scope([&](task_group& group) -> task<> {
+            group.spawn([](stream_and_peer<over_any>& from, std::string& to) -> task<> {
+                to = co_await receive_to_end(from.stream);
+            }(pair, got));
+            co_await settle();
+            const auto operations_for = [&pair](std::size_t size) -> task<std::uint64_t> {
+                const std::uint64_t before = executor::current()->stats().sqes;
+                CHECK(pair.peer.send(std::string(size, 'x')));
+                co_await settle();
+                co_return executor::current()->stats().sqes - before;
+            };
+            const std::uint64_t for_one = co_await operations_for(64); // those of `settle`
+            const std::uint64_t for_many = co_await operations_for(320);
+            CHECK(for_many == for_one + 2); // the end of the one that was armed, and another one
+            const std::uint64_t for_one_more = co_await operations_for(64);
+            CHECK(for_one_more == for_one);
+            pair.peer = plain_socket();
+        });
+        CHECK(got == std::string(448, 'x'));
+    });
+}
