@@ -101,7 +101,7 @@ void need_refusals() {
 
 } // namespace
 
-TEST_CASE("real_time_in_a_simulated_world_is_refused_by_name") {
+TEST_CASE("real_time_in_a_simulated_world_is_refused_by_name", "[real]") {
     need_refusals();
     check_refused([] { std::this_thread::sleep_for(1ms); }, "real time (clock_nanosleep)");
     check_refused(
@@ -132,7 +132,7 @@ TEST_CASE("real_time_in_a_simulated_world_is_refused_by_name") {
     CHECK(text.contains("real time (timerfd_settime) inside a simulated world"));
 }
 
-TEST_CASE("real_sockets_in_a_simulated_world_are_refused_by_name") {
+TEST_CASE("real_sockets_in_a_simulated_world_are_refused_by_name", "[real]") {
     need_refusals();
     check_refused([] { (void)opens_a_socket(); }, "a real socket (socket)");
     check_refused(
@@ -149,7 +149,7 @@ TEST_CASE("real_sockets_in_a_simulated_world_are_refused_by_name") {
         "a real socket (connect)");
 }
 
-TEST_CASE("a_socket_from_before_a_simulated_world_is_refused_in_it_where_a_pipe_is_not") {
+TEST_CASE("a_socket_from_before_a_simulated_world_is_refused_in_it_where_a_pipe_is_not", "[real]") {
     need_refusals();
     using pair = int[2];
     const auto within = [](void (*does)(const pair&)) {
@@ -174,7 +174,7 @@ TEST_CASE("a_socket_from_before_a_simulated_world_is_refused_in_it_where_a_pipe_
     CHECK(read.contains("a real socket (readv) inside a simulated world is not repeatable"));
 }
 
-TEST_CASE("a_wait_for_real_descriptors_in_a_simulated_world_is_refused_by_name") {
+TEST_CASE("a_wait_for_real_descriptors_in_a_simulated_world_is_refused_by_name", "[real]") {
     need_refusals();
     check_refused([] { ::poll(nullptr, 0, 1); }, "a wait for real descriptors (poll)");
     check_refused([] { ::epoll_create1(0); }, "a wait for real descriptors (epoll_create1)");
@@ -188,13 +188,13 @@ TEST_CASE("a_wait_for_real_descriptors_in_a_simulated_world_is_refused_by_name")
     CHECK(text.contains("an io_uring of Linux (io_uring_"));
 }
 
-TEST_CASE("threads_and_processes_in_a_simulated_world_are_refused_by_name") {
+TEST_CASE("threads_and_processes_in_a_simulated_world_are_refused_by_name", "[real]") {
     need_refusals();
     check_refused(run_a_thread, "a thread (clone3)");
     check_refused([] { (void)!::system("true"); }, "a process (clone3)");
 }
 
-TEST_CASE("a_process_that_would_end_in_a_simulated_world_as_if_all_were_well_is_refused_by_name") {
+TEST_CASE("a_process_that_would_end_in_a_simulated_world_as_if_all_were_well_is_refused_by_name", "[real]") {
     need_refusals();
     for (const plain ends : {+[] { ::_exit(0); }, +[] { std::quick_exit(0); }}) {
         const std::string text = refusal_within(ends);
@@ -205,7 +205,7 @@ TEST_CASE("a_process_that_would_end_in_a_simulated_world_as_if_all_were_well_is_
     check_refused([] { ::execl("/bin/true", "true", nullptr); }, "a process (execve)");
 }
 
-TEST_CASE("a_process_that_ends_by_a_failure_in_a_simulated_world_says_how_to_repeat_it") {
+TEST_CASE("a_process_that_ends_by_a_failure_in_a_simulated_world_says_how_to_repeat_it", "[real]") {
     need_refusals();
     const no_variables clean;
     const ending found = ending_of([] {
@@ -219,7 +219,8 @@ TEST_CASE("a_process_that_ends_by_a_failure_in_a_simulated_world_says_how_to_rep
     CHECK(found.text.contains("repeat it:  CHAINRING_SIM_SEED=3 "));
 }
 
-TEST_CASE("what_a_test_does_itself_within_its_world_is_refused_as_well_with_the_line_that_repeats_it") {
+TEST_CASE(
+    "what_a_test_does_itself_within_its_world_is_refused_as_well_with_the_line_that_repeats_it", "[real]") {
     need_refusals();
     const no_variables clean;
     const ending found = ending_of([] {
@@ -235,7 +236,7 @@ TEST_CASE("what_a_test_does_itself_within_its_world_is_refused_as_well_with_the_
     CHECK(found.text.contains("\nrepeat it:  CHAINRING_SIM_SEED=3 '/"));
 }
 
-TEST_CASE("other_calls_in_a_simulated_world_do_what_they_always_do") {
+TEST_CASE("other_calls_in_a_simulated_world_do_what_they_always_do", "[real]") {
     sim::world world(7);
     const sim::simulated_kernel kernel(world);
     int ends[2];
@@ -251,7 +252,7 @@ TEST_CASE("other_calls_in_a_simulated_world_do_what_they_always_do") {
     CHECK(errno == EBADF);
 }
 
-TEST_CASE("a_fork_in_a_simulated_world_leaves_it") {
+TEST_CASE("a_fork_in_a_simulated_world_leaves_it", "[real]") {
     sim::world world(7);
     const sim::simulated_kernel kernel(world);
     const pid_t child = ::fork();
@@ -261,7 +262,7 @@ TEST_CASE("a_fork_in_a_simulated_world_leaves_it") {
     CHECK(status == 0);
 }
 
-TEST_CASE("signals_in_a_simulated_world_are_handled_and_blocked_as_always") {
+TEST_CASE("signals_in_a_simulated_world_are_handled_and_blocked_as_always", "[real]") {
     const signal_seen handled;
     sim::world world(7);
     const sim::simulated_kernel kernel(world);
@@ -276,7 +277,7 @@ TEST_CASE("signals_in_a_simulated_world_are_handled_and_blocked_as_always") {
     CHECK(signals_seen == 2);
 }
 
-TEST_CASE("the_alternate_stack_that_is_set_in_a_simulated_world_is_kept") {
+TEST_CASE("the_alternate_stack_that_is_set_in_a_simulated_world_is_kept", "[real]") {
     stack_t before{};
     ::sigaltstack(nullptr, &before);
     {
@@ -293,7 +294,7 @@ TEST_CASE("the_alternate_stack_that_is_set_in_a_simulated_world_is_kept") {
 }
 
 // As of pthread_create, which blocks all signals while it makes its call.
-TEST_CASE("a_thread_that_has_blocked_all_signals_hears_of_what_is_refused_too") {
+TEST_CASE("a_thread_that_has_blocked_all_signals_hears_of_what_is_refused_too", "[real]") {
     need_refusals();
     const auto sleep_with_all_blocked = [] {
         sigset_t all;
@@ -310,7 +311,7 @@ TEST_CASE("a_thread_that_has_blocked_all_signals_hears_of_what_is_refused_too") 
     CHECK(text.contains("real time (clock_nanosleep)"));
 }
 
-TEST_CASE("outside_of_a_simulated_world_everything_is_as_before") {
+TEST_CASE("outside_of_a_simulated_world_everything_is_as_before", "[real]") {
     {
         sim::world world(7);
         const sim::simulated_kernel kernel(world);
@@ -322,7 +323,7 @@ TEST_CASE("outside_of_a_simulated_world_everything_is_as_before") {
     run_a_thread();
 }
 
-TEST_CASE("behind_a_world_within_a_world_the_outer_one_refuses_again") {
+TEST_CASE("behind_a_world_within_a_world_the_outer_one_refuses_again", "[real]") {
     need_refusals();
     const std::string text = last_words([] {
         sim::world outer(7);
@@ -335,7 +336,7 @@ TEST_CASE("behind_a_world_within_a_world_the_outer_one_refuses_again") {
     CHECK(text.contains("a thread (clone3)"));
 }
 
-TEST_CASE("a_thread_beside_a_simulated_world_makes_its_calls") {
+TEST_CASE("a_thread_beside_a_simulated_world_makes_its_calls", "[real]") {
     std::latch begun(1);
     std::latch made(1);
     bool opened = false;
@@ -354,7 +355,7 @@ TEST_CASE("a_thread_beside_a_simulated_world_makes_its_calls") {
     CHECK(opened);
 }
 
-TEST_CASE("a_test_may_allow_itself_real_calls_for_a_while") {
+TEST_CASE("a_test_may_allow_itself_real_calls_for_a_while", "[real]") {
     need_refusals();
     const std::string text = last_words([] {
         sim::world world(7);

@@ -36,7 +36,7 @@ std::string difference_in(const sim::world_body& body) {
 
 } // namespace
 
-TEST_CASE("blocking_work_in_a_simulated_world_is_refused_by_name") {
+TEST_CASE("blocking_work_in_a_simulated_world_is_refused_by_name", "[real]") {
     const std::string text = refusal_of([](sim::world&) -> task<> {
         auto work = offload([] { return 1; });
         must(co_await std::move(work));
@@ -46,7 +46,7 @@ TEST_CASE("blocking_work_in_a_simulated_world_is_refused_by_name") {
     CHECK(text.contains("the simulation lacks a thread for blocking work (offload, or resolve of a name)"));
 }
 
-TEST_CASE("the_name_of_a_host_is_not_resolved_in_a_simulated_world_and_a_number_is") {
+TEST_CASE("the_name_of_a_host_is_not_resolved_in_a_simulated_world_and_a_number_is", "[real]") {
     const std::string text = refusal_of([](sim::world&) -> task<> {
         const auto numeric = must(co_await resolve("10.0.0.1", "7000"));
         if (numeric.size() == 1) (void)co_await resolve("localhost", "7000");
@@ -55,7 +55,7 @@ TEST_CASE("the_name_of_a_host_is_not_resolved_in_a_simulated_world_and_a_number_
     CHECK(text.contains("resolve of a name"));
 }
 
-TEST_CASE("signals_in_a_simulated_world_are_refused_by_name") {
+TEST_CASE("signals_in_a_simulated_world_are_refused_by_name", "[real]") {
     const std::string text = refusal_of([](sim::world&) -> task<> {
         (void)signal_set::open({SIGHUP});
         co_return;
@@ -64,7 +64,8 @@ TEST_CASE("signals_in_a_simulated_world_are_refused_by_name") {
     CHECK(text.contains("the simulation lacks a signal_set"));
 }
 
-TEST_CASE("a_thread_that_posts_to_a_simulated_executor_is_refused_by_name_even_while_that_is_awake") {
+TEST_CASE(
+    "a_thread_that_posts_to_a_simulated_executor_is_refused_by_name_even_while_that_is_awake", "[real]") {
     const std::string text = refusal_of([](sim::world&) -> task<> {
         const sim::allow_real_calls for_the_thread;
         std::thread([home = executor::current()] { home->post([] {}); }).join();
@@ -74,7 +75,7 @@ TEST_CASE("a_thread_that_posts_to_a_simulated_executor_is_refused_by_name_even_w
     CHECK(text.contains("a post came from another thread"));
 }
 
-TEST_CASE("an_executor_on_linux_within_a_simulated_world_is_refused_by_name") {
+TEST_CASE("an_executor_on_linux_within_a_simulated_world_is_refused_by_name", "[real]") {
     const std::string text = last_words([] {
         sim::world world(7);
         sim::simulated_kernel kernel(world);
@@ -84,7 +85,7 @@ TEST_CASE("an_executor_on_linux_within_a_simulated_world_is_refused_by_name") {
     CHECK(text.contains("the simulation lacks an executor on Linux"));
 }
 
-TEST_CASE("an_executor_on_linux_in_a_thread_beside_a_simulated_world_is_refused_by_name") {
+TEST_CASE("an_executor_on_linux_in_a_thread_beside_a_simulated_world_is_refused_by_name", "[real]") {
     const std::string text = refusal_of([](sim::world&) -> task<> {
         const sim::allow_real_calls for_the_thread;
         std::thread([] { const executor home; }).join();
@@ -94,7 +95,7 @@ TEST_CASE("an_executor_on_linux_in_a_thread_beside_a_simulated_world_is_refused_
     CHECK(text.contains("the simulation lacks an executor on Linux"));
 }
 
-TEST_CASE("a_time_of_the_real_clock_in_a_simulated_world_is_refused_by_name") {
+TEST_CASE("a_time_of_the_real_clock_in_a_simulated_world_is_refused_by_name", "[real]") {
     const time_point real = std::chrono::steady_clock::now();
     const std::string sleeping =
         refusal_of([real](sim::world&) -> task<> { (void)co_await sleep_until(real + 1h); });
@@ -108,7 +109,7 @@ TEST_CASE("a_time_of_the_real_clock_in_a_simulated_world_is_refused_by_name") {
     CHECK(limited.contains("a wait until a time of the real clock"));
 }
 
-TEST_CASE("a_time_in_the_past_of_a_simulated_world_is_one_that_has_come") {
+TEST_CASE("a_time_in_the_past_of_a_simulated_world_is_one_that_has_come", "[real]") {
     in_world(7, [](sim::world&) -> task<> {
         const time_point yesterday = executor::current()->now() - 24h;
         for (const time_point past : {time_point(), time_point::min(), yesterday})
@@ -116,7 +117,7 @@ TEST_CASE("a_time_in_the_past_of_a_simulated_world_is_one_that_has_come") {
     });
 }
 
-TEST_CASE("a_section_within_a_simulated_world_is_refused_by_name") {
+TEST_CASE("a_section_within_a_simulated_world_is_refused_by_name", "[real]") {
     const no_variables clean;
     // Captures, for what SECTION is to clang-tidy.
     const std::string text = last_words([&] {
@@ -128,7 +129,7 @@ TEST_CASE("a_section_within_a_simulated_world_is_refused_by_name") {
     CHECK(text.contains("a SECTION within a simulated world: of a world"));
 }
 
-TEST_CASE("when_the_simulated_kernel_is_gone_an_executor_may_run_on_linux") {
+TEST_CASE("when_the_simulated_kernel_is_gone_an_executor_may_run_on_linux", "[real]") {
     {
         sim::world world(7);
         sim::simulated_kernel kernel(world);
@@ -137,7 +138,7 @@ TEST_CASE("when_the_simulated_kernel_is_gone_an_executor_may_run_on_linux") {
     CHECK(home.run([]() -> task<int> { co_return 7; }()) == 7);
 }
 
-TEST_CASE("a_real_descriptor_in_a_simulated_world_is_refused_by_name") {
+TEST_CASE("a_real_descriptor_in_a_simulated_world_is_refused_by_name", "[real]") {
     const std::string text = refusal_of([](sim::world&) -> task<> {
         co_await uring([](io_uring_sqe& sqe) { io_uring_prep_recv(&sqe, 0, nullptr, 0, 0); });
     });
@@ -145,7 +146,9 @@ TEST_CASE("a_real_descriptor_in_a_simulated_world_is_refused_by_name") {
     CHECK(text.contains("descriptor 0 is a real one"));
 }
 
-TEST_CASE("a_program_that_reads_a_real_clock_is_not_repeatable_and_told_the_first_decision_that_differs") {
+TEST_CASE(
+    "a_program_that_reads_a_real_clock_is_not_repeatable_and_told_the_first_decision_that_differs",
+    "[real]") {
     const std::string text = difference_in([](sim::world& world) {
         in_world(world, [](sim::world& within) -> task<> {
             (void)within.choose(5, "the same");
@@ -159,14 +162,14 @@ TEST_CASE("a_program_that_reads_a_real_clock_is_not_repeatable_and_told_the_firs
     CHECK((text.contains(" of the first run was (") || text.contains(" of both runs is (")));
 }
 
-TEST_CASE("what_differs_after_the_last_decision_is_not_repeatable_either") {
+TEST_CASE("what_differs_after_the_last_decision_is_not_repeatable_either", "[real]") {
     const std::string text = difference_in(
         [](sim::world& world) { world.pass(std::chrono::nanoseconds(real_time() % 1'000'000'000)); });
     CAPTURE(text);
     CHECK(text.contains("what was completed after the last one differs"));
 }
 
-TEST_CASE("the_first_of_several_worlds_is_run_twice_whoever_asks_for_it") {
+TEST_CASE("the_first_of_several_worlds_is_run_twice_whoever_asks_for_it", "[real]") {
     const no_variables clean;
     unsigned runs = 0;
     const std::string text = last_words([&runs] {

@@ -34,7 +34,7 @@ void need_answers() {
 
 } // namespace
 
-TEST_CASE("all_clocks_tell_the_virtual_time_of_a_simulated_world") {
+TEST_CASE("all_clocks_tell_the_virtual_time_of_a_simulated_world", "[real]") {
     need_answers();
     sim::world world(7);
     const sim::simulated_kernel kernel(world);
@@ -55,7 +55,7 @@ TEST_CASE("all_clocks_tell_the_virtual_time_of_a_simulated_world") {
     CHECK(seconds == std::time(nullptr));
 }
 
-TEST_CASE("a_clock_goes_on_as_the_virtual_time_does") {
+TEST_CASE("a_clock_goes_on_as_the_virtual_time_does", "[real]") {
     need_answers();
     in_world(7, [](sim::world& world) -> task<> {
         const auto begun = std::chrono::steady_clock::now();
@@ -69,7 +69,7 @@ TEST_CASE("a_clock_goes_on_as_the_virtual_time_does") {
     });
 }
 
-TEST_CASE("a_program_that_decides_by_the_clock_is_repeatable") {
+TEST_CASE("a_program_that_decides_by_the_clock_is_repeatable", "[real]") {
     need_answers();
     const no_variables clean;
     std::vector<nanoseconds> slept;
@@ -87,7 +87,7 @@ TEST_CASE("a_program_that_decides_by_the_clock_is_repeatable") {
     CHECK(slept[0] == slept[1]);
 }
 
-TEST_CASE("outside_of_a_simulated_world_and_where_it_is_allowed_clocks_are_real") {
+TEST_CASE("outside_of_a_simulated_world_and_where_it_is_allowed_clocks_are_real", "[real]") {
     const auto before = std::chrono::steady_clock::now();
     CHECK(sim::world::is_real(before));
     {
@@ -101,7 +101,7 @@ TEST_CASE("outside_of_a_simulated_world_and_where_it_is_allowed_clocks_are_real"
     CHECK(std::chrono::steady_clock::now() >= before);
 }
 
-TEST_CASE("a_thread_beside_a_simulated_world_has_the_real_clock") {
+TEST_CASE("a_thread_beside_a_simulated_world_has_the_real_clock", "[real]") {
     std::latch begun(1);
     std::latch read(1);
     time_point told;
