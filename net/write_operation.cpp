@@ -53,16 +53,16 @@ std::size_t write_waiter::room_behind() const noexcept {
     return to_->is_stream() && size() < block ? block - size() : 0;
 }
 
-bool write_waiter::start(executor&) {
+bool write_waiter::goes_on() {
     error_ = to_ != nullptr ? to_->refuses_write(size()) : fault(errc::closed);
-    if (error_) return false;
-    buffered_message* message = make();
+    if (error_) return true;
+    buffered_message* const message = make();
     to_->write(*message);
-    if (!to_->above_high_water()) return false;
+    if (!to_->above_high_water()) [[likely]]
+        return true;
     message_ = message;
     message->tell(&message_);
-    to_->wait_for_room(*this);
-    return true;
+    return false;
 }
 
 // Still whole in the queue: nothing of it is sent. Otherwise it has been written.

@@ -69,7 +69,14 @@ template <class Payload> buffered_message* buffered_message::holding(Payload pay
 class write_waiter : public operation<write_waiter, sender::writer> {
   public:
     void refuse(fault error) noexcept { error_ = error; }
-    bool start(executor&);
+    bool begin(wait_site& caller, cancel_scope& scope) {
+        if (scope.cancelled() || !goes_on()) return operation::begin(caller, scope);
+        return completed_at_once(caller, scope.home());
+    }
+    bool start(executor&) noexcept { // when it does not go on
+        to_->wait_for_room(*this);
+        return true;
+    }
     void cancel() noexcept override;
     void describe(task_tree& to) const override { to.waits("write on", to_->socket_name()); }
     result<void> await_resume() const noexcept {
@@ -102,6 +109,9 @@ class write_waiter : public operation<write_waiter, sender::writer> {
     virtual buffered_message* make() = 0;
 
   private:
+    // The message is in the queue, or is refused. False: its writer waits. So who goes on is in no list meanwhile.
+    bool goes_on();
+
     buffered_message* message_ = nullptr; // while the writer waits and the message is in the queue
 };
 
@@ -118,15 +128,7 @@ template <class Payload> class [[nodiscard("co_await it")]] write_operation : pu
         return begin(caller.promise().site().at(caller, where), caller.promise().scope());
     }
     bool begin(wait_site& caller, cancel_scope& scope) {
-        // The common case, in few instructions.
-        if constexpr (std::is_same_v<Payload, byte_span>) {
-            if (!scope.cancelled() && joined(payload_)) return completed_at_once(caller, scope.home());
-        } else if constexpr (std::is_same_v<Payload, buffer>) {
-            if (is_copied() && !scope.cancelled() && joined(payload_.bytes())) {
-                payload_.reset();
-                return completed_at_once(caller, scope.home());
-            }
-        }
+        if (!scope.cancelled() && is_joined()) return completed_at_once(caller, scope.home());
         return write_waiter::begin(caller, scope);
     }
 
@@ -154,6 +156,16 @@ template <class Payload> class [[nodiscard("co_await it")]] write_operation : pu
             }
             return buffered_message::holding(std::move(payload_));
         }
+    }
+    // To the message before it: the common case of bursts, in few instructions.
+    bool is_joined() noexcept {
+        if constexpr (std::is_same_v<Payload, byte_span>) return joined(payload_);
+        if constexpr (std::is_same_v<Payload, buffer>) {
+            if (!is_copied() || !joined(payload_.bytes())) return false;
+            payload_.reset();
+            return true;
+        }
+        return false;
     }
     // A block that holds little goes home at once: a queue keeps no more memory than twice what it counts.
     bool is_copied() const noexcept
