@@ -61,7 +61,8 @@ inline void receiver::received(const io_uring_cqe& cqe) noexcept {
         if (cqe.res > 0 && keeps_what_comes()) [[likely]] {
             pool.came_from(block, socket_.descriptor(), home().now());
             received_.push(pool, block, static_cast<std::uint32_t>(cqe.res));
-            after_a_burst_ |= received_.blocks() > 1;
+            // So many arrivals may be in two blocks of a stream; of messages each has its own, and the queue is full before that.
+            after_a_burst_ |= framing_ == framing::bytes && received_.blocks() > 1;
         } else {
             pool.put_back(block);
             unwanted_ |= cqe.res > 0;
