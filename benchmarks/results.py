@@ -1,7 +1,7 @@
 """What was measured, as benchmarks/run keeps it in JSON, and what may be concluded from it.
 
-A result is {"title", "unit", "rounds", "seconds", "at", "twice" or "columns", "runs", "left_out"}; "runs" has the figures of each round
-by contestant (of a table: by row).
+A result is {"title", "unit", "rounds", "seconds", "at", "twice" or "columns", "runs", "left_out"}, with "compared" and "beside" where the
+shape says so (shape.py); "runs" has the figures of each round by contestant (of a table: by row).
 """
 
 import dataclasses
