@@ -48,12 +48,11 @@ class counting_kernel final : public chainring::test::forwarding_kernel {
         ring_ = &ring;
         return forwarding_kernel::open_ring(ring, options);
     }
-    int enter(
-        io_uring& ring, unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout,
-        unsigned flags) noexcept override {
+    int enter(io_uring& ring, unsigned to_submit, const chainring::enter_wait& wait, unsigned flags) noexcept
+        override {
         const within_kernel now(*this);
         ++counted_.enters;
-        const int taken = forwarding_kernel::enter(ring, to_submit, wait_for, timeout, flags);
+        const int taken = forwarding_kernel::enter(ring, to_submit, wait, flags);
         if (taken > 0) counted_.sqes += taken;
         return taken;
     }

@@ -44,11 +44,30 @@ enum class task_work_mode {
     latency,    // on any return from the kernel (COOP_TASKRUN)
 };
 
+// Lets a sleep go on until several completions are there, so that one wake-up brings them all, as the interrupt moderation of
+// network cards does. For servers of many busy clients that may each wait a little longer.
+//
+// Who is alone does not wait: a sleep ends with the first completion if the sleep before it brought one only, beside those
+// of what was submitted with it, and if a timer is due within `at_most`. A post from another thread counts as a completion.
+// Where Linux has no such wait (before 6.12) every sleep ends with the first.
+struct gathering {
+    unsigned completions = 1;             // 1: no gathering
+    std::chrono::microseconds at_most{0}; // from the sleep's begin; then the first is enough. Up to a second
+};
+
 struct ring_options {
     task_work_mode mode = task_work_mode::throughput;
+    gathering gather = {};
     unsigned submission_entries = 256; // 2 at least
     // Room for bursts: a full completion queue ends every multishot operation.
     unsigned completion_entries = 4096;
+};
+
+// What ends an enter's sleep.
+struct enter_wait {
+    unsigned completions = 0;                   // so many are there; 0: it does not sleep
+    std::chrono::microseconds for_all{};        // has passed, and one is there
+    const __kernel_timespec* timeout = nullptr; // has passed: no shorter than `for_all`; nullptr: none
 };
 
 // Tells a file from another one that has taken its path.
@@ -69,12 +88,10 @@ class kernel {
     // Makes the calling thread its owner. Returns the flags that every later `enter` must carry.
     virtual int enable_ring(io_uring& ring) noexcept = 0;
     virtual void close_ring(io_uring& ring) noexcept = 0;
-    // Submits `to_submit` SQEs, runs deferred completions, and waits until `wait_for` completions are there
-    // or `timeout` (nullptr: none) has passed. Returns the number of SQEs taken, which may be fewer than
-    // asked.
-    virtual int enter(
-        io_uring& ring, unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout,
-        unsigned flags) noexcept = 0;
+    // Submits `to_submit` SQEs, runs deferred completions, and waits. Returns the number of SQEs taken, which may
+    // be fewer than asked. Where a wait cannot be for several completions it is for one.
+    virtual int
+    enter(io_uring& ring, unsigned to_submit, const enter_wait& wait, unsigned flags) noexcept = 0;
     virtual int register_buffer_ring(io_uring& ring, io_uring_buf_reg& registration) noexcept = 0;
     virtual int unregister_buffer_ring(io_uring& ring, unsigned group) noexcept = 0;
     // Whether a send of several provided buffers, where it is there, does what it should (buffer_trials.hpp).

@@ -69,13 +69,18 @@ class linux_kernel_calls final : public kernel {
 
     void close_ring(io_uring& ring) noexcept override { io_uring_queue_exit(&ring); }
 
-    int enter(
-        io_uring& ring, unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout,
-        unsigned flags) noexcept override {
+    int enter(io_uring& ring, unsigned to_submit, const enter_wait& wait, unsigned flags) noexcept override {
         io_uring_getevents_arg argument;
         std::memset(&argument, 0, sizeof argument);
         argument.sigmask_sz = _NSIG / 8;
-        argument.ts = reinterpret_cast<unsigned long long>(timeout);
+        argument.ts = reinterpret_cast<unsigned long long>(wait.timeout);
+        unsigned wait_for = wait.completions;
+        if (wait_for > 1) {
+            if (ring.features & IORING_FEAT_MIN_TIMEOUT)
+                argument.min_wait_usec = static_cast<std::uint32_t>(wait.for_all.count());
+            else
+                wait_for = 1;
+        }
         return io_uring_enter2(
             static_cast<unsigned>(ring.enter_ring_fd), to_submit, wait_for,
             flags | IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, reinterpret_cast<sigset_t*>(&argument),

@@ -10,6 +10,8 @@
 
 namespace chainring {
 
+using namespace std::chrono_literals;
+
 namespace {
 
 // The SQEs stay pending, and the next enter repeats them.
@@ -26,10 +28,12 @@ bool to_be_repeated(int error) noexcept {
 } // namespace
 
 ring::ring(kernel& behind, const ring_options& options)
-    : kernel_(behind) {
+    : kernel_(behind)
+    , gather_(options.gather) {
     // A chain behind a poll takes two at once.
     ring_options usable = options;
     usable.submission_entries = std::max(usable.submission_entries, 2U);
+    gather_.at_most = std::clamp<std::chrono::microseconds>(gather_.at_most, 0s, 1s);
     const int returned = kernel_.open_ring(queues_, usable);
     if (returned < 0) refused(returned);
 }
@@ -47,7 +51,7 @@ void ring::enable() {
     if (returned < 0) refused(returned);
     enter_flags_ = static_cast<unsigned>(returned);
     // A filter may allow io_uring_setup and forbid this call; later it could only be fatal.
-    const int entered = kernel_.enter(queues_, 0, 0, nullptr, enter_flags_);
+    const int entered = kernel_.enter(queues_, 0, {}, enter_flags_);
     if (entered < 0 && !to_be_repeated(-entered)) refused(entered);
 }
 
@@ -61,10 +65,20 @@ void ring::enter(bool wait, const duration* timeout, statistics& counters) noexc
     io_uring_smp_store_release(queues_.sq.ktail, queues_.sq.sqe_tail);
     queues_.sq.sqe_head = queues_.sq.sqe_tail;
     const unsigned to_submit = unsubmitted();
-    const int returned = kernel_.enter(
-        queues_, to_submit, wait ? 1 : 0, wait && timeout != nullptr ? &limit : nullptr, enter_flags_);
+    enter_wait until;
+    if (wait) {
+        until.completions = 1;
+        if (timeout != nullptr) until.timeout = &limit;
+        if (busy_ && (timeout == nullptr || *timeout > gather_.at_most)) {
+            until.completions = gather_.completions;
+            until.for_all = gather_.at_most;
+        }
+    }
+    const int returned = kernel_.enter(queues_, to_submit, until, enter_flags_);
+    const unsigned submitted = to_submit - unsubmitted();
+    if (wait) busy_ = gathers() && io_uring_cq_ready(&queues_) > submitted + 1;
     ++counters.enters;
-    counters.sqes += to_submit - unsubmitted();
+    counters.sqes += submitted;
     if (*queues_.cq.koverflow != 0 && (*queues_.sq.kflags & IORING_SQ_CQ_OVERFLOW) != 0)
         ++counters.cq_overflows;
     if (returned >= 0 || returned == -ETIME) return;

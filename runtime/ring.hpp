@@ -31,8 +31,8 @@ class ring {
     unsigned unsubmitted() const noexcept { return io_uring_sq_ready(&queues_); }
     bool completions_ready() const noexcept { return io_uring_cq_ready(&queues_) != 0; }
 
-    // Submits everything and, if `wait`, sleeps until a completion is there or the timeout has passed. Errors
-    // that leave the SQEs pending (EAGAIN, EBUSY, EINTR) are counted; the next enter repeats them.
+    // Submits everything and, if `wait`, sleeps until a completion is there, or as many as are to be gathered, or the
+    // timeout has passed. Errors that leave the SQEs pending (EAGAIN, EBUSY, EINTR) are counted; the next enter repeats them.
     void enter(bool wait, const duration* timeout, statistics& counters) noexcept;
 
     // Visits every completion that is there, in order.
@@ -57,9 +57,13 @@ class ring {
     [[noreturn]] void refused(int returned);
 
   private:
+    bool gathers() const noexcept { return gather_.completions > 1 && gather_.at_most.count() != 0; }
+
     kernel& kernel_;
     io_uring queues_{};
     unsigned enter_flags_ = 0;
+    gathering gather_;
+    bool busy_ = false; // the last sleep brought several completions, which are to be gathered
     std::uint16_t next_buffer_group_ = 1; // 0 is the buffer pool's
 };
 

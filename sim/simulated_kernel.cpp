@@ -123,11 +123,9 @@ void simulated_kernel::close_ring(io_uring& ring) noexcept {
     rings_.erase(&ring);
 }
 
-int simulated_kernel::enter(
-    io_uring& ring, unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout,
-    unsigned) noexcept {
+int simulated_kernel::enter(io_uring& ring, unsigned to_submit, const enter_wait& wait, unsigned) noexcept {
     check_thread("an enter");
-    return rings_.at(&ring)->enter(to_submit, wait_for, timeout);
+    return rings_.at(&ring)->enter(to_submit, wait);
 }
 
 int simulated_kernel::register_buffer_ring(io_uring& ring, io_uring_buf_reg& registration) noexcept {

@@ -97,7 +97,7 @@ void simulated_ring::end_all() {
     }
 }
 
-int simulated_ring::enter(unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout) {
+int simulated_ring::enter(unsigned to_submit, const enter_wait& wait) {
     world_.entered();
     files_.entered();
     let_clock_jump();
@@ -107,18 +107,21 @@ int simulated_ring::enter(unsigned to_submit, unsigned wait_for, const __kernel_
     if (to_submit != 0) complete_in_passing(); // before anything is submitted
     const unsigned takes = how_many_to_take(to_submit);
     submit(takes);
-    const int returned = takes < to_submit ? static_cast<int>(takes) : run(takes, wait_for, timeout);
+    const int returned = takes < to_submit ? static_cast<int>(takes) : run(takes, wait);
     closed_.clear();
     return returned;
 }
 
-int simulated_ring::run(unsigned takes, unsigned wait_for, const __kernel_timespec* timeout) {
+int simulated_ring::run(unsigned takes, const enter_wait& wait) {
     const int taken = static_cast<int>(takes);
+    const __kernel_timespec* const timeout = wait.timeout;
     const time_point end = timeout == nullptr ? time_point::max()
                                               : world_.now() + std::chrono::seconds(timeout->tv_sec) +
                                                     std::chrono::nanoseconds(timeout->tv_nsec);
+    const time_point end_for_all = world_.now() + wait.for_all;
     for (;;) {
-        const bool enough = completions() >= wait_for;
+        const bool for_all = world_.now() < end_for_all;
+        const bool enough = completions() >= (for_all ? wait.completions : std::min(wait.completions, 1U));
         if (enough && world_.chance(world_.knobs().hold_back, "held back")) return taken;
         if (!enough && world_.chance(world_.knobs().interrupted, "wait interrupted"))
             return taken != 0 ? taken : -EINTR;
@@ -127,8 +130,13 @@ int simulated_ring::run(unsigned takes, unsigned wait_for, const __kernel_timesp
         if (!time_first && step()) continue;
         if (enough) return taken;
         const time_point arrival = time_first ? time_point::max() : network_.next_arrival();
-        if (arrival < end) {
+        const bool until_one_is_enough = for_all && completions() != 0;
+        if (arrival < (until_one_is_enough ? end_for_all : end)) {
             world_.pass(arrival - world_.now());
+            continue;
+        }
+        if (until_one_is_enough) {
+            sleep_until(end_for_all);
             continue;
         }
         if (timeout == nullptr) report_deadlock();

@@ -21,7 +21,7 @@ class simulated_ring {
     simulated_ring(network& over, descriptor_table& files, io_uring& shown, const ring_options& options);
 
     // As kernel::enter.
-    int enter(unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout);
+    int enter(unsigned to_submit, const enter_wait& wait);
 
     // Another call is under way: some of what is ready may complete meanwhile.
     void complete_in_passing() {
@@ -85,7 +85,7 @@ class simulated_ring {
     void sleep_until(time_point end);
     void submit(unsigned count);
     // Until as many completions are there, or the timeout has passed. What `enter` returns.
-    int run(unsigned takes, unsigned wait_for, const __kernel_timespec* timeout);
+    int run(unsigned takes, const enter_wait& wait);
     // By a worker thread it does nothing at once, and whatever comes meanwhile overtakes it.
     enum class by : bool { itself, worker };
     void start(std::unique_ptr<request> begun, by whom = by::itself);

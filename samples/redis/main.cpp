@@ -25,6 +25,7 @@ int main(int argc, char** argv) {
     std::string listen = "127.0.0.1:6379";
     std::string mode = "throughput";
     unsigned threads = 1;
+    cr::gathering gather{.completions = 16, .at_most = 50us};
     redis::server_options options;
     command_line arguments("A server on chainring for clients of Redis, which keeps its keys in memory");
     arguments.option(
@@ -37,6 +38,12 @@ int main(int argc, char** argv) {
             "--subscriber-limit", options.sessions.subscriber_limit,
             "bytes that may wait for a subscriber who does not read: then it is disconnected")
         .between(4096, 1U << 30);
+    arguments
+        .option(
+            "--gather", gather.completions,
+            "in mode throughput: completions that a sleep waits for, 50 us at most, while clients are busy; "
+            "1: none")
+        .between(1, 1024);
     if (const auto status = arguments.parse(argc, argv)) return *status;
 
     const auto at = cr::endpoint::parse(listen);
@@ -58,7 +65,10 @@ int main(int argc, char** argv) {
     try {
         // A client that does not read holds nothing up for longer.
         cr::runtime_options of_runtime{.shutdown = {.soft = 1s, .hard = 5s}, .threads = threads};
-        if (mode == "latency") of_runtime.executor.ring.mode = cr::task_work_mode::latency;
+        if (mode == "latency")
+            of_runtime.executor.ring.mode = cr::task_work_mode::latency;
+        else
+            of_runtime.executor.ring.gather = gather;
         const cr::result<void> served =
             cr::runtime(of_runtime).block_on(redis::serve_on_each(std::move(options)));
         if (!served && served.error() != cr::errc::cancelled) {

@@ -12,16 +12,14 @@ namespace {
 // Looks at every SQE on its way to the kernel, and at every CQE on its way back.
 class watching_kernel final : public forwarding_kernel {
   public:
-    int enter(
-        io_uring& ring, unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout,
-        unsigned flags) noexcept override {
+    int enter(io_uring& ring, unsigned to_submit, const enter_wait& wait, unsigned flags) noexcept override {
         look_at_completions(ring);
         const unsigned tail = *ring.sq.ktail;
         bool linked = false;
         for (unsigned at = tail - to_submit; at != tail; ++at)
             linked = look_at(ring.sq.sqes[at & ring.sq.ring_mask], linked);
         chains_cut += linked ? 1 : 0;
-        return forwarding_kernel::enter(ring, to_submit, wait_for, timeout, flags);
+        return forwarding_kernel::enter(ring, to_submit, wait, flags);
     }
 
     unsigned batches = 0;

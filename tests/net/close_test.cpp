@@ -214,11 +214,10 @@ TEST_CASE("closes_that_fill_the_submission_queue_do_not_put_run_to_sleep_for_eve
     // The read for wake-ups finds room only when the closes have been submitted, which ends them.
     struct watchful final : forwarding_kernel {
         bool sleeps_for_ever = false;
-        int enter(
-            io_uring& ring, unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout,
-            unsigned flags) noexcept override {
-            sleeps_for_ever |= wait_for != 0 && timeout == nullptr;
-            return forwarding_kernel::enter(ring, to_submit, 0, timeout, flags);
+        int
+        enter(io_uring& ring, unsigned to_submit, const enter_wait& wait, unsigned flags) noexcept override {
+            sleeps_for_ever |= wait.completions != 0 && wait.timeout == nullptr;
+            return forwarding_kernel::enter(ring, to_submit, {}, flags);
         }
     } kernel;
     executor_options options = options_for(GENERATE(both_modes()));

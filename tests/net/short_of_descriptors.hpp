@@ -17,15 +17,13 @@ class short_of_descriptors final : public forwarding_kernel {
     void begin() { limit_ = first_free(); }
     void end() { limit_ = -1; }
 
-    int enter(
-        io_uring& ring, unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout,
-        unsigned flags) noexcept override {
-        if (limit_ < 0) return forwarding_kernel::enter(ring, to_submit, wait_for, timeout, flags);
+    int enter(io_uring& ring, unsigned to_submit, const enter_wait& wait, unsigned flags) noexcept override {
+        if (limit_ < 0) return forwarding_kernel::enter(ring, to_submit, wait, flags);
         rlimit before{};
         ::getrlimit(RLIMIT_NOFILE, &before);
         const rlimit lowered{.rlim_cur = static_cast<rlim_t>(limit_), .rlim_max = before.rlim_max};
         ::setrlimit(RLIMIT_NOFILE, &lowered);
-        const int returned = forwarding_kernel::enter(ring, to_submit, wait_for, timeout, flags);
+        const int returned = forwarding_kernel::enter(ring, to_submit, wait, flags);
         ::setrlimit(RLIMIT_NOFILE, &before);
         return returned;
     }

@@ -188,11 +188,10 @@ TEST_CASE(
     // The send goes to the kernel together with its cancel, which finds nothing but the notification.
     struct refusing_once final : forwarding_kernel {
         bool refuses = false;
-        int enter(
-            io_uring& ring, unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout,
-            unsigned flags) noexcept override {
+        int
+        enter(io_uring& ring, unsigned to_submit, const enter_wait& wait, unsigned flags) noexcept override {
             if (to_submit != 0 && std::exchange(refuses, false)) return -EAGAIN;
-            return forwarding_kernel::enter(ring, to_submit, wait_for, timeout, flags);
+            return forwarding_kernel::enter(ring, to_submit, wait, flags);
         }
     } kernel;
     executor home(options_for(GENERATE(both_modes())), kernel);

@@ -29,9 +29,7 @@ class erring_kernel final : public forwarding_kernel {
         buffers_ = reinterpret_cast<io_uring_buf_ring*>(registration.ring_addr);
         return forwarding_kernel::register_buffer_ring(ring, registration);
     }
-    int enter(
-        io_uring& ring, unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout,
-        unsigned flags) noexcept override {
+    int enter(io_uring& ring, unsigned to_submit, const enter_wait& wait, unsigned flags) noexcept override {
         if (to_submit != 0 && exchanges_buffers) {
             io_uring_buf& first = buffers_->bufs[0];
             io_uring_buf& second = buffers_->bufs[1];
@@ -43,7 +41,7 @@ class erring_kernel final : public forwarding_kernel {
             for (unsigned at = *ring.sq.khead; at != *ring.sq.ktail; ++at)
                 ring.sq.sqes[at & ring.sq.ring_mask].msg_flags &= ~static_cast<unsigned>(MSG_TRUNC);
         const unsigned before = io_uring_cq_ready(&ring);
-        const int returned = forwarding_kernel::enter(ring, to_submit, wait_for, timeout, flags);
+        const int returned = forwarding_kernel::enter(ring, to_submit, wait, flags);
         if (before == 0 && io_uring_cq_ready(&ring) != 0) {
             io_uring_cqe& done = ring.cq.cqes[*ring.cq.khead & ring.cq.ring_mask];
             done.res = says(done.res);

@@ -302,16 +302,14 @@ class kernel_that_loses_cancels final : public forwarding_kernel {
     explicit kernel_that_loses_cancels(int answer)
         : answer_(answer) {}
 
-    int enter(
-        io_uring& ring, unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout,
-        unsigned flags) noexcept override {
+    int enter(io_uring& ring, unsigned to_submit, const enter_wait& wait, unsigned flags) noexcept override {
         for (unsigned at = *ring.sq.khead; at != *ring.sq.ktail; ++at) {
             io_uring_sqe& sqe = ring.sq.sqes[at & ring.sq.ring_mask];
             if (sqe.opcode != IORING_OP_ASYNC_CANCEL || to_lose == 0) continue;
             --to_lose;
             sqe.addr = no_operation_at_all;
         }
-        const int returned = forwarding_kernel::enter(ring, to_submit, wait_for, timeout, flags);
+        const int returned = forwarding_kernel::enter(ring, to_submit, wait, flags);
         for (unsigned at = *ring.cq.khead; at != io_uring_smp_load_acquire(ring.cq.ktail); ++at) {
             io_uring_cqe& cqe = ring.cq.cqes[at & ring.cq.ring_mask];
             if ((cqe.user_data & operation_id::cancel_tag) != 0 && cqe.res == -ENOENT) cqe.res = answer_;

@@ -22,11 +22,10 @@ TEST_CASE("an_enter_that_fails_for_a_while_loses_nothing") {
     struct failing final : forwarding_kernel {
         int error = 0;
         unsigned calls = 0;
-        int enter(
-            io_uring& ring, unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout,
-            unsigned flags) noexcept override {
+        int
+        enter(io_uring& ring, unsigned to_submit, const enter_wait& wait, unsigned flags) noexcept override {
             if (++calls % 3 != 0) return -error;
-            return forwarding_kernel::enter(ring, to_submit, wait_for, timeout, flags);
+            return forwarding_kernel::enter(ring, to_submit, wait, flags);
         }
     } flaky;
     flaky.error = GENERATE(EAGAIN, EBUSY, EINTR);
@@ -54,12 +53,11 @@ TEST_CASE("an_enter_that_fails_for_a_while_loses_nothing") {
 
 TEST_CASE("an_enter_that_takes_only_some_of_the_sqes_loses_nothing") {
     struct reluctant final : forwarding_kernel {
-        int enter(
-            io_uring& ring, unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout,
-            unsigned flags) noexcept override {
+        int
+        enter(io_uring& ring, unsigned to_submit, const enter_wait& wait, unsigned flags) noexcept override {
             const unsigned taken = std::min(to_submit, 1U);
             // The rest might never complete if the executor slept now.
-            return forwarding_kernel::enter(ring, taken, taken < to_submit ? 0 : wait_for, timeout, flags);
+            return forwarding_kernel::enter(ring, taken, taken < to_submit ? enter_wait() : wait, flags);
         }
     } kernel;
     executor used(options_for(GENERATE(both_modes())), kernel);
@@ -75,15 +73,14 @@ TEST_CASE("an_enter_that_is_refused_as_the_task_ends_does_not_put_run_to_sleep_f
         bool task_ended = false;
         bool refused_then = false;
         bool sleeps_for_ever = false;
-        int enter(
-            io_uring& ring, unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout,
-            unsigned flags) noexcept override {
+        int
+        enter(io_uring& ring, unsigned to_submit, const enter_wait& wait, unsigned flags) noexcept override {
             if (to_submit != 0 && !refused_then) {
                 refused_then = task_ended;
                 return -EAGAIN;
             }
-            sleeps_for_ever |= wait_for != 0 && timeout == nullptr;
-            return forwarding_kernel::enter(ring, to_submit, sleeps_for_ever ? 0 : wait_for, timeout, flags);
+            sleeps_for_ever |= wait.completions != 0 && wait.timeout == nullptr;
+            return forwarding_kernel::enter(ring, to_submit, sleeps_for_ever ? enter_wait() : wait, flags);
         }
     } kernel;
     executor used(options_for(GENERATE(both_modes())), kernel);
@@ -102,15 +99,14 @@ TEST_CASE("an_executor_that_has_closed_everything_does_not_sleep") {
     struct watching final : forwarding_kernel {
         unsigned most_taken = 0;
         unsigned endless_sleeps = 0;
-        int enter(
-            io_uring& ring, unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout,
-            unsigned flags) noexcept override {
+        int
+        enter(io_uring& ring, unsigned to_submit, const enter_wait& wait, unsigned flags) noexcept override {
             const unsigned taken = std::min(to_submit, most_taken);
-            if (taken < to_submit) wait_for = 0;
-            const bool endless = wait_for != 0 && timeout == nullptr;
+            enter_wait limited = taken < to_submit ? enter_wait() : wait;
+            const bool endless = limited.completions != 0 && limited.timeout == nullptr;
             const __kernel_timespec limit{.tv_sec = 1, .tv_nsec = 0};
-            const int returned =
-                forwarding_kernel::enter(ring, taken, wait_for, endless ? &limit : timeout, flags);
+            if (endless) limited.timeout = &limit;
+            const int returned = forwarding_kernel::enter(ring, taken, limited, flags);
             endless_sleeps += endless && io_uring_cq_ready(&ring) == 0 ? 1 : 0;
             return returned;
         }
@@ -145,11 +141,10 @@ TEST_CASE("whichever_call_is_refused_the_exception_has_the_kernels_explanation")
         int enable_ring(io_uring& ring) noexcept override {
             return refused == call::enable ? -EPERM : forwarding_kernel::enable_ring(ring);
         }
-        int enter(
-            io_uring& ring, unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout,
-            unsigned flags) noexcept override {
+        int
+        enter(io_uring& ring, unsigned to_submit, const enter_wait& wait, unsigned flags) noexcept override {
             if (refused == call::enter) return -EPERM;
-            return forwarding_kernel::enter(ring, to_submit, wait_for, timeout, flags);
+            return forwarding_kernel::enter(ring, to_submit, wait, flags);
         }
         std::string explain_refusal(int error) override { return "explained " + std::to_string(error); }
     } kernel;
@@ -169,10 +164,9 @@ TEST_CASE("whichever_call_is_refused_the_exception_has_the_kernels_explanation")
 TEST_CASE("an_enter_that_fails_for_good_ends_the_process") {
     struct failing final : forwarding_kernel {
         bool fails = false;
-        int enter(
-            io_uring& ring, unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout,
-            unsigned flags) noexcept override {
-            return fails ? -EPERM : forwarding_kernel::enter(ring, to_submit, wait_for, timeout, flags);
+        int
+        enter(io_uring& ring, unsigned to_submit, const enter_wait& wait, unsigned flags) noexcept override {
+            return fails ? -EPERM : forwarding_kernel::enter(ring, to_submit, wait, flags);
         }
     };
     const pid_t child = ::fork();

@@ -15,10 +15,8 @@ class forwarding_kernel : public kernel {
     }
     int enable_ring(io_uring& ring) noexcept override { return real_.enable_ring(ring); }
     void close_ring(io_uring& ring) noexcept override { real_.close_ring(ring); }
-    int enter(
-        io_uring& ring, unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout,
-        unsigned flags) noexcept override {
-        return real_.enter(ring, to_submit, wait_for, timeout, flags);
+    int enter(io_uring& ring, unsigned to_submit, const enter_wait& wait, unsigned flags) noexcept override {
+        return real_.enter(ring, to_submit, wait, flags);
     }
     int register_buffer_ring(io_uring& ring, io_uring_buf_reg& registration) noexcept override {
         return real_.register_buffer_ring(ring, registration);
@@ -76,13 +74,11 @@ class forwarding_kernel : public kernel {
 // exactly when the executor asked to be woken.
 class virtual_clock : public forwarding_kernel {
   public:
-    int enter(
-        io_uring& ring, unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout,
-        unsigned flags) noexcept override {
-        if (timeout == nullptr) return forwarding_kernel::enter(ring, to_submit, wait_for, nullptr, flags);
+    int enter(io_uring& ring, unsigned to_submit, const enter_wait& wait, unsigned flags) noexcept override {
+        if (wait.timeout == nullptr) return forwarding_kernel::enter(ring, to_submit, wait, flags);
         ++timed_waits;
-        now_ += std::chrono::seconds(timeout->tv_sec) + std::chrono::nanoseconds(timeout->tv_nsec);
-        return forwarding_kernel::enter(ring, to_submit, 0, nullptr, flags);
+        now_ += std::chrono::seconds(wait.timeout->tv_sec) + std::chrono::nanoseconds(wait.timeout->tv_nsec);
+        return forwarding_kernel::enter(ring, to_submit, {}, flags);
     }
     time_point now() noexcept override { return now_; }
     void pass(duration time) noexcept { now_ += time; }

@@ -93,11 +93,10 @@ TEST_CASE("a_sleeping_executor_is_woken_by_the_end_of_offloaded_work", "[linux]"
     // Lets the work end when the executor is about to wait in the kernel, for whatever time.
     struct telling : forwarding_kernel {
         std::counting_semaphore<> asleep{0};
-        int enter(
-            io_uring& ring, unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout,
-            unsigned flags) noexcept override {
-            if (wait_for > 0) asleep.release();
-            return forwarding_kernel::enter(ring, to_submit, wait_for, timeout, flags);
+        int
+        enter(io_uring& ring, unsigned to_submit, const enter_wait& wait, unsigned flags) noexcept override {
+            if (wait.completions > 0) asleep.release();
+            return forwarding_kernel::enter(ring, to_submit, wait, flags);
         }
     } kernel;
     executor used(options_for(GENERATE(both_modes())), kernel);
@@ -310,11 +309,10 @@ TEST_CASE("a_task_goes_on_only_when_the_pools_thread_has_left_its_executor", "[l
         std::counting_semaphore<> asleep{0};
         std::atomic<bool> inside = false;
         std::atomic<bool> went_on = false;
-        int enter(
-            io_uring& ring, unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout,
-            unsigned flags) noexcept override {
-            if (wait_for > 0) asleep.release();
-            return forwarding_kernel::enter(ring, to_submit, wait_for, timeout, flags);
+        int
+        enter(io_uring& ring, unsigned to_submit, const enter_wait& wait, unsigned flags) noexcept override {
+            if (wait.completions > 0) asleep.release();
+            return forwarding_kernel::enter(ring, to_submit, wait, flags);
         }
         void signal_event(int descriptor) noexcept override {
             inside = true;

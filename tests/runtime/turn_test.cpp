@@ -75,12 +75,11 @@ TEST_CASE("a_turn_enters_the_kernel_once") {
             trial_ = true;
             return flags;
         }
-        int enter(
-            io_uring& ring, unsigned to_submit, unsigned wait_for, const __kernel_timespec* timeout,
-            unsigned flags) noexcept override {
+        int
+        enter(io_uring& ring, unsigned to_submit, const enter_wait& wait, unsigned flags) noexcept override {
             // The first one only finds out whether the call is allowed.
             if (!std::exchange(trial_, false)) ++enters;
-            return forwarding_kernel::enter(ring, to_submit, wait_for, timeout, flags);
+            return forwarding_kernel::enter(ring, to_submit, wait, flags);
         }
 
       private:

@@ -6,6 +6,7 @@
 
 using namespace chainring;
 using namespace chainring::test;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -245,4 +246,25 @@ TEST_CASE("ports_that_the_kernel_chooses_come_round_and_leave_out_those_in_use")
         kernel.close(made);
     }
     kernel.close(held);
+}
+
+TEST_CASE("a_wait_for_several_completions_ends_with_them_or_after_its_time_with_one_and_with_the_timeout_if_"
+          "none_comes") {
+    sim::world world(1, {});
+    bare_ring ring(world);
+    const auto enter = [&](unsigned operations, const enter_wait& wait) {
+        for (unsigned count = 0; count < operations; ++count) io_uring_prep_nop(&ring.sqe(count + 1));
+        io_uring_smp_store_release(ring.native().sq.ktail, ring.native().sq.sqe_tail);
+        ring.native().sq.sqe_head = ring.native().sq.sqe_tail;
+        const time_point before = world.now();
+        const int returned = ring.kernel.enter(ring.native(), operations, wait, 0);
+        CHECK(io_uring_cq_ready(&ring.native()) == operations);
+        io_uring_cq_advance(&ring.native(), operations);
+        return std::pair(returned, world.now() - before);
+    };
+    const __kernel_timespec limit{.tv_sec = 1, .tv_nsec = 0};
+    CHECK(enter(2, {.completions = 2, .for_all = 50us}) == std::pair(2, duration(0us)));
+    CHECK(enter(1, {.completions = 2, .for_all = 50us}) == std::pair(1, duration(50us)));
+    CHECK(
+        enter(0, {.completions = 2, .for_all = 50us, .timeout = &limit}) == std::pair(-ETIME, duration(1s)));
 }

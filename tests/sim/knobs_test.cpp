@@ -24,7 +24,7 @@ std::set<int> answers_to_an_enter(const sim::faults& knobs, unsigned count) {
             io_uring_prep_nop(entry);
             if (number % 2 == 0) entry->flags |= IOSQE_IO_LINK;
         }
-        answers.insert(kernel.enter(used, count, 0, nullptr, 0));
+        answers.insert(kernel.enter(used, count, {}, 0));
         kernel.close_ring(used);
     }
     return answers;
