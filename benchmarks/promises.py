@@ -14,7 +14,7 @@ def _micro_ratio(of, row, most):
 
 
 def _redis(shape, figure, **limit):
-    return Promise("sample redis", shape, "chainring", figure, peer="redis-server", **limit)
+    return Promise("sample redis", shape, "chainring throughput", figure, peer="redis-server", **limit)
 
 
 PROMISES = (

@@ -245,23 +245,27 @@ def _redis_shapes(programs):
         return
     wrapper = pathlib.Path(__file__).parent / "peers" / "redis_server.py"
     real = redis_benchmark.real_server() or "redis-server"
-    for pipeline in (1, 16):
-        for clients in (50, 500):
-            for command in ("get", "set"):
-                load = redis_benchmark.load(command, clients, pipeline)
-                yield Shape(
-                    f"redis-{pipeline}x{clients}-{command}",
-                    f"{command.upper()} by redis-benchmark: {load.text}",
-                    load,
-                    (
-                        programs.sample("chainring", "redis"),
-                        Contestant("redis-server", ("python3", str(wrapper), real), runs=real),
-                    ),
-                    "redis-server",
-                    unit="request",
-                    measure=redis_benchmark.measure,
-                    skipped_when_quick=clients != 50 or command != "get" or pipeline == 1,
-                )
+    for command, clients, pipeline in (
+        ("get", 8, 1),
+        *((command, clients, pipeline) for pipeline in (1, 16) for clients in (50, 500) for command in ("get", "set")),
+    ):
+        load = redis_benchmark.load(command, clients, pipeline)
+        # It gathers completions in the other mode, which is for many clients that ask for one thing at a time.
+        latency = (programs.sample("chainring latency", "redis", "--mode", "latency"),) if pipeline == 1 else ()
+        yield Shape(
+            f"redis-{pipeline}x{clients}-{command}",
+            f"{command.upper()} by redis-benchmark: {load.text}",
+            load,
+            (
+                programs.sample("chainring throughput", "redis"),
+                *latency,
+                Contestant("redis-server", ("python3", str(wrapper), real), runs=real),
+            ),
+            "redis-server",
+            unit="request",
+            measure=redis_benchmark.measure,
+            skipped_when_quick=clients != 50 or command != "get" or pipeline == 1,
+        )
 
 
 def _mode_shapes(programs):
