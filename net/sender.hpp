@@ -163,7 +163,7 @@ class sender final : private completion {
   private:
     enum class state : std::uint8_t { open, ended, draining, closed };
 
-    static constexpr send_marks most_keep{};
+    static constexpr send_marks default_marks{};
     // Of one batch of a stream: half a megabyte. Its senders wait for all of it.
     static constexpr unsigned most_parts = 4;
 
@@ -189,7 +189,7 @@ class sender final : private completion {
     void release_given_up() noexcept;
     seldom_used& options();
     const send_marks& own_marks() const noexcept;
-    const send_marks& marks() const noexcept { return options_ == nullptr ? most_keep : own_marks(); }
+    const send_marks& marks() const noexcept { return options_ == nullptr ? default_marks : own_marks(); }
     bool below_low_water() const noexcept {
         return queue_.unsent() <= marks().low_bytes && queue_.messages() <= marks().low_messages;
     }
