@@ -123,7 +123,7 @@ class trial_ring {
         trial_answer whole;
         bool ended = false;
         for (int tries = 0; tries < 5 && !ended; ++tries) {
-            ring_.enter(true, &trial_patience, counters_);
+            ring_.enter(waiting::for_one, &trial_patience, counters_);
             const auto add = [&](const io_uring_cqe& part) {
                 whole.flags = part.flags;
                 if (part.res > 0 || whole.result == 0) whole.result += part.res;

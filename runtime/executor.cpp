@@ -284,7 +284,7 @@ void executor::submit_and_reap(sleeping allowed) noexcept {
     duration timeout{};
     const bool limited = sleep && timers_.next(next);
     if (limited) timeout = std::max(duration(next - kernel_.now()), duration::zero());
-    ring_.enter(sleep, limited ? &timeout : nullptr, counters_);
+    ring_.enter(sleep ? waiting::for_several : waiting::none, limited ? &timeout : nullptr, counters_);
     if (sleep) inbox_.awake();
     if (ring_.unsubmitted() == 0) until_submitted_.release_all();
     reap();
@@ -335,7 +335,7 @@ void executor::reap() noexcept {
 void executor::submit_and_wait() noexcept {
     if (forked()) [[unlikely]]
         fork_guard::end_child();
-    ring_.enter(true, nullptr, counters_);
+    ring_.enter(waiting::for_one, nullptr, counters_);
     if (ring_.unsubmitted() == 0) until_submitted_.release_all();
     reap();
 }

@@ -45,13 +45,14 @@ enum class task_work_mode {
 };
 
 // Lets a sleep go on until several completions are there, so that one wake-up brings them all, as the interrupt moderation of
-// network cards does. For servers of many busy clients that may each wait a little longer.
+// network cards does. For servers of many busy clients that may each wait a little longer. Only in throughput mode.
 //
-// Who is alone does not wait: a sleep ends with the first completion if the sleep before it brought one only, beside those
-// of what was submitted with it, and if a timer is due within `at_most`. A post from another thread counts as a completion.
-// Where Linux has no such wait (before 6.12) every sleep ends with the first.
+// Where one thing happens at a time nothing waits: a sleep ends with the first completion if the sleep before it brought one
+// only, beside those of what was submitted with it, and if a timer is due within `at_most`. The ends of sends count as
+// completions, and all posts from other threads during a sleep as one. Where Linux has no such wait (before 6.12) every
+// sleep ends with the first.
 struct gathering {
-    unsigned completions = 1;             // 1: no gathering
+    unsigned completions = 1;             // 1: no gathering. Up to half of the completion queue
     std::chrono::microseconds at_most{0}; // from the sleep's begin; then the first is enough. Up to a second
 };
 
@@ -66,7 +67,7 @@ struct ring_options {
 // What ends an enter's sleep.
 struct enter_wait {
     unsigned completions = 0;                   // so many are there; 0: it does not sleep
-    std::chrono::microseconds for_all{};        // has passed, and one is there
+    std::chrono::microseconds for_all{};        // has passed, and one is there, or there is no timeout
     const __kernel_timespec* timeout = nullptr; // has passed: no shorter than `for_all`; nullptr: none
 };
 

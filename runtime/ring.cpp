@@ -28,12 +28,15 @@ bool to_be_repeated(int error) noexcept {
 } // namespace
 
 ring::ring(kernel& behind, const ring_options& options)
-    : kernel_(behind)
-    , gather_(options.gather) {
+    : kernel_(behind) {
     // A chain behind a poll takes two at once.
     ring_options usable = options;
     usable.submission_entries = std::max(usable.submission_entries, 2U);
-    gather_.at_most = std::clamp<std::chrono::microseconds>(gather_.at_most, 0s, 1s);
+    // In the other mode each completion wakes the sleeper, and from Linux 6.12 to 6.17 those of worker threads may not.
+    if (options.mode == task_work_mode::throughput && options.gather.at_most > 0s)
+        gather_ = {
+            .completions = std::min(options.gather.completions, options.completion_entries / 2),
+            .at_most = std::min<std::chrono::microseconds>(options.gather.at_most, 1s)};
     const int returned = kernel_.open_ring(queues_, usable);
     if (returned < 0) refused(returned);
 }
@@ -55,7 +58,7 @@ void ring::enable() {
     if (entered < 0 && !to_be_repeated(-entered)) refused(entered);
 }
 
-void ring::enter(bool wait, const duration* timeout, statistics& counters) noexcept {
+void ring::enter(waiting wait, const duration* timeout, statistics& counters) noexcept {
     __kernel_timespec limit{};
     if (timeout != nullptr) {
         const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(*timeout);
@@ -66,17 +69,15 @@ void ring::enter(bool wait, const duration* timeout, statistics& counters) noexc
     queues_.sq.sqe_head = queues_.sq.sqe_tail;
     const unsigned to_submit = unsubmitted();
     enter_wait until;
-    if (wait) {
-        until.completions = 1;
-        if (timeout != nullptr) until.timeout = &limit;
-        if (busy_ && (timeout == nullptr || *timeout > gather_.at_most)) {
-            until.completions = gather_.completions;
-            until.for_all = gather_.at_most;
-        }
+    if (wait != waiting::none) until = {.completions = 1, .timeout = timeout != nullptr ? &limit : nullptr};
+    if (wait == waiting::for_several && busy_ && (timeout == nullptr || *timeout > gather_.at_most)) {
+        until.completions = gather_.completions;
+        until.for_all = gather_.at_most;
     }
     const int returned = kernel_.enter(queues_, to_submit, until, enter_flags_);
     const unsigned submitted = to_submit - unsubmitted();
-    if (wait) busy_ = gathers() && io_uring_cq_ready(&queues_) > submitted + 1;
+    if (wait == waiting::for_several)
+        busy_ = gather_.completions > 1 && io_uring_cq_ready(&queues_) > submitted + 1;
     ++counters.enters;
     counters.sqes += submitted;
     if (*queues_.cq.koverflow != 0 && (*queues_.sq.kflags & IORING_SQ_CQ_OVERFLOW) != 0)

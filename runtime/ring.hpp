@@ -8,6 +8,12 @@
 
 namespace chainring {
 
+enum class waiting : std::uint8_t {
+    none,
+    for_one,     // completion
+    for_several, // if they are to be gathered (kernel.hpp)
+};
+
 class ring {
   public:
     // Throws std::system_error with the kernel's explanation when the ring can't be made.
@@ -31,9 +37,9 @@ class ring {
     unsigned unsubmitted() const noexcept { return io_uring_sq_ready(&queues_); }
     bool completions_ready() const noexcept { return io_uring_cq_ready(&queues_) != 0; }
 
-    // Submits everything and, if `wait`, sleeps until a completion is there, or as many as are to be gathered, or the
-    // timeout has passed. Errors that leave the SQEs pending (EAGAIN, EBUSY, EINTR) are counted; the next enter repeats them.
-    void enter(bool wait, const duration* timeout, statistics& counters) noexcept;
+    // Submits everything, and sleeps until the completions are there or the timeout has passed. Errors that leave the SQEs
+    // pending (EAGAIN, EBUSY, EINTR) are counted; the next enter repeats them.
+    void enter(waiting wait, const duration* timeout, statistics& counters) noexcept;
 
     // Visits every completion that is there, in order.
     template <class Visitor> void reap(Visitor&& visit, statistics& counters) {
@@ -57,13 +63,11 @@ class ring {
     [[noreturn]] void refused(int returned);
 
   private:
-    bool gathers() const noexcept { return gather_.completions > 1 && gather_.at_most.count() != 0; }
-
     kernel& kernel_;
     io_uring queues_{};
     unsigned enter_flags_ = 0;
     gathering gather_;
-    bool busy_ = false; // the last sleep brought several completions, which are to be gathered
+    bool busy_ = false;                   // the last wait for several brought them
     std::uint16_t next_buffer_group_ = 1; // 0 is the buffer pool's
 };
 

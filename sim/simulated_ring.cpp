@@ -130,17 +130,15 @@ int simulated_ring::run(unsigned takes, const enter_wait& wait) {
         if (!time_first && step()) continue;
         if (enough) return taken;
         const time_point arrival = time_first ? time_point::max() : network_.next_arrival();
-        const bool until_one_is_enough = for_all && completions() != 0;
-        if (arrival < (until_one_is_enough ? end_for_all : end)) {
+        const bool ends_with_for_all = for_all && (completions() != 0 || timeout == nullptr);
+        const time_point next = ends_with_for_all ? end_for_all : end;
+        if (arrival < next) {
             world_.pass(arrival - world_.now());
             continue;
         }
-        if (until_one_is_enough) {
-            sleep_until(end_for_all);
-            continue;
-        }
-        if (timeout == nullptr) report_deadlock();
-        sleep_until(end);
+        if (timeout == nullptr && !ends_with_for_all) report_deadlock();
+        sleep_until(next);
+        if (completions() != 0) continue;
         return taken != 0 ? taken : -ETIME;
     }
 }

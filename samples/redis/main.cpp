@@ -65,10 +65,8 @@ int main(int argc, char** argv) {
     try {
         // A client that does not read holds nothing up for longer.
         cr::runtime_options of_runtime{.shutdown = {.soft = 1s, .hard = 5s}, .threads = threads};
-        if (mode == "latency")
-            of_runtime.executor.ring.mode = cr::task_work_mode::latency;
-        else
-            of_runtime.executor.ring.gather = gather;
+        of_runtime.executor.ring.gather = gather;
+        if (mode == "latency") of_runtime.executor.ring.mode = cr::task_work_mode::latency;
         const cr::result<void> served =
             cr::runtime(of_runtime).block_on(redis::serve_on_each(std::move(options)));
         if (!served && served.error() != cr::errc::cancelled) {

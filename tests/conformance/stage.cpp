@@ -74,7 +74,7 @@ std::string stage::perform(const script& performed) {
         perform_step(number);
     }
     submit();
-    for (int round = 0; round < 3; ++round) ring_.enter(false, nullptr, counters_);
+    for (int round = 0; round < 3; ++round) ring_.enter(waiting::none, nullptr, counters_);
     cancelling_ = true;
     cancel_what_is_left();
     hear_what_is_left();
@@ -156,7 +156,7 @@ io_uring_sqe& stage::next_sqe() {
 
 void stage::submit() {
     for (int tries = 0; tries < 1000; ++tries) {
-        ring_.enter(false, nullptr, counters_);
+        ring_.enter(waiting::none, nullptr, counters_);
         ring_.reap([this](const io_uring_cqe& cqe) { take(cqe); }, counters_);
         if (ring_.unsubmitted() == 0) return;
     }
@@ -167,7 +167,7 @@ template <class Done> bool stage::wait_until(Done done) {
     for (int waits = 0; waits < most_waits; ++waits) {
         if (done()) return true;
         const duration limit = one_wait;
-        ring_.enter(true, &limit, counters_);
+        ring_.enter(waiting::for_one, &limit, counters_);
         ring_.reap([this](const io_uring_cqe& cqe) { take(cqe); }, counters_);
     }
     return done();
@@ -400,7 +400,7 @@ void stage::cancel_what_is_left() {
         if (round == 0) continue;
         // A worker thread takes its time.
         const duration limit = 1ms;
-        ring_.enter(true, &limit, counters_);
+        ring_.enter(waiting::for_one, &limit, counters_);
         ring_.reap([this](const io_uring_cqe& cqe) { take(cqe); }, counters_);
     }
     for (std::size_t number = 0; number < operations_.size(); ++number)

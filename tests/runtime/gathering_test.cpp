@@ -5,6 +5,8 @@
 
 #include <chainring/runtime/sleep.hpp>
 
+#include <memory>
+
 using namespace chainring;
 using namespace chainring::test;
 using namespace std::chrono_literals;
@@ -33,7 +35,7 @@ struct watching final : forwarding_kernel {
 };
 
 executor_options gathering_options(const gathering& wanted) {
-    executor_options options; // with the other mode a write may bring what a sleep is to bring here
+    executor_options options;
     options.ring.gather = wanted;
     return options;
 }
@@ -113,6 +115,55 @@ TEST_CASE("a_sleep_that_a_timer_ends_sooner_gathers_nothing") {
         co_await be_busy();
         (void)co_await timeout(1h, be_alone());
         CHECK(sleeps.waited_for == 16);
+    }(kernel));
+    check_baseline(used);
+}
+
+TEST_CASE("who_destroys_a_task_waits_for_the_end_of_its_operation_and_gathers_nothing") {
+    watching kernel;
+    executor used(gathering_options(several), kernel);
+    used.run([](watching& sleeps) -> task<> {
+        const pipe_ends silent;
+        co_await sleep_once();
+        co_await be_busy();
+        auto group = std::make_unique<task_group>(co_await this_scope{});
+        group->spawn(read_one(silent));
+        co_await next_turn{}; // it has begun
+        co_await next_turn{}; // and is in the kernel
+        sleeps.waited_for = 0;
+        group.reset();
+        CHECK(sleeps.waited_for == 1);
+        co_await be_alone();
+        CHECK(sleeps.waited_for == 16); // as before
+    }(kernel));
+    check_baseline(used);
+}
+
+TEST_CASE("in_latency_mode_nothing_is_gathered") {
+    watching kernel;
+    executor_options options = gathering_options(several);
+    options.ring.mode = task_work_mode::latency;
+    executor used(options, kernel);
+    used.run([](watching& sleeps) -> task<> {
+        co_await sleep_once();
+        co_await be_busy();
+        co_await be_alone();
+        CHECK(sleeps.waited_for == 1);
+    }(kernel));
+    check_baseline(used);
+}
+
+TEST_CASE("no_more_is_gathered_than_half_of_the_completion_queue_holds") {
+    watching kernel;
+    executor_options options = gathering_options(several);
+    options.ring.submission_entries = 8;
+    options.ring.completion_entries = 16;
+    executor used(options, kernel);
+    used.run([](watching& sleeps) -> task<> {
+        co_await sleep_once();
+        co_await be_busy();
+        co_await be_alone();
+        CHECK(sleeps.waited_for == 8);
     }(kernel));
     check_baseline(used);
 }

@@ -42,7 +42,7 @@ class bare_ring {
         names_.clear();
         std::vector<completed> all = std::exchange(kept_, {});
         do {
-            ring_.enter(all.size() < at_least, nullptr, counters_);
+            ring_.enter(all.size() < at_least ? waiting::for_one : waiting::none, nullptr, counters_);
             ring_.reap(
                 [&all](const io_uring_cqe& cqe) {
                     all.push_back(

@@ -138,9 +138,9 @@ TEST_CASE("unlinked_sends_of_a_full_socket_have_all_orders_and_the_search_finds_
         REQUIRE(kernel.send(near, bytes.data(), bytes.size()) == 4096);
         for (const char* letter : {"A", "B", "C"})
             io_uring_prep_send(used.next_sqe(), near, letter, 1, MSG_NOSIGNAL);
-        used.enter(false, nullptr, counters);
+        used.enter(waiting::none, nullptr, counters);
         REQUIRE(kernel.receive(far, bytes.data(), bytes.size()) == 4096);
-        used.enter(false, nullptr, counters);
+        used.enter(waiting::none, nullptr, counters);
         bytes.resize(static_cast<std::size_t>(kernel.receive(far, bytes.data(), bytes.size())));
         orders.insert(bytes);
     });

@@ -248,8 +248,8 @@ TEST_CASE("ports_that_the_kernel_chooses_come_round_and_leave_out_those_in_use")
     kernel.close(held);
 }
 
-TEST_CASE("a_wait_for_several_completions_ends_with_them_or_after_its_time_with_one_and_with_the_timeout_if_"
-          "none_comes") {
+TEST_CASE("a_wait_for_several_completions_ends_with_them_or_after_its_time_with_one_and_if_none_comes_with_"
+          "its_timeout") {
     sim::world world(1, {});
     bare_ring ring(world);
     const auto enter = [&](unsigned operations, const enter_wait& wait) {
@@ -267,4 +267,5 @@ TEST_CASE("a_wait_for_several_completions_ends_with_them_or_after_its_time_with_
     CHECK(enter(1, {.completions = 2, .for_all = 50us}) == std::pair(1, duration(50us)));
     CHECK(
         enter(0, {.completions = 2, .for_all = 50us, .timeout = &limit}) == std::pair(-ETIME, duration(1s)));
+    CHECK(enter(0, {.completions = 2, .for_all = 50us}) == std::pair(-ETIME, duration(50us))); // it has none
 }

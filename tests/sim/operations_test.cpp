@@ -190,7 +190,7 @@ TEST_CASE("a_world_that_forbids_it_fails_when_a_submission_cuts_a_chain") {
         io_uring_sqe* const entry = used.next_sqe();
         io_uring_prep_nop(entry);
         entry->flags |= IOSQE_IO_LINK;
-        used.enter(false, nullptr, counters);
+        used.enter(waiting::none, nullptr, counters);
     });
     CHECK(text.contains("in the middle of a chain"));
 }
