@@ -19,6 +19,7 @@ class Measured:
     _: dataclasses.KW_ONLY
     unit: str = "message"  # of what is counted
     rounds: int | None = None  # of a figure without noise
+    times_the_rounds: int = 1  # of others, where a figure is close to what was promised; not when quick
     skipped_when_quick: bool = False
     compared: tuple[str, ...] | None = None  # figures whose ratios are shown, where it is not those of most shapes
 
@@ -41,5 +42,6 @@ class Table(Measured):
     """A program that compares within itself, and prints a table."""
 
     command: tuple[str, ...]
-    quick_options: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    quick_options: tuple[str, ...] | None = None  # in place of those
     columns: tuple[str, str] | None = None  # the ratio of these two is shown

@@ -44,6 +44,7 @@ def _echo_shapes(programs):
                 load,
                 (*programs.chainring_echo(), *programs.echo_peers(shared=larger)),
                 "liburing loop",
+                times_the_rounds=3 if (connections, size) == (64, 64) else 1,
                 skipped_when_quick=connections == 1 or (connections, size) == (1000, 4096),
                 not_when_quick=FURTHER_PEERS,
             )
@@ -218,6 +219,7 @@ def _placement_shapes(programs):
                 programs.sample("chainring alone", "echo", "--mode", mode),
             ),
             "chainring alone",
+            times_the_rounds=3,
             skipped_when_quick=mode == "latency",
         )
     cores = {"cores": (SERVER_CORE, CLIENT_CORE), "client_cores": (SERVER_CORE, CLIENT_CORE)}
@@ -235,6 +237,7 @@ def _placement_shapes(programs):
             "chainring 1 thread",
             beside=(("chainring 2 threads", "chainring 1 thread"), ("liburing loop, 2 threads", "liburing loop, 1 thread")),
             warmup=0.4,
+            times_the_rounds=3,
             skipped_when_quick=name != "threads",
         )
 
@@ -308,6 +311,8 @@ def _tables(programs):
         "What the building blocks cost, beside Asio's",
         program("micro"),
         unit="ns",
+        times_the_rounds=3,
+        options=("--share", "0.3"),
         quick_options=("--share", "0.02"),
         columns=("chainring", "Asio"),
     )
