@@ -22,8 +22,7 @@ executor::executor(const executor_options& options, kernel& behind)
     , ring_(behind, options.ring)
     , inbox_(behind)
     , buffers_(buffer_pool::open(behind, ring_, options.buffers, inbox_))
-    , now_(behind.now())
-    , timers_(now_)
+    , timers_(behind.now())
     , direct_table_(options.direct_descriptors)
     , root_scope_(*this)
     , budget_(std::max(options.budget, 1U))
@@ -264,10 +263,9 @@ std::optional<time_point> executor::next_deadline() const noexcept {
 
 void executor::run_what_is_ready() {
     ++counters_.turns;
-    now_ = kernel_.now();
     inbox_.run_all();
     for_each_pool([](buffer_pool& each) { each.collect_remote(); });
-    timers_.advance(now_);
+    timers_.advance(now());
     counters_.resumptions += ready_.run(budget_);
     for_each_pool([this](buffer_pool& each) {
         if (each.someone_starves()) [[unlikely]]
@@ -285,7 +283,11 @@ void executor::submit_and_reap(sleeping allowed) noexcept {
     const bool limited = sleep && timers_.next(next);
     if (limited) timeout = std::max(duration(next - kernel_.now()), duration::zero());
     ring_.enter(sleep ? waiting::for_several : waiting::none, limited ? &timeout : nullptr, counters_);
-    if (sleep) inbox_.awake();
+    now_ = not_asked;
+    if (sleep) {
+        inbox_.awake();
+        inbox_.run_all(); // whoever has woken us was first
+    }
     if (ring_.unsubmitted() == 0) until_submitted_.release_all();
     reap();
 }

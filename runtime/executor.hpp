@@ -188,14 +188,19 @@ class executor final {
     // For what an SQE points to. To be taken once there is room for the SQE, in `prepare` or after make_room: a
     // submission for the sake of room would release it.
     submission_memory& until_submitted() noexcept { return until_submitted_; }
-    time_point now() const noexcept { return now_; } // when this turn began
+    // The time of this turn: when it was first asked for. A post that has ended a sleep does not wait for the clock.
+    time_point now() const noexcept {
+        if (now_ == not_asked) [[unlikely]]
+            now_ = kernel_.now();
+        return now_;
+    }
 
     // Takes an SQE, lets `prepare` fill it, and names the operation. `target` gets its CQEs, the terminal one
     // included.
     template <class Prepare> operation_id submit(completion& target, Prepare&& prepare) {
         io_uring_sqe& sqe = take_sqe();
         prepare(sqe);
-        const operation_id id = slots_.acquire(target, sqe.opcode, sqe.fd, now_);
+        const operation_id id = slots_.acquire(target, sqe.opcode, sqe.fd, now());
         sqe.user_data = id.user_data();
         return id;
     }
@@ -210,7 +215,7 @@ class executor final {
         for (unsigned member = 0; member < members; ++member) {
             io_uring_sqe& sqe = take_sqe();
             prepare(sqe, member);
-            if (member == 0) id = slots_.acquire(target, sqe.opcode, sqe.fd, now_);
+            if (member == 0) id = slots_.acquire(target, sqe.opcode, sqe.fd, now());
             if (member + 1 < members) sqe.flags |= IOSQE_IO_LINK | IOSQE_CQE_SKIP_SUCCESS;
             sqe.user_data = id.user_data_of(member);
         }
@@ -313,7 +318,8 @@ class executor final {
     std::vector<buffer_pool*> further_pools_;
     slot_table slots_;
     ready_queue ready_;
-    time_point now_;
+    static constexpr time_point not_asked{};
+    mutable time_point now_ = not_asked;
     timer_wheel timers_;
     submission_memory until_submitted_;
     intrusive_list<turn_end_work, turn_end_tag> turn_end_;
@@ -351,6 +357,7 @@ class executor::on_its_thread {
   public:
     explicit on_its_thread(executor& running) noexcept
         : previous_(std::exchange(current_, &running)) {
+        running.now_ = not_asked;
         bring_leases_home_to(running);
     }
     ~on_its_thread() {

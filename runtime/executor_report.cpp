@@ -33,7 +33,7 @@ std::vector<std::string> executor::broken_invariants() {
     resources_.for_each([&](const resource& each) {
         if (!each.consistent())
             broken.push_back(
-                "bytes given to send are sent, failed or queued: not those of " + each.describe(now_));
+                "bytes given to send are sent, failed or queued: not those of " + each.describe(now()));
     });
     counters_.broken_invariants += broken.size();
     return broken;

@@ -149,16 +149,17 @@ template <class Memory> class inbox_over {
         append(oldest, end);
     }
 
-    kernel& kernel_;
-    int event_;
     posted_work* waiting_ = nullptr; // in the order of posting
     posted_work** end_ = &waiting_;
     posted_work* running_ = nullptr;    // those that the current call has still to run
     bool heard_ = false;                // of another thread, since the last sleep
     unsigned patience_ = most_patience; // looks that may yet come to nothing
     unsigned unasked_ = 0;              // sleeps without a look
+    // What posters need, in one cache line, and nothing else that the executor writes.
     alignas(64) typename Memory::template atomic<posted_work*> head_ = nullptr;
     typename Memory::template atomic<bool> asleep_ = false;
+    kernel& kernel_;
+    int event_;
 };
 
 using inbox = inbox_over<machine_memory>;

@@ -42,9 +42,7 @@ template <class Derived, std::derived_from<waiter> Base = waiter> class operatio
     bool completed_at_once(wait_site& caller, executor& home) noexcept {
         if (home.ready().may_go_on()) [[likely]]
             return false;
-        this->suspended_ = &caller;
-        caller.suspend(*this, home.now());
-        home.ready().push(*this);
+        this->goes_last(caller, home);
         return true;
     }
 

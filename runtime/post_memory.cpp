@@ -30,9 +30,10 @@ bool post_memory::next_chunk() {
 
 bool post_memory::leave_chunk() noexcept {
     chunk* const left = std::exchange(local_.current, nullptr);
+    const std::uint32_t cut = std::exchange(local_.cut, 0);
     local_.left = 0;
     if (left == nullptr) return false;
-    const std::uint32_t never_cut = chunk::open - left->cut_;
+    const std::uint32_t never_cut = chunk::open - cut;
     return left->out_.fetch_sub(never_cut, std::memory_order_acq_rel) == never_cut;
 }
 

@@ -18,7 +18,6 @@ class post_memory {
         friend class post_memory;
         // Those that are out, and `open` more as long as a thread cuts from it.
         std::atomic<std::uint32_t> out_{open};
-        std::uint32_t cut_ = 0; // how many pieces
         static constexpr std::uint32_t open = 1U << 31;
     };
 
@@ -34,7 +33,7 @@ class post_memory {
                 auto* const end = reinterpret_cast<std::byte*>(local_.current) + chunk_size;
                 void* const cut = end - local_.left;
                 local_.left -= rounded;
-                ++local_.current->cut_;
+                ++local_.cut;
                 return {cut, local_.current};
             }
         }
@@ -57,7 +56,9 @@ class post_memory {
     struct state {
         chunk* current = nullptr;
         std::size_t left = 0; // bytes at its end
-        bool ended = false;   // the thread's own objects are being destroyed
+        std::uint32_t cut =
+            0; // how many pieces: not in the chunk, whose cache line is with whoever gives pieces back
+        bool ended = false; // the thread's own objects are being destroyed
     };
     struct end_of_thread;
 

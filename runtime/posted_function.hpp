@@ -30,13 +30,13 @@ template <class Function> class posted_function final : public posted_work {
             throw;
         }
     }
+    // The memory goes home afterwards: its chunk may be in the cache of another core.
     void run() noexcept override {
-        Function function(std::move(function_));
+        function_();
         post_memory::chunk* const from = from_;
         const bool pooled = pooled_;
         std::destroy_at(this);
         release({this, from}, pooled);
-        function();
     }
 
   private:

@@ -74,14 +74,12 @@ void ring::enter(waiting wait, const duration* timeout, statistics& counters) no
         until.completions = gather_.completions;
         until.for_all = gather_.at_most;
     }
-    const int returned = kernel_.enter(queues_, to_submit, until, enter_flags_);
-    const unsigned submitted = to_submit - unsubmitted();
-    if (wait == waiting::for_several)
-        busy_ = gather_.completions > 1 && io_uring_cq_ready(&queues_) > submitted + 1;
     ++counters.enters;
+    const int returned = kernel_.enter(queues_, to_submit, until, enter_flags_);
+    const unsigned submitted = returned > 0 ? static_cast<unsigned>(returned) : 0;
     counters.sqes += submitted;
-    if (*queues_.cq.koverflow != 0 && (*queues_.sq.kflags & IORING_SQ_CQ_OVERFLOW) != 0)
-        ++counters.cq_overflows;
+    if (wait == waiting::for_several && gather_.completions > 1)
+        busy_ = io_uring_cq_ready(&queues_) > submitted + 1;
     if (returned >= 0 || returned == -ETIME) return;
     if (!to_be_repeated(-returned)) give_up(-returned);
     ++counters.submit_retries;

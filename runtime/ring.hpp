@@ -47,6 +47,8 @@ class ring {
         const unsigned tail = io_uring_smp_load_acquire(queues_.cq.ktail);
         const unsigned head = *queues_.cq.khead;
         for (unsigned at = head; at != tail; ++at) visit(queues_.cq.cqes[at & mask]);
+        if (overflown()) [[unlikely]]
+            ++counters.cq_overflows;
         io_uring_smp_store_release(queues_.cq.khead, tail);
         counters.cqes += tail - head;
     }
@@ -63,6 +65,11 @@ class ring {
     [[noreturn]] void refused(int returned);
 
   private:
+    // Completions wait outside of the queue for room in it.
+    bool overflown() const noexcept {
+        return *queues_.cq.koverflow != 0 && (*queues_.sq.kflags & IORING_SQ_CQ_OVERFLOW) != 0;
+    }
+
     kernel& kernel_;
     io_uring queues_{};
     unsigned enter_flags_ = 0;

@@ -12,6 +12,7 @@
 namespace chainring {
 
 struct waiter_tag;
+class executor;
 class promise_base;
 class task_tree;
 
@@ -59,13 +60,13 @@ class waiter : public list_node<waiter_tag> {
         return goes_on_later(caller.promise().site().at(caller, where), caller.promise().scope());
     }
     template <class Scope> bool goes_on_later(wait_site& caller, Scope& scope) noexcept {
-        auto& ready = scope.home().ready();
-        if (ready.may_go_on()) [[likely]]
+        if (scope.home().ready().may_go_on()) [[likely]]
             return false;
-        suspend(caller, scope);
-        ready.push(*this);
+        goes_last(caller, scope.home());
         return true;
     }
+    // It may go on, after all others that may. Seldom, and out of the way of what is inlined everywhere.
+    void goes_last(wait_site& caller, executor& home) noexcept;
 
     // Whoever waits is resumed once; a second time is a bug, which is counted rather than run into.
     void go_on() noexcept {
