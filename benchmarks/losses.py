@@ -1,6 +1,7 @@
 """Where chainring loses, by which figures, and why."""
 
 import results
+from confidence import bounds
 from figures import markdown_table, spread, title
 from promises import PROMISES
 from reasons import reason
@@ -10,7 +11,7 @@ LOOKED_AT = ("per_second", "cpu_us", "p50_us", "p99_us", "peak_mib", *results.CO
 OF_ALL_SHAPES = "peak_mib"
 
 HEAD = """\
-In every round and by more than the noise, to any peer, with the reason where it is known. Looked at are messages/s (of servers that did
+By the bounds of the median and by more than the noise, to any peer, with the reason where it is known. Looked at are messages/s (of servers that did
 not wait), CPU time per message, p50, p99, peak MiB, bytes per idle connection, and the times that Asio has in `micro`. User time is left out,
 since it is part of the CPU time, and so are p90 and p99.9, which stand in the tables below. What chainring has missed beside itself is here
 too.
@@ -67,7 +68,7 @@ def _lost_rows(result):
         return
     for row, rounds in result["runs"].items():
         ratios = results.paired(rounds, rounds, *result["columns"])
-        if ratios and min(ratios) > 1:
+        if ratios and bounds(ratios)[0] > 1:
             yield row, ratios
 
 

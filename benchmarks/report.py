@@ -4,11 +4,15 @@ import json
 
 import losses
 import results
+from confidence import CONFIDENCE, bounds, left_out
 from figures import FIGURES, many, markdown_table, print_table, spread, title
 from plots import charts
 from promises import PROMISES
 from results import comparisons, judge, median, values
 from shape import AGAIN, Shape
+
+# Rounds that have bounds within their range, to tell what those are.
+MANY = 21
 
 
 def _figures_of(result):
@@ -146,19 +150,21 @@ def _promises(measured):
         verdict = judge(promise, measured["results"])
         verdicts.append(verdict.word)
         numbers = spread([*verdict.by_round], 2) if verdict.by_round else None
+        between = "{:,.2f} to {:,.2f}".format(*bounds(verdict.by_round)) if left_out(len(verdict.by_round)) else None
         word = f"**{verdict.word}**" if verdict.word == "MISSED" else verdict.word
         note = f" ({verdict.note})" if verdict.note else ""
         noise = None if verdict.noise is None else f"{verdict.noise:.0%}"
         what = _what(promise, measured["results"].get(promise.shape))
-        rows.append([f"{promise.of}: {promise.shape}", what, _promised(promise), numbers, noise, word + note])
+        rows.append([f"{promise.of}: {promise.shape}", what, _promised(promise), numbers, between, noise, word + note])
     counts = ", ".join(f"{verdicts.count(word)} {word}" for word in dict.fromkeys(verdicts))
     yield "## What was promised\n"
     yield (
-        f"{counts}. A promise is met or missed if its figure is so in every round, and by more than the noise, which is how far the same "
-        f"program was from itself in this shape (its worst round, of five or more the one before), or, where nothing runs twice, how far single "
-        f"rounds were from their median. Else it is a tie.\n"
+        f"{counts}. A promise is met or missed if both bounds of the median are, which are those that ever more rounds would come to lie between "
+        f"with a confidence of {CONFIDENCE:.0%}: of seven rounds the outermost, which are the range, of {MANY} the {left_out(MANY) + 1}th from either end. And, where a program "
+        f"runs twice, by more than the noise, which is how far that was from itself (in its worst round, leaving out one in "
+        f"{results.ROUNDS_WITH_AN_OUTLIER}). Else it is a tie.\n"
     )
-    yield from markdown_table(["where", "what", "promised", "median (range)", "noise", "verdict"], rows, words=("what", "promised", "verdict"))
+    yield from markdown_table(["where", "what", "promised", "median (range)", "bounds", "noise", "verdict"], rows, words=("what", "promised", "verdict"))
 
 
 def _charts(measured, folder):
@@ -210,7 +216,9 @@ It builds the contestants, and leaves out those whose library or compiler is not
 
 - The server has core 0 and the client core 1. Contestants take turns within a round (A B C A B C), and only ratios of figures of one round
   count. One contestant runs twice in every round: how far it is from itself is the noise. What lies within it is a tie, and so is what
-  the rounds do not agree about.
+  may be either by the bounds of the median.
+- The rounds of a shape lie all over the run: this machine has speeds that last for minutes, and rounds that follow each other agree about
+  a ratio that the next run finds elsewhere. Shapes whose figures are close to what was promised have three times as many.
 - The clients are the same for all servers, connect before they measure, warm up, and compare every byte of every answer. A wrong one
   ends the run. There are two exceptions. redis-benchmark compares no answer: all keys are set before it begins, and read when it has
   ended; and it does not warm up: the CPU time has what its connections cost. Datagrams to a sink have no answer: they are counted, and
@@ -240,8 +248,8 @@ def write(measured, folder):
     lines += _charts(measured, folder)
     lines.append("## All figures\n")
     lines.append(
-        "In tables of ratios + is better than the peer in every round and by more than the noise, **-** is worse, and what has no mark "
-        "is a tie.\n"
+        "In tables of ratios + is better than the peer by the bounds of the median and by more than the noise, **-** is worse, and what has no "
+        "mark is a tie.\n"
     )
     for name, result in measured["results"].items():
         lines += _shape(name, result)

@@ -7,11 +7,12 @@ shape says so (shape.py); "runs" has the figures of each round by contestant (of
 import dataclasses
 import statistics
 
+from confidence import bounds
 from shape import AGAIN
 
 # Below this share of its core a server waited for its client: what it got done says nothing about it.
 BUSY_ENOUGH = 0.85
-# Of so many rounds the worst one does not count as noise.
+# The worst of so many rounds does not count as noise, nor do the two worst of twice as many.
 ROUNDS_WITH_AN_OUTLIER = 5
 # What is better the larger it is.
 LARGER_IS_BETTER = ("per_second", "per_cpu_second")
@@ -44,20 +45,8 @@ def noise(result, figure):
     twice = result.get("twice")
     if twice is None or twice + AGAIN not in result["runs"]:
         return None
-    return _largest(abs(ratio - 1) for ratio in paired(result["runs"][twice + AGAIN], result["runs"][twice], figure))
-
-
-def own_noise(rounds, figure):
-    """How far single rounds of a figure were from their median, as a share."""
-    middle = median(rounds, figure)
-    return _largest(abs(value / middle - 1) for value in values(rounds, figure)) if middle else None
-
-
-def _largest(distances):
-    ordered = sorted(distances)
-    if not ordered:
-        return None
-    return ordered[-2] if len(ordered) >= ROUNDS_WITH_AN_OUTLIER else ordered[-1]
+    distances = sorted(abs(ratio - 1) for ratio in paired(result["runs"][twice + AGAIN], result["runs"][twice], figure))
+    return distances[-1 - len(distances) // ROUNDS_WITH_AN_OUTLIER] if distances else None
 
 
 def waited(rounds):
@@ -86,14 +75,13 @@ class Promise:
 @dataclasses.dataclass(frozen=True)
 class Verdict:
     word: str  # met, tie, MISSED or not measured
-    measured: float | None = None
     by_round: tuple[float, ...] = ()
     noise: float | None = None
     note: str = ""
 
 
 def judge(promise, results):
-    """A promise is met or missed if that is so in every round and beyond the noise; else it is a tie."""
+    """A promise is met or missed if the bounds of its median are on that side, and the median beyond the noise; else it is a tie."""
     result = results.get(promise.shape)
     if result is None:
         return Verdict("not measured")
@@ -119,12 +107,9 @@ def judge(promise, results):
     measured = statistics.median(by_round)
     limit = promise.least if promise.least is not None else promise.most
     margin = noise(result, figure) if theirs and not promise.difference else None
-    if margin is None:
-        margin = _largest(abs(value - measured) / (abs(limit) or 1) for value in by_round)
-    kept = {value >= limit if promise.least is not None else value <= limit for value in by_round}
-    exact = margin == 0 and True in kept  # a figure without noise that is the limit keeps it
-    tie = len(kept) > 1 or not exact and abs(measured - limit) <= margin * (abs(limit) or 1)
-    return Verdict("tie" if tie else "met" if True in kept else "MISSED", measured, by_round, margin, note)
+    kept = {value >= limit if promise.least is not None else value <= limit for value in bounds(by_round)}
+    close = bool(margin) and abs(measured - limit) <= margin * abs(limit)
+    return Verdict("tie" if close or len(kept) > 1 else "met" if True in kept else "MISSED", by_round, margin, note)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,8 +128,9 @@ class Comparison:
 
     @property
     def outcome(self):
-        """better, worse or tie: a tie too where the rounds disagree about it."""
-        if self.noise is None or abs(self.ratio - 1) <= self.noise or min(self.by_round) <= 1 <= max(self.by_round):
+        """better, worse or tie: a tie too where it may be either by the bounds of the median."""
+        low, high = bounds(self.by_round)
+        if self.noise is None or abs(self.ratio - 1) <= self.noise or low <= 1 <= high:
             return "tie"
         return "better" if (self.ratio > 1) == (self.figure in LARGER_IS_BETTER) else "worse"
 
