@@ -189,9 +189,9 @@ void executor::finish_closes() {
 }
 
 template <class Done> void executor::turn_until(Done done) {
-    while (!done()) {
+    for (bool posted = false; posted || !done();) {
         run_what_is_ready();
-        submit_and_reap(done() ? no_sleep : may_sleep);
+        posted = submit_and_reap(done() ? no_sleep : may_sleep);
     }
 }
 
@@ -274,22 +274,30 @@ void executor::run_what_is_ready() {
     while (!turn_end_.empty()) turn_end_.pop_front().at_turn_end();
 }
 
-void executor::submit_and_reap(sleeping allowed) noexcept {
+void executor::enter(waiting wait, const duration* timeout) noexcept {
     if (forked()) [[unlikely]]
         fork_guard::end_child();
+    ring_.enter(wait, timeout, counters_);
+    knows_now_ = false;
+    if (ring_.unsubmitted() == 0) until_submitted_.release_all();
+}
+
+bool executor::submit_and_reap(sleeping allowed) noexcept {
     const bool sleep = allowed == may_sleep && nothing_to_do() && prepare_to_sleep();
     time_point next;
     duration timeout{};
     const bool limited = sleep && timers_.next(next);
     if (limited) timeout = std::max(duration(next - kernel_.now()), duration::zero());
-    ring_.enter(sleep ? waiting::for_several : waiting::none, limited ? &timeout : nullptr, counters_);
-    now_ = not_asked;
+    enter(sleep ? waiting::for_several : waiting::none, limited ? &timeout : nullptr);
+    bool posted = false;
     if (sleep) {
         inbox_.awake();
-        inbox_.run_all(); // whoever has woken us was first
+        posted = inbox_.run_all(); // whoever has woken us was first
+        if (forked()) [[unlikely]] // by a posted function. The completions are the parent's
+            fork_guard::end_child();
     }
-    if (ring_.unsubmitted() == 0) until_submitted_.release_all();
     reap();
+    return posted;
 }
 
 bool executor::prepare_to_sleep() noexcept {
@@ -335,10 +343,7 @@ void executor::reap() noexcept {
 }
 
 void executor::submit_and_wait() noexcept {
-    if (forked()) [[unlikely]]
-        fork_guard::end_child();
-    ring_.enter(waiting::for_one, nullptr, counters_);
-    if (ring_.unsubmitted() == 0) until_submitted_.release_all();
+    enter(waiting::for_one, nullptr);
     reap();
 }
 

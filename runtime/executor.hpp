@@ -1,11 +1,11 @@
 // One thread, one ring, one ready queue. An executor works in turns:
 //
-//   1. take what other threads posted
+//   1. run what was posted, first of all where that has ended a sleep
 //   2. fire due timers
 //   3. run ready coroutines, up to a budget
 //   4. let everything that changed form its SQEs: send queues their batches, receivers their re-arms
 //   5. one enter: submit all of it, and sleep if nothing is ready
-//   6. reap: each completion makes its coroutine ready; user code never runs here
+//   6. reap: each completion makes its coroutine ready; user code never runs meanwhile
 //
 // Users meet it through runtime::run, executor::post and executor::stats; the rest serves awaitables.
 #pragma once
@@ -188,10 +188,12 @@ class executor final {
     // For what an SQE points to. To be taken once there is room for the SQE, in `prepare` or after make_room: a
     // submission for the sake of room would release it.
     submission_memory& until_submitted() noexcept { return until_submitted_; }
-    // The time of this turn: when it was first asked for. A post that has ended a sleep does not wait for the clock.
+    // The time of this turn: when it was first asked for since the last enter. A post that has ended a sleep does not wait for the clock.
     time_point now() const noexcept {
-        if (now_ == not_asked) [[unlikely]]
+        if (!knows_now_) [[unlikely]] {
             now_ = kernel_.now();
+            knows_now_ = true;
+        }
         return now_;
     }
 
@@ -307,7 +309,9 @@ class executor final {
     void embed();
     void doze() noexcept;
     void stop_dozing() noexcept;
-    void submit_and_reap(sleeping allowed) noexcept;
+    void enter(waiting wait, const duration* timeout) noexcept;
+    // True: posts that have ended a sleep have run, and what they made ready is to run before anybody looks whether it is done.
+    bool submit_and_reap(sleeping allowed) noexcept;
     void submit_and_wait() noexcept;
     void reap() noexcept;
 
@@ -318,8 +322,8 @@ class executor final {
     std::vector<buffer_pool*> further_pools_;
     slot_table slots_;
     ready_queue ready_;
-    static constexpr time_point not_asked{};
-    mutable time_point now_ = not_asked;
+    mutable time_point now_;
+    mutable bool knows_now_ = false;
     timer_wheel timers_;
     submission_memory until_submitted_;
     intrusive_list<turn_end_work, turn_end_tag> turn_end_;
@@ -357,7 +361,7 @@ class executor::on_its_thread {
   public:
     explicit on_its_thread(executor& running) noexcept
         : previous_(std::exchange(current_, &running)) {
-        running.now_ = not_asked;
+        running.knows_now_ = false;
         bring_leases_home_to(running);
     }
     ~on_its_thread() {

@@ -90,15 +90,17 @@ template <class Memory> class inbox_over {
     // missed: the executor looks at the inbox again before it sleeps.
     void awake() noexcept { asleep_.store(false, std::memory_order_relaxed); }
 
-    // In the order of posting. What is posted meanwhile waits for the next call.
-    void run_all() noexcept {
+    // In the order of posting. What is posted meanwhile waits for the next call. False: there was nothing.
+    bool run_all() noexcept {
         take();
         running_ = take_all();
+        const bool any = running_ != nullptr;
         while (running_ != nullptr) {
             posted_work* next = running_;
             running_ = next->next_;
             next->run();
         }
+        return any;
     }
 
     // Takes back work that was posted and has not run, so that it may die. Walks all that waits.

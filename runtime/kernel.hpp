@@ -90,7 +90,7 @@ class kernel {
     virtual int enable_ring(io_uring& ring) noexcept = 0;
     virtual void close_ring(io_uring& ring) noexcept = 0;
     // Submits `to_submit` SQEs, runs deferred completions, and waits. Returns the number of SQEs taken, which may
-    // be fewer than asked. Where a wait cannot be for several completions it is for one.
+    // be fewer than asked, also where the wait has failed; an error only if it is none. Where a wait cannot be for several completions it is for one.
     virtual int
     enter(io_uring& ring, unsigned to_submit, const enter_wait& wait, unsigned flags) noexcept = 0;
     virtual int register_buffer_ring(io_uring& ring, io_uring_buf_reg& registration) noexcept = 0;

@@ -30,13 +30,14 @@ template <class Function> class posted_function final : public posted_work {
             throw;
         }
     }
-    // The memory goes home afterwards: its chunk may be in the cache of another core.
     void run() noexcept override {
-        function_();
-        post_memory::chunk* const from = from_;
+        Function function(std::move(function_));
+        const post_memory::piece piece{this, from_};
         const bool pooled = pooled_;
         std::destroy_at(this);
-        release({this, from}, pooled);
+        if (pooled) release(piece, pooled);
+        function();
+        if (!pooled) release(piece, pooled); // last, as its chunk may be in the cache of another core
     }
 
   private:

@@ -105,35 +105,6 @@ TEST_CASE("an_executor_that_waits_for_a_timer_is_woken_by_a_post", "[linux]") {
     }(used));
 }
 
-TEST_CASE("a_post_that_ends_a_sleep_runs_before_its_completions_and_knows_the_time_after_it", "[linux]") {
-    struct posting_while_it_sleeps final : forwarding_kernel {
-        using forwarding_kernel::forwarding_kernel;
-        int
-        enter(io_uring& ring, unsigned to_submit, const enter_wait& wait, unsigned flags) noexcept override {
-            if (wait.completions != 0 && post) std::thread(std::exchange(post, nullptr)).join();
-            return forwarding_kernel::enter(ring, to_submit, wait, flags);
-        }
-        std::function<void()> post;
-    } behind(test_kernel());
-    executor used({}, behind);
-    gate opened;
-    time_point posted;
-    time_point then;
-    std::uint64_t woken = 0;
-    behind.post = [&] {
-        posted = behind.now();
-        used.post([&] {
-            then = used.now();
-            woken = used.stats().wakeups;
-            opened.open();
-        });
-    };
-    used.run(wait_for(opened));
-    CHECK(then >= posted);
-    CHECK(woken == 0);
-    CHECK(used.stats().wakeups == 1);
-}
-
 TEST_CASE("posts_from_the_executors_own_thread_run_in_a_later_step_and_in_order") {
     executor used({}, test_kernel());
     std::vector<int> order;
@@ -166,6 +137,16 @@ TEST_CASE("an_intrusive_post_can_be_posted_again_once_it_has_run") {
             CHECK(posted.runs == i);
         }
     }(used, work));
+}
+
+TEST_CASE("a_function_that_runs_is_no_live_task") {
+    executor used({}, test_kernel());
+    std::uint32_t live = 99;
+    used.run([](executor& home, std::uint32_t& within) -> task<> {
+        home.post([&] { within = home.stats().live_tasks; });
+        co_await next_turn{};
+        CHECK(within == home.stats().live_tasks);
+    }(used, live));
 }
 
 TEST_CASE("posts_between_two_runs_run_in_the_second_one") {
