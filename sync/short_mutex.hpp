@@ -49,23 +49,27 @@ template <class Memory> class short_mutex_over {
             inside_.store(false, std::memory_order_release); // the last touch: it may be gone after that
             return;
         }
-        if (uses_ >= uses_alone_ && (first_keeper_ == nullptr || first_keeper_ == last_user_)) {
-            first_keeper_ = last_user_;
-            keeper_.store(last_user_, std::memory_order_release);
-        }
-        mutex_.unlock();
+        unlock_shared();
     }
 
   private:
     static constexpr std::uint32_t never = std::numeric_limits<std::uint32_t>::max();
 
-    void lock_shared(const void* me) noexcept {
+    // Out of the way of what the keeper does, which is inlined.
+    [[gnu::noinline]] void lock_shared(const void* me) noexcept {
         if (!taken_soon()) mutex_.lock();
         if (keeper_.load(std::memory_order_relaxed) != nullptr) [[unlikely]]
             end_keeping();
         if (last_user_ != me) uses_ = 0;
         last_user_ = me;
         if (uses_ != never - 1) ++uses_;
+    }
+    [[gnu::noinline]] void unlock_shared() noexcept {
+        if (uses_ >= uses_alone_ && (first_keeper_ == nullptr || first_keeper_ == last_user_)) {
+            first_keeper_ = last_user_;
+            keeper_.store(last_user_, std::memory_order_release);
+        }
+        mutex_.unlock();
     }
     bool taken_soon() noexcept {
         if (single_threaded()) return false;
