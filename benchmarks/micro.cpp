@@ -6,6 +6,9 @@
 
 #include <chainring/chainring.hpp>
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -91,6 +94,14 @@ int main(int argc, char** argv) {
 
     cr::executor home;
     asio_micro::context asio;
+    {
+        // What chainring saves is worth more where these take longer.
+        constexpr int count = 1'000;
+        const auto call_many = [] {
+            for (int at = 0; at < count; ++at) check(::syscall(SYS_getppid) >= 0);
+        };
+        compare("a system call that does nothing, for comparison", {.count = count}, call_many, [] {}, false);
+    }
     {
         constexpr int count = 10'000;
         compare(

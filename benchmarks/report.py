@@ -1,6 +1,7 @@
 """Shows what was measured: medians and ranges of the rounds, ratios round by round, promises and losses."""
 
 import json
+import statistics
 
 import losses
 import results
@@ -240,7 +241,7 @@ def write(measured, folder):
     """README.md in the folder, and its charts."""
     lines = [HEAD]
     run = QUICK if measured["quick"] else ""
-    rounds = max(result["rounds"] for result in measured["results"].values())
+    rounds = statistics.mode(result["rounds"] for result in measured["results"].values())
     lines.append(f"{run}It has {_rounds(rounds)} of each shape, where it does not say otherwise, and took {measured['took']:.0f} s.\n")
     lines += [f"- {line}" for line in measured["environment"]] + [""]
     lines += _promises(measured)
