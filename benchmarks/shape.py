@@ -18,7 +18,7 @@ class Measured:
     title: str
     _: dataclasses.KW_ONLY
     unit: str = "message"  # of what is counted
-    rounds: int | None = None  # of a figure without noise
+    rounds: int | None = None  # of a figure without noise, or with little
     times_the_rounds: int = 1  # of others, where a figure is close to what was promised; not when quick
     skipped_when_quick: bool = False
     compared: tuple[str, ...] | None = None  # figures whose ratios are shown, where it is not those of most shapes

@@ -201,7 +201,7 @@ def _waiting_shapes(programs):
         "liburing loop",
         unit="connection",
         measure=harness.measure_idle,
-        rounds=1,
+        rounds=3,
         not_when_quick=("Asio on io_uring", *FURTHER_PEERS),
     )
 

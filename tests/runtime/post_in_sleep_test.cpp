@@ -31,10 +31,6 @@ class posting_kernel final : public forwarding_kernel {
     }
 };
 
-task<> wait_for(gate& opened) {
-    co_await opened;
-}
-
 } // namespace
 
 TEST_CASE("a_post_that_ends_a_sleep_runs_before_its_completions_and_knows_the_time_after_it", "[linux]") {
@@ -52,7 +48,7 @@ TEST_CASE("a_post_that_ends_a_sleep_runs_before_its_completions_and_knows_the_ti
             opened.open();
         });
     };
-    used.run(wait_for(opened));
+    used.run([](gate& until) -> task<> { co_await until; }(opened));
     CHECK(then >= posted);
     CHECK(woken == 0);
     CHECK(used.stats().wakeups == 1);
