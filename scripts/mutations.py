@@ -128,8 +128,8 @@ MUTATIONS = [
     Mutation(
         "an enter that fails frees the memory of its SQEs",
         "runtime/executor.cpp",
-        "    if (sleep) inbox_.awake();\n    if (ring_.unsubmitted() == 0) until_submitted_.release_all();",
-        "    if (sleep) inbox_.awake();\n    until_submitted_.release_all();",
+        "    if (ring_.unsubmitted() == 0) until_submitted_.release_all();",
+        "    until_submitted_.release_all();",
     ),
     Mutation(
         "an enter that fails drops its SQEs",
