@@ -73,18 +73,25 @@ task<> be_alone() {
     co_await read_one(only);
 }
 
+// Of an executor with these options: for how many completions it sleeps behind a sleep that brought several.
+unsigned waited_for_when_busy(watching& kernel, const executor_options& options) {
+    executor used(options, kernel);
+    unsigned waited_for = 0;
+    used.run([](watching& sleeps, unsigned& seen) -> task<> {
+        co_await sleep_once();
+        co_await be_busy();
+        co_await be_alone();
+        seen = sleeps.waited_for;
+    }(kernel, waited_for));
+    check_baseline(used);
+    return waited_for;
+}
+
 } // namespace
 
 TEST_CASE("who_does_not_ask_for_several_completions_sleeps_until_the_first") {
     watching kernel;
-    executor used(gathering_options({}), kernel);
-    used.run([](watching& sleeps) -> task<> {
-        co_await sleep_once();
-        co_await be_busy();
-        co_await be_alone();
-        CHECK(sleeps.waited_for == 1);
-    }(kernel));
-    check_baseline(used);
+    CHECK(waited_for_when_busy(kernel, gathering_options({})) == 1);
 }
 
 TEST_CASE("a_sleep_behind_one_that_brought_several_completions_gathers_several") {
@@ -143,14 +150,7 @@ TEST_CASE("in_latency_mode_nothing_is_gathered") {
     watching kernel;
     executor_options options = gathering_options(several);
     options.ring.mode = task_work_mode::latency;
-    executor used(options, kernel);
-    used.run([](watching& sleeps) -> task<> {
-        co_await sleep_once();
-        co_await be_busy();
-        co_await be_alone();
-        CHECK(sleeps.waited_for == 1);
-    }(kernel));
-    check_baseline(used);
+    CHECK(waited_for_when_busy(kernel, options) == 1);
 }
 
 TEST_CASE("no_more_is_gathered_than_half_of_the_completion_queue_holds") {
@@ -158,14 +158,7 @@ TEST_CASE("no_more_is_gathered_than_half_of_the_completion_queue_holds") {
     executor_options options = gathering_options(several);
     options.ring.submission_entries = 8;
     options.ring.completion_entries = 16;
-    executor used(options, kernel);
-    used.run([](watching& sleeps) -> task<> {
-        co_await sleep_once();
-        co_await be_busy();
-        co_await be_alone();
-        CHECK(sleeps.waited_for == 8);
-    }(kernel));
-    check_baseline(used);
+    CHECK(waited_for_when_busy(kernel, options) == 8);
 }
 
 TEST_CASE("a_limit_of_gathering_is_a_second_at_most_and_without_one_nothing_is_gathered") {
@@ -186,12 +179,5 @@ TEST_CASE("a_limit_of_gathering_is_a_second_at_most_and_without_one_nothing_is_g
 TEST_CASE("a_kernel_that_cannot_wait_for_several_is_asked_for_the_first", "[linux]") {
     watching kernel;
     kernel.knows_minimum = false;
-    executor used(gathering_options(several), kernel);
-    used.run([](watching& sleeps) -> task<> {
-        co_await sleep_once();
-        co_await be_busy();
-        co_await be_alone();
-        CHECK(sleeps.waited_for == 16);
-    }(kernel));
-    check_baseline(used);
+    CHECK(waited_for_when_busy(kernel, gathering_options(several)) == 16);
 }
