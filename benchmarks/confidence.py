@@ -8,12 +8,11 @@ CONFIDENCE = 0.98
 def left_out(count):
     """How many numbers the bounds leave out at each end. That the true median is above all but the k smallest fails as often as a coin falls
     the same way up in all but k of so many throws, whatever the distribution is."""
-    below = 0
-    for most in range(count // 2):
-        below += math.comb(count, most)
-        if 1 - 2 * below / 2**count < CONFIDENCE:
-            return max(most - 1, 0)
-    return max(count // 2 - 1, 0)
+    ends, failing = 0, 1 + count  # of all throws, with one more left out
+    while 1 - 2 * failing / 2**count >= CONFIDENCE:
+        ends += 1
+        failing += math.comb(count, ends + 1)
+    return ends
 
 
 def bounds(numbers):

@@ -11,10 +11,10 @@ LOOKED_AT = ("per_second", "cpu_us", "p50_us", "p99_us", "peak_mib", *results.CO
 OF_ALL_SHAPES = "peak_mib"
 
 HEAD = """\
-By the bounds of the median and by more than the noise, to any peer, with the reason where it is known. Looked at are messages/s (of servers that did
-not wait), CPU time per message, p50, p99, peak MiB, bytes per idle connection, and the times that Asio has in `micro`. User time is left out,
-since it is part of the CPU time, and so are p90 and p99.9, which stand in the tables below. What chainring has missed beside itself is here
-too.
+By the bounds of the median and by more than the noise, to any peer, with the reason where it is known. Looked at are messages/s (of servers
+that did not wait), CPU time per message, p50, p99, peak MiB, bytes per idle connection, and the times that Asio has in `micro`. User time is
+left out, since it is part of the CPU time, and so are p90 and p99.9, which stand in the tables below. What chainring has missed beside itself
+is here too.
 """
 
 

@@ -160,12 +160,13 @@ def _promises(measured):
     counts = ", ".join(f"{verdicts.count(word)} {word}" for word in dict.fromkeys(verdicts))
     yield "## What was promised\n"
     yield (
-        f"{counts}. A promise is met or missed if both bounds of the median are, which are those that ever more rounds would come to lie between "
-        f"with a confidence of {CONFIDENCE:.0%}: of seven rounds the outermost, which are the range, of {MANY} the {left_out(MANY) + 1}th from either end. And, where a program "
-        f"runs twice, by more than the noise, which is how far that was from itself (in its worst round, leaving out one in "
+        f"{counts}. A promise is met or missed if both bounds are, of the median that ever more rounds would come to, with a confidence of "
+        f"{CONFIDENCE:.0%}: of seven rounds the outermost, which are the range, of {MANY} the {left_out(MANY) + 1}th from either end. And, "
+        f"where a program runs twice, by more than the noise, which is how far that was from itself (in its worst round, leaving out one in "
         f"{results.ROUNDS_WITH_AN_OUTLIER}). Else it is a tie.\n"
     )
-    yield from markdown_table(["where", "what", "promised", "median (range)", "bounds", "noise", "verdict"], rows, words=("what", "promised", "verdict"))
+    header = ["where", "what", "promised", "median (range)", "bounds", "noise", "verdict"]
+    yield from markdown_table(header, rows, words=("what", "promised", "verdict"))
 
 
 def _charts(measured, folder):
