@@ -66,7 +66,17 @@ chainring::task<chainring::result<void>> session::converse() {
         input_.add(std::move(block));
         pause why = pause::no_input;
         do {
-            if (batch_.empty()) why = take_commands();
+            if (batch_.empty()) {
+                const parsed first = next_command();
+                if (first == parsed::command && parser_.found().size() > 1) {
+                    // Its key lies in memory that no cache holds. Others take their commands while it comes.
+                    const auto wanted = own_.keys.prefetch(parser_.found()[1]);
+                    co_await chainring::yield();
+                    own_.keys.prefetch_entry(wanted);
+                    co_await chainring::yield();
+                }
+                why = take_commands(first);
+            }
             if (!batch_.empty()) co_await chainring::try_(batch_.carry_out(output_));
             if (batch_.empty() && why == pause::own_command && !subscribe_or_not(parser_.found()))
                 co_await chainring::try_(inform(all_, parser_.found(), output_));
@@ -82,20 +92,24 @@ chainring::task<chainring::result<void>> session::converse() {
     }
 }
 
-session::pause session::take_commands() {
-    while (output_.size() < enough_replies && !batch_.full()) {
-        const parsed found = parser_.next(input_.pending());
-        input_.take(parser_.taken());
-        if (found == parsed::incomplete) return pause::no_input;
-        if (found == parsed::malformed) {
+parsed session::next_command() {
+    const parsed found = parser_.next(input_.pending());
+    input_.take(parser_.taken());
+    return found;
+}
+
+session::pause session::take_commands(parsed next) {
+    for (;; next = next_command()) {
+        if (next == parsed::incomplete) return pause::no_input;
+        if (next == parsed::malformed) {
             direct().error("ERR " + parser_.complaint());
             return pause::ending;
         }
         ++own_.figures.commands;
         const pause why = take(parser_.found());
         if (why != pause::no_input) return why;
+        if (output_.size() >= enough_replies || batch_.full()) return pause::enough;
     }
-    return pause::enough;
 }
 
 session::pause session::take(arguments given) {

@@ -45,7 +45,9 @@ class session {
     };
 
     chainring::task<chainring::result<void>> converse();
-    pause take_commands();
+    parsed next_command();
+    // The first of which has been parsed.
+    pause take_commands(parsed next);
     // Of a command that is there, or what a client is told instead.
     pause take(arguments given);
     bool runs_here(const command& which, arguments given) const;

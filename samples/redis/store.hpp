@@ -29,6 +29,10 @@ class store {
 
     unix_milliseconds now() const { return clock_(); }
 
+    // What `find` will look at, in two steps (key_table.hpp).
+    [[gnu::always_inline]] auto prefetch(std::string_view key) const { return items_.prefetch(key); }
+    [[gnu::always_inline]] void prefetch_entry(auto wanted) const { items_.prefetch_entry(wanted); }
+
     // nullptr: there is none, or its time has come. Valid until a key is removed.
     item* find(std::string_view key);
     // That of the key, or a new one, which is an empty text.

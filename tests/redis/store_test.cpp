@@ -1,6 +1,11 @@
+#include "../../samples/redis/huge_pages.hpp"
 #include "../../samples/redis/store.hpp"
 
 #include <catch2/catch_test_macros.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
 
 namespace {
 
@@ -115,14 +120,15 @@ TEST_CASE("a_long_value_does_not_keep_its_memory_when_a_short_one_takes_its_plac
 TEST_CASE("keys_of_every_length_are_told_apart") {
     timed_store store;
     std::string key;
-    for (int length = 0; length < 100; ++length) {
+    constexpr int lengths = 400; // the last ones are too long for the pool of the others
+    for (int length = 0; length < lengths; ++length) {
         store.set(key, std::to_string(length));
         key += length % 2 == 0 ? '\0' : 'x';
     }
-    CHECK(store.keys.size() == 100);
+    CHECK(store.keys.size() == lengths);
     key.clear();
     bool found = true;
-    for (int length = 0; length < 100; ++length) {
+    for (int length = 0; length < lengths; ++length) {
         redis::store::item* const item = store.keys.find(key);
         found = found && item != nullptr && *item->as_text() == std::to_string(length);
         key += length % 2 == 0 ? '\0' : 'x';
@@ -147,4 +153,28 @@ TEST_CASE("a_key_is_found_however_many_came_and_went_and_its_item_stays_where_it
         wrong += right ? 0 : 1;
     }
     CHECK(wrong == 0);
+}
+
+TEST_CASE("asking_for_a_key_beforehand_changes_nothing") {
+    timed_store store;
+    store.keys.prefetch_entry(store.keys.prefetch("key")); // there is no table yet
+    store.set("key", "value");
+    const auto wanted = store.keys.prefetch("key");
+    store.keys.prefetch_entry(wanted);
+    store.keys.prefetch_entry(store.keys.prefetch("another"));
+    CHECK(store.keys.size() == 1);
+    CHECK(*store.keys.find("key")->as_text() == "value");
+    store.keys.clear();
+    store.keys.prefetch_entry(wanted); // of a table that has gone meanwhile
+    CHECK(store.keys.size() == 0);
+}
+
+TEST_CASE("memory_of_more_than_half_a_huge_page_begins_at_one") {
+    constexpr std::size_t huge_page = std::size_t{2} << 20U;
+    for (const std::size_t size : {huge_page / 2, huge_page, huge_page + 1}) {
+        void* const memory = redis::huge_pages().allocate(size);
+        CHECK(reinterpret_cast<std::uintptr_t>(memory) % huge_page == 0);
+        std::memset(memory, 1, size);
+        redis::huge_pages().deallocate(memory, size);
+    }
 }
