@@ -61,7 +61,7 @@ COLD = (
 ONE_EACH = "a receive of its own for each datagram, where recvmmsg takes up to 64 with one call: `receive` is the way for rate"
 WITHOUT_GRO = "it has not asked for GRO, and the loop beside it has"
 GATHERED = (
-    "in this mode a sleep waits for 16 completions, and 50 µs at most. Eight clients then go in step with the server: it answers all of them, and "
+    "in this mode a sleep waits for 32 completions, and 50 µs at most. Eight clients then go in step with the server: it answers all of them, and "
     "sleeps until all have asked again, where otherwise both sides work at the same time. Of fifty each waits for some others. Latency mode, beside "
     "it in the table, does not gather (docs/design.md, Gathering completions)"
 )

@@ -25,7 +25,7 @@ int main(int argc, char** argv) {
     std::string listen = "127.0.0.1:6379";
     std::string mode = "throughput";
     unsigned threads = 1;
-    cr::gathering gather{.completions = 16, .at_most = 50us};
+    cr::gathering gather{.completions = 32, .at_most = 50us};
     redis::server_options options;
     command_line arguments("A server on chainring for clients of Redis, which keeps its keys in memory");
     arguments.option(
