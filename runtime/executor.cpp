@@ -75,6 +75,7 @@ void executor::end() noexcept {
     assert(broken.empty());
     for (buffer_pool* const further : further_pools_) further->close();
     buffers_->close();
+    if (enabled_ && is_on_this_thread()) ring_.leave();
 }
 
 buffer_pool& executor::open_pool(const buffer_options& options) {

@@ -88,6 +88,9 @@ class kernel {
     virtual int open_ring(io_uring& ring, const ring_options& options) noexcept = 0;
     // Makes the calling thread its owner. Returns the flags that every later `enter` must carry.
     virtual int enable_ring(io_uring& ring) noexcept = 0;
+    // Its owner enters it no more, and says so on its own thread: part of what it has there belongs to the thread.
+    virtual void leave_ring(io_uring& ring) noexcept = 0;
+    // On any thread, after that if it has an owner. Without that the owner's thread keeps a part of it until its end.
     virtual void close_ring(io_uring& ring) noexcept = 0;
     // Submits `to_submit` SQEs, runs deferred completions, and waits. Returns the number of SQEs taken, which may
     // be fewer than asked, also where the wait has failed; an error only if it is none. Where a wait cannot be for several completions it is for one.

@@ -60,13 +60,28 @@ class linux_kernel_calls final : public kernel {
         int returned = io_uring_enable_rings(&ring);
         if (returned < 0) return returned;
         unsigned flags = 0;
-        // A registered descriptor saves a look-up an enter; where that fails the plain one serves.
-        if (io_uring_register_ring_fd(&ring) == 1) flags |= IORING_ENTER_REGISTERED_RING;
+        // A registered descriptor saves a look-up an enter; where that fails the plain one serves. The place is one of this thread, and
+        // has another meaning on every other: liburing's own call would take the descriptor out of there wherever the ring is closed.
+        io_uring_rsrc_update place{};
+        place.offset = static_cast<unsigned>(-1); // any
+        place.data = static_cast<unsigned>(ring.ring_fd);
+        if (io_uring_register(static_cast<unsigned>(ring.ring_fd), IORING_REGISTER_RING_FDS, &place, 1) ==
+            1) {
+            ring.enter_ring_fd = static_cast<int>(place.offset);
+            flags |= IORING_ENTER_REGISTERED_RING;
+        }
         // Without it a waiting executor counts as waiting for a disk in every load graph.
         if (ring.features & detail::feature_no_iowait) flags |= enter_no_iowait;
         return static_cast<int>(flags);
     }
 
+    void leave_ring(io_uring& ring) noexcept override {
+        if (ring.enter_ring_fd == ring.ring_fd) return;
+        io_uring_rsrc_update place{};
+        place.offset = static_cast<unsigned>(ring.enter_ring_fd);
+        io_uring_register(static_cast<unsigned>(ring.ring_fd), IORING_UNREGISTER_RING_FDS, &place, 1);
+        ring.enter_ring_fd = ring.ring_fd;
+    }
     void close_ring(io_uring& ring) noexcept override { io_uring_queue_exit(&ring); }
 
     int enter(io_uring& ring, unsigned to_submit, const enter_wait& wait, unsigned flags) noexcept override {

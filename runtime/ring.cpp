@@ -55,7 +55,10 @@ void ring::enable() {
     enter_flags_ = static_cast<unsigned>(returned);
     // A filter may allow io_uring_setup and forbid this call; later it could only be fatal.
     const int entered = kernel_.enter(queues_, 0, {}, enter_flags_);
-    if (entered < 0 && !to_be_repeated(-entered)) refused(entered);
+    if (entered < 0 && !to_be_repeated(-entered)) {
+        leave();
+        refused(entered);
+    }
 }
 
 void ring::enter(waiting wait, const duration* timeout, statistics& counters) noexcept {

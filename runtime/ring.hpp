@@ -25,6 +25,8 @@ class ring {
     // Makes the calling thread the owner, the only one that may use the ring from now on. Throws as the
     // constructor does.
     void enable();
+    // By the owner, who calls nothing else from here on; the ring may then be destroyed on any thread.
+    void leave() noexcept { kernel_.leave_ring(queues_); }
 
     unsigned capacity() const noexcept { return queues_.sq.ring_entries; } // SQEs
     unsigned space_left() const noexcept { return io_uring_sq_space_left(&queues_); }

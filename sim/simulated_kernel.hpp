@@ -60,6 +60,7 @@ class simulated_kernel final : public kernel {
 
     int open_ring(io_uring& ring, const ring_options& options) noexcept override;
     int enable_ring(io_uring& ring) noexcept override;
+    void leave_ring(io_uring&) noexcept override {}
     void close_ring(io_uring& ring) noexcept override;
     int enter(io_uring& ring, unsigned to_submit, const enter_wait& wait, unsigned flags) noexcept override;
     int register_buffer_ring(io_uring& ring, io_uring_buf_reg& registration) noexcept override;

@@ -34,6 +34,10 @@ std::size_t threads_of_this_process() {
     return count;
 }
 
+task<> one_turn() {
+    co_await yield();
+}
+
 task<result<void>> sleeps_until_cancelled(std::atomic<int>& ended) {
     const result<void> slept = co_await sleep(24h);
     ++ended;
@@ -321,13 +325,27 @@ TEST_CASE("executors_that_cannot_be_made_leave_nothing_behind", "[linux]") {
     const std::size_t descriptors = open_descriptors();
     {
         runtime used(with_threads(4), behind);
+        used.run(one_turn());
         CHECK_THROWS_AS(used.at(1), std::system_error);
         CHECK(threads_of_this_process() == threads);
+        used.run(one_turn()); // the first one is as it was
         behind.left = 3;
         CHECK(used.at(1).number() == 1); // it may be tried again
     }
     CHECK(threads_of_this_process() == threads);
     CHECK(open_descriptors() == descriptors);
+}
+
+TEST_CASE("the_end_of_executors_leaves_those_alone_that_their_thread_has_besides", "[linux]") {
+    executor other;
+    other.run(one_turn());
+    {
+        runtime used(with_threads(3));
+        used.at(2);
+        used.run(one_turn());
+    }
+    other.run(one_turn());
+    CHECK(other.stats().turns > 0);
 }
 
 TEST_CASE("what_is_posted_as_the_executors_end_runs", "[linux]") {

@@ -48,6 +48,21 @@ template <class Call> bool refused_for_the_fork(Call call) {
 
 } // namespace
 
+TEST_CASE("a_forked_child_destroys_an_executor_of_its_parent_and_keeps_its_own", "[linux]") {
+    const auto one_turn = []() -> task<> { co_await yield(); };
+    std::optional<executor> made(std::in_place);
+    made->run(one_turn());
+    CHECK(status_of_child([&] {
+              executor own;
+              own.run(one_turn());
+              made.reset();
+              own.run(one_turn());
+              return 0;
+          }) == 0);
+    made->run(one_turn());
+    CHECK(made->stats().turns > 0);
+}
+
 TEST_CASE("a_forked_child_is_told_that_the_executors_are_its_parents", "[linux]") {
     std::optional<runtime> used(std::in_place, two_threads());
     executor& other = used->at(1);

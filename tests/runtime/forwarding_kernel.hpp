@@ -14,6 +14,7 @@ class forwarding_kernel : public kernel {
         return real_.open_ring(ring, options);
     }
     int enable_ring(io_uring& ring) noexcept override { return real_.enable_ring(ring); }
+    void leave_ring(io_uring& ring) noexcept override { real_.leave_ring(ring); }
     void close_ring(io_uring& ring) noexcept override { real_.close_ring(ring); }
     int enter(io_uring& ring, unsigned to_submit, const enter_wait& wait, unsigned flags) noexcept override {
         return real_.enter(ring, to_submit, wait, flags);
