@@ -27,6 +27,8 @@ struct machine_memory {
     static void fence_everywhere() noexcept;
     // False: the kernel has none, and fence_everywhere must not be called.
     static bool has_fence_everywhere() noexcept;
+    static constexpr unsigned fence_is_worth =
+        256; // short operations that do without an atomic one of their own
 
     // What no other thread has that lives now.
     static const void* this_thread() noexcept { return &mark_; }

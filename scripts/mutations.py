@@ -6,6 +6,11 @@ it stays in the list, as a gap.
 
 from dataclasses import dataclass
 
+# The mixed world first: it knows most. Small worlds last, which are all there are and not drawn from seeds.
+SIMULATED = ("tests/test-sim-mixed", "tests/test-sim", "tests/test-sim-small")
+# The models of lock-free code, in every order of what its threads do, and the tests of what is built on it.
+SHARED = ("tests/test-sync",)
+
 
 @dataclass
 class Mutation:
@@ -14,6 +19,7 @@ class Mutation:
     search: str
     replace: str
     survives_because: str = ""
+    programs: tuple[str, ...] = SIMULATED  # whose tests are to catch it
 
 
 MUTATIONS = [
@@ -216,5 +222,40 @@ MUTATIONS = [
         "net/sender.cpp",
         "    room_->arm();\n    return false;",
         "    return false;",
+    ),
+    Mutation(
+        "who keeps a lock does not look a second time whether it does",
+        "sync/short_mutex.hpp",
+        "            if (keeper_.load(std::memory_order_relaxed) == me) [[likely]] {",
+        "            if (true) {",
+        programs=SHARED,
+    ),
+    Mutation(
+        "a lock has a second keeper",
+        "sync/short_mutex.hpp",
+        "(first_keeper_ == nullptr || first_keeper_ == last_user_)",
+        "true",
+        programs=SHARED,
+    ),
+    Mutation(
+        "who comes late takes permits before those who wait",
+        "sync/permit_line.hpp",
+        "if (!waiting_.empty() || available_ < count) return false;",
+        "if (available_ < count) return false;",
+        programs=SHARED,
+    ),
+    Mutation(
+        "senders of a channel are not told of its end",
+        "sync/channel_state.hpp",
+        "        senders_.let_all_go(errc::closed);\n",
+        "",
+        programs=SHARED,
+    ),
+    Mutation(
+        "a place in a channel is not given to who waits for one",
+        "sync/channel_state.hpp",
+        "            kept_.pop_front();\n            admit_senders();\n",
+        "            kept_.pop_front();\n",
+        programs=SHARED,
     ),
 ]

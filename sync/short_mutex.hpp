@@ -26,7 +26,7 @@ template <class Memory> class short_mutex_over {
   public:
     // A short life among other threads is too short to find out who is alone; a process with a single thread is alone.
     short_mutex_over() noexcept
-        : short_mutex_over(single_threaded() ? 0 : 256) {}
+        : short_mutex_over(single_threaded() ? 0 : Memory::fence_is_worth) {}
     explicit short_mutex_over(std::uint32_t uses_alone) noexcept
         : uses_alone_(Memory::has_fence_everywhere() ? uses_alone : never) {}
 
@@ -85,9 +85,9 @@ template <class Memory> class short_mutex_over {
         keeper_.store(nullptr, std::memory_order_relaxed);
         Memory::fence_everywhere();
         Memory::wait_until([this] { return !inside_.load(std::memory_order_acquire); });
-        // It costs a microsecond or some, which many uses have to be worth.
-        uses_alone_ =
-            static_cast<std::uint32_t>(std::min(uses_alone_ * std::uint64_t{16} + 256, std::uint64_t{never}));
+        // Many uses have to be worth the fence.
+        uses_alone_ = static_cast<std::uint32_t>(
+            std::min(uses_alone_ * std::uint64_t{16} + Memory::fence_is_worth, std::uint64_t{never}));
     }
 
     typename Memory::mutex mutex_;

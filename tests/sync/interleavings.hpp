@@ -217,9 +217,10 @@ template <class T> class model_atomic {
     void store(T value, std::memory_order order) {
         if (order == std::memory_order_seq_cst) {
             change(value);
-        } else if (!interleaving::store_later(this, to_bits(value), &write)) {
-            value_ = value;
+            return;
         }
+        interleaving::step(this); // what follows the load before it may come late
+        if (!interleaving::store_later(this, to_bits(value), &write)) value_ = value;
     }
     T exchange(T value, std::memory_order) { return change(value); }
     bool compare_exchange_weak(T& expected, T desired, std::memory_order, std::memory_order) {
@@ -287,6 +288,7 @@ struct model_memory {
     static void fence_here() noexcept {} // for the compiler only
     static void fence_everywhere() { interleaving::fence_everywhere(); }
     static bool has_fence_everywhere() noexcept { return true; }
+    static constexpr std::uint32_t fence_is_worth = 0;
     static const void* this_thread() noexcept { return interleaving::this_thread(); }
     static constexpr int most_looks = 0;
     static void pause() noexcept {}
