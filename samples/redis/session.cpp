@@ -16,6 +16,9 @@ constexpr std::size_t enough_replies = std::size_t{64} << 10; // bytes
 // Below it a copy into the queue, next to other replies, is cheaper than a string that the queue owns.
 constexpr std::size_t worth_moving = std::size_t{16} << 10; // bytes
 
+// A key that is longer takes more time to look at than its place in memory does to come.
+constexpr std::size_t worth_hashing_twice = 512; // bytes
+
 bool is_for_subscribers(const command& which) {
     return which.run == run_ping || which.name == "quit" || which.name == "subscribe" ||
            which.name == "unsubscribe";
@@ -68,7 +71,8 @@ chainring::task<chainring::result<void>> session::converse() {
         do {
             if (batch_.empty()) {
                 const parsed first = next_command();
-                if (first == parsed::command && parser_.found().size() > 1) {
+                if (first == parsed::command && parser_.found().size() > 1 &&
+                    parser_.found()[1].size() <= worth_hashing_twice) {
                     // Its key lies in memory that no cache holds. Others take their commands while it comes.
                     const auto wanted = own_.keys.prefetch(parser_.found()[1]);
                     co_await chainring::yield();
