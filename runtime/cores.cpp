@@ -2,6 +2,7 @@
 #include <chainring/runtime/error.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <fstream>
 #include <sstream>
@@ -11,12 +12,12 @@ namespace chainring {
 
 namespace {
 
-// Hosts with more cores than that pass for so many.
+// Hosts with more cores than one set holds pass for so many; the kernel wants room for all of them.
 cpu_set_t affinity_of_this_thread() noexcept {
-    cpu_set_t cores;
-    CPU_ZERO(&cores);
-    if (::sched_getaffinity(0, sizeof cores, &cores) != 0) CPU_SET(0, &cores);
-    return cores;
+    std::array<cpu_set_t, 8> cores{};
+    cpu_set_t& first = cores.front();
+    if (::sched_getaffinity(0, sizeof cores, &first) != 0 || CPU_COUNT(&first) == 0) CPU_SET(0, &first);
+    return first;
 }
 
 std::string first_line_of(const std::filesystem::path& file) {

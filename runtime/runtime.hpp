@@ -27,8 +27,8 @@ struct runtime_options {
     // Executors, one thread each. Nothing: as many as the process may use cores (usable_cores). More are allowed: they take turns
     // on the cores, which is slower, and a warning is logged.
     std::optional<unsigned> threads = {};
-    // The cores on which they stay, one for each; then there are as many executors. Empty: the kernel decides. The thread that
-    // calls `run` is on the first one meanwhile.
+    // The cores on which they stay, one for each (it may be the same one); then there are as many executors. Empty: the kernel
+    // decides. The thread that calls `run` is on the first one meanwhile.
     std::vector<unsigned> pinned_to = {};
 };
 

@@ -5,11 +5,13 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 
 namespace chainring {
 
 void wait_queue_base::destroyed_with_waiters() noexcept {
-    std::string text = std::string("a ") + primitive_ + " was destroyed while it was waited for by";
+    const char* const article = std::strchr("aeiou", *primitive_) != nullptr ? "an " : "a ";
+    std::string text = std::string(article) + primitive_ + " was destroyed while it was waited for by";
     waiting_.for_each([&text](const queued& each) { text += "\n  " + each.who(); });
     log().critical("{}", text);
 #ifndef NDEBUG

@@ -18,6 +18,9 @@ task<> waits_for_a_lock(chainring::mutex& of) {
 task<> waits_for_a_value(channel<int>& from) {
     (void)co_await from.receive();
 }
+task<> waits_for_an_event(event& of) {
+    (void)co_await of.wait();
+}
 
 // Aborts.
 template <class Primitive> void destroy_with_a_waiter(Primitive& primitive, task<> waits) {
@@ -48,6 +51,12 @@ TEST_CASE("a_primitive_that_is_destroyed_while_tasks_wait_for_it_names_them", "[
     });
     CHECK(of_a_channel.starts_with("a channel was destroyed while it was waited for by\n  "));
     CHECK(of_a_channel.find("waits_for_a_value at ") != std::string::npos);
+    const std::string of_an_event = last_words([] {
+        alignas(event) std::byte memory[sizeof(event)];
+        auto& one = *::new (memory) event;
+        destroy_with_a_waiter(one, waits_for_an_event(one));
+    });
+    CHECK(of_an_event.starts_with("an event was destroyed while it was waited for by\n  "));
 }
 
 #endif
