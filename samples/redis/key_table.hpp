@@ -53,7 +53,7 @@ template <class Value> class key_table {
     // Inlined by force: GCC 12 takes them for functions without an effect otherwise, and leaves them out.
     [[gnu::always_inline]] short_hash prefetch(std::string_view key) const {
         const short_hash hash = hash_of(key);
-        if (size_ != 0) __builtin_prefetch(&places_[place_of(hash)]);
+        if (size_ != 0) __builtin_prefetch(static_cast<const void*>(&places_[place_of(hash)]));
         return hash;
     }
     [[gnu::always_inline]] void prefetch_entry(short_hash hash) const {
