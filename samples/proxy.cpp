@@ -19,7 +19,9 @@ namespace cr = chainring;
 namespace {
 
 // A chunk in a queue is a block of the pool that all connections share. Large blocks, because a proxy pays for each
-// one; many of them, because a connection that finds none leaves its data in the socket, whose window then closes.
+// one; enough of them, because a connection that finds none leaves its data in the socket, whose window then closes, and no more than
+// caches hold. Where peers that do not read keep some, the pool grows.
+constexpr cr::buffer_options blocks{.block_size = 64 * 1024, .blocks = 128};
 constexpr cr::send_marks marks{.high_bytes = 64 * 1024, .low_bytes = 32 * 1024};
 
 // A client takes two descriptors. One that could be accepted and not connected further would be lost; as it is, it waits.
@@ -101,7 +103,7 @@ int main(int argc, char** argv) {
     }
     try {
         cr::runtime_options options;
-        options.executor.buffers = {.block_size = 64 * 1024, .blocks = 1024};
+        options.executor.buffers = blocks;
         cr::runtime runtime(options);
         const cr::result<void> served = runtime.block_on(serve(*at, *upstream, clients));
         if (!served && served.error() != cr::errc::cancelled) {
